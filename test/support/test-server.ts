@@ -1,0 +1,149 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { startEmbeddedPostgres } from '../../src/common/database/embedded/embedded-postgres.js';
+import { createFabricRoles, OWNER_ROLE } from '../../src/common/database/embedded/fabric-roles.js';
+import { readPostgresCredentials } from '../../src/common/database/embedded/postgres-credentials.js';
+import { migrate } from '../../src/common/database/migrations/migrator.js';
+import { databaseUrls, TEST_SERVER_VARIABLE, type TestServer } from './test-database.js';
+
+/** On a server that outlives the run its databases are named `fabric_test_<seconds>_<random>_...`. */
+const PREFIX = 'fabric_test_';
+/** No run takes this long, so older databases were left by a run that was killed. */
+const LEFTOVER_AGE_SECONDS = 2 * 3600;
+
+/** Some hundred clones of about 10 MB, and the log. */
+const SCRATCH_BYTES = 4 * 2 ** 30;
+
+/** The Postgres that one test run uses. */
+export interface RunningTestServer {
+  stop(): Promise<void>;
+}
+
+/**
+ * Prepares the server for a run: a throw-away one, or that of `FABRIC_TEST_DATABASE_URL` (a superuser's URL).
+ * Makes the roles and one migrated template database, and tells the workers through the environment.
+ */
+export async function startTestServer(): Promise<RunningTestServer> {
+  const external = process.env.FABRIC_TEST_DATABASE_URL;
+  const running = external ? externalServer(external) : await throwAwayServer();
+  try {
+    await prepare(running.server);
+  } catch (error) {
+    await running.stop();
+    throw error;
+  }
+  process.env[TEST_SERVER_VARIABLE] = JSON.stringify(running.server);
+  return running;
+}
+
+async function throwAwayServer(): Promise<RunningTestServer & { server: TestServer }> {
+  const dataDir = await mkdtemp(join(await scratchDirectory(), 'fabric-test-'));
+  const watchdog = startWatchdog(dataDir);
+  const stop = async (): Promise<void> => {
+    const ended = once(watchdog, 'exit');
+    watchdog.stdin?.end();
+    await ended;
+  };
+  try {
+    const { ownerUrl, appUrl } = await startEmbeddedPostgres({
+      dataDir,
+      durability: 'none',
+      log: () => undefined,
+    });
+    const superuser = (await readPostgresCredentials(dataDir))?.superuser ?? '';
+    const adminUrl = new URL(ownerUrl);
+    adminUrl.username = 'postgres';
+    adminUrl.password = superuser;
+    adminUrl.pathname = '/postgres';
+    const passwords = { owner: new URL(ownerUrl).password, app: new URL(appUrl).password };
+    return { stop, server: { adminUrl: adminUrl.href, passwords, prefix: newPrefix() } };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/**
+ * Cloning a database makes hundreds of files, which is quick and even only in memory. Containers often have a
+ * tiny `/dev/shm`, hence the look at its size.
+ */
+async function scratchDirectory(): Promise<string> {
+  const memory = await statfs('/dev/shm').catch(() => null);
+  return memory !== null && memory.bavail * memory.bsize >= SCRATCH_BYTES ? '/dev/shm' : tmpdir();
+}
+
+/** A process of its own session, which notices the end of this one by the end of the pipe between them. */
+function startWatchdog(dataDir: string): ChildProcess {
+  const script = fileURLToPath(new URL('./postgres-watchdog.mjs', import.meta.url));
+  const child = spawn(process.execPath, [script, dataDir], {
+    detached: true,
+    env: {},
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  child.unref();
+  return child;
+}
+
+function externalServer(adminUrl: string): RunningTestServer & { server: TestServer } {
+  const server = { adminUrl, passwords: { owner: 'fabric-test', app: 'fabric-test' }, prefix: newPrefix() };
+  return {
+    server,
+    stop: () =>
+      withClient(adminUrl, (client) => dropDatabases(client, (name) => name.startsWith(server.prefix))),
+  };
+}
+
+async function prepare(server: TestServer): Promise<void> {
+  const template = `${server.prefix}template`;
+  await withClient(server.adminUrl, async (client) => {
+    await dropDatabases(client, isLeftover);
+    await createFabricRoles(client, server.passwords);
+    await client.query(
+      `CREATE DATABASE ${template} OWNER ${OWNER_ROLE} TEMPLATE template0 ENCODING 'UTF8' ${await locale(client)}`,
+    );
+  });
+  await migrate(databaseUrls(server, template));
+}
+
+/** That of the embedded default, or what comes closest before Postgres 17. */
+async function locale(client: pg.Client): Promise<string> {
+  const { rows } = await client.query<{ version: number }>(
+    `SELECT current_setting('server_version_num')::int AS version`,
+  );
+  return (rows[0]?.version ?? 0) >= 170_000
+    ? `LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C'`
+    : `LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'`;
+}
+
+function newPrefix(): string {
+  return `${PREFIX}${Math.floor(Date.now() / 1000)}_${randomBytes(4).toString('hex')}_`;
+}
+
+function isLeftover(name: string): boolean {
+  const startedAt = Number(/^fabric_test_(\d+)_/.exec(name)?.[1] ?? Number.NaN);
+  return startedAt < Date.now() / 1000 - LEFTOVER_AGE_SECONDS;
+}
+
+async function dropDatabases(client: pg.Client, which: (name: string) => boolean): Promise<void> {
+  const { rows } = await client.query<{ name: string }>('SELECT d.datname AS name FROM pg_database AS d');
+  for (const { name } of rows) {
+    if (which(name))
+      await client.query(`DROP DATABASE IF EXISTS ${client.escapeIdentifier(name)} WITH (FORCE)`);
+  }
+}
+
+async function withClient(url: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
