@@ -23,6 +23,9 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
+/** Why well-formed JSON is not taken. */
+type RefusalCode = 'json_too_deep' | 'duplicate_key' | 'forbidden_key' | 'invalid_string' | 'invalid_number';
+
 /** An array or object that is open at the scanner's position. */
 interface Frame {
   /** Names seen so far; null for an array. */
@@ -46,7 +49,7 @@ export class JsonScanner {
     private readonly checkEveryString: boolean,
   ) {}
 
-  /** @throws malformed `malformed_json`, `json_too_deep`, `duplicate_key`, `invalid_key`, `invalid_string`,
+  /** @throws malformed `malformed_json`, `json_too_deep`, `duplicate_key`, `forbidden_key`, `invalid_string`,
    *  `invalid_number` */
   scan(): void {
     this.value();
@@ -86,7 +89,8 @@ export class JsonScanner {
     const raw = this.text.slice(start, this.position);
     const name: string = escaped ? JSON.parse(raw) : raw.slice(1, -1);
     frame.step = name;
-    if (name === '__proto__') throw this.refuse('invalid_key', 'The name "__proto__" is not allowed', start);
+    if (name === '__proto__')
+      throw this.refuse('forbidden_key', 'The name "__proto__" is not allowed', start);
     if (names.has(name))
       throw this.refuse('duplicate_key', 'The same name stands twice in one object', start);
     names.add(name);
@@ -198,7 +202,7 @@ export class JsonScanner {
   }
 
   /** An error about well-formed JSON that this service does not take. */
-  private refuse(code: string, what: string, position: number, path = this.path()): DomainError {
+  private refuse(code: RefusalCode, what: string, position: number, path = this.path()): DomainError {
     const pointer = jsonPointer(path);
     const message = `${what}, at ${this.place(position)}.`;
     return malformed(code, `The JSON text is refused: ${message}`, { errors: [{ pointer, message }] });

@@ -66,8 +66,8 @@ describe('parseStrictJson', () => {
   it.each<[string, string, string, string]>([
     ['a repeated name', '{"a":{"b":1,"c":2,"b":3}}', 'duplicate_key', '#/a/b'],
     ['a name repeated through an escape', '{"a":1,"\\u0061":2}', 'duplicate_key', '#/a'],
-    ['__proto__', '{"a":[{"__proto__":{}}]}', 'invalid_key', '#/a/0/__proto__'],
-    ['__proto__ through an escape', '{"\\u005f_proto__":{}}', 'invalid_key', '#/__proto__'],
+    ['__proto__', '{"a":[{"__proto__":{}}]}', 'forbidden_key', '#/a/0/__proto__'],
+    ['__proto__ through an escape', '{"\\u005f_proto__":{}}', 'forbidden_key', '#/__proto__'],
     ['an escaped NUL', '{"a":["x","\\u0000"]}', 'invalid_string', '#/a/1'],
     ['a lone high surrogate', '{"a/b":"\\ud800"}', 'invalid_string', '#/a~1b'],
     ['a lone low surrogate', '["\\udc00\\ud800"]', 'invalid_string', '#/0'],

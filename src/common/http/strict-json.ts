@@ -11,7 +11,7 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
  *  left to the schema, which knows whether the number is meant to be exact; the message never quotes the text, which
  *  may hold a secret.
  *  @throws malformed `malformed_json` (also invalid UTF-8 and a byte order mark), `json_too_deep`, `duplicate_key`,
- *  `invalid_key` (`__proto__`), `invalid_string` (NUL, lone surrogate), `invalid_number` (overflow); each but the
+ *  `forbidden_key` (`__proto__`), `invalid_string` (NUL, lone surrogate), `invalid_number` (overflow); each but the
  *  first names a JSON pointer, all say a position */
 export function parseStrictJson(bytes: Buffer | string): unknown {
   const text = typeof bytes === 'string' ? bytes : decodeUtf8(bytes);
