@@ -1,0 +1,54 @@
+import type { JWK } from 'jose';
+
+/** What the operator asked for on the command line of `enroll`, kept so that `run` can repeat it. */
+export interface JoinWish {
+  nodeName: string;
+  requestedRoles: string[];
+  /** False: only `capabilities` are reported, nothing is discovered. */
+  discover: boolean;
+  capabilities: string[];
+  facts: Record<string, string | number>;
+}
+
+/** How far the enrollment has come. */
+export type EnrollmentState =
+  /** About to ask, or asked and the answer was lost; the token is needed to ask again. */
+  | { status: 'requesting'; token: string }
+  | { status: 'pending'; joinRequestId: string; clusterId: string; pollAfterSeconds: number }
+  | { status: 'declined'; outcome: 'rejected' | 'expired' | 'cancelled'; reason: string | null }
+  | {
+      status: 'enrolled';
+      nodeId: string;
+      clusterId: string;
+      enrolledAt: string;
+      /** Keys that may sign this node's snapshots: delivered with the approval, later from the trust endpoint. */
+      snapshotKeys: JWK[];
+    };
+
+/** The whole of `state.json`. */
+export interface AgentState {
+  version: 1;
+  /** The service as named by `--url`, without trailing slash; also the audience of proofs and assertions. */
+  baseUrl: string;
+  /** Which file under `keys/` is this node's identity. */
+  keyThumbprint: string;
+  /** base64url(SHA-256) of the join token: tells a repeat from a new attempt without keeping the token. */
+  tokenHash: string;
+  wish: JoinWish;
+  enrollment: EnrollmentState;
+  /** Set when the control plane ended this identity; null otherwise. */
+  refused: { at: string; reason: string } | null;
+}
+
+/** The last good snapshot as received; verified again whenever it is read. */
+export interface StoredSnapshot {
+  jws: string;
+  etag: string | null;
+  receivedAt: string;
+}
+
+/** Written after each heartbeat, for `status` and for the first assertion after a restart. */
+export interface Contact {
+  lastContactAt: string;
+  clockOffsetMs: number;
+}

@@ -1,0 +1,129 @@
+import { refusalFrom, ServerAway } from './api-errors.js';
+import { AGENT_VERSION } from './version.js';
+import { withDeadline } from './waiting.js';
+
+/** Far above any snapshot; keeps a broken or hostile peer from filling the memory of the host. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const DEFAULT_TIMEOUT_MS = 15_000;
+
+/** One call. `path` starts with a slash and carries its query; `json` and `form` exclude each other. */
+export interface ApiCall {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  path: string;
+  bearer?: string;
+  json?: unknown;
+  form?: Record<string, string>;
+  headers?: Record<string, string>;
+  timeoutMs?: number;
+  /** Aborts this call alone, beside the client's own stop signal. */
+  signal?: AbortSignal;
+}
+
+/** An answer with a status below 400; `body` is the parsed JSON, or null when there is none. */
+export interface ApiAnswer {
+  status: number;
+  headers: Headers;
+  body: unknown;
+  /** Epoch milliseconds by this host's clock. */
+  sentAt: number;
+  receivedAt: number;
+}
+
+/** Speaks JSON over HTTP to one control plane. Holds no credential and retries nothing. */
+export class ApiClient {
+  constructor(
+    private readonly baseUrl: string,
+    private readonly stop: AbortSignal,
+  ) {}
+
+  /**
+   * @throws ServerAway when there is no usable answer (network, timeout, 429, 5xx)
+   * @throws ApiRefusal on any other status from 300 on, 304 apart
+   * An abort by either signal rejects with whatever fetch throws; the caller looks at its signal.
+   */
+  async send(call: ApiCall): Promise<ApiAnswer> {
+    const signals = call.signal === undefined ? [this.stop] : [this.stop, call.signal];
+    let answer: ApiAnswer;
+    try {
+      const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+      answer = await withDeadline(signals, timeoutMs, (signal) => this.exchange(call, signal));
+    } catch (error) {
+      if (signals.some((signal) => signal.aborted)) throw error;
+      throw new ServerAway(networkReason(error as Error), null, { cause: error });
+    }
+    assertGood(answer);
+    return answer;
+  }
+
+  private async exchange(call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
+    const sentAt = Date.now();
+    const response = await fetch(`${this.baseUrl}${call.path}`, {
+      method: call.method,
+      headers: requestHeaders(call),
+      // A credential must not follow a redirect to another place.
+      redirect: 'manual',
+      signal,
+      ...(call.json !== undefined && { body: JSON.stringify(call.json) }),
+      ...(call.form !== undefined && { body: new URLSearchParams(call.form) }),
+    });
+    const body = parsed(await limitedText(response));
+    return { status: response.status, headers: response.headers, body, sentAt, receivedAt: Date.now() };
+  }
+}
+
+function assertGood(answer: ApiAnswer): void {
+  const { status, headers, body } = answer;
+  if (status < 300 || status === 304) return;
+  if (status === 429 || status >= 500) {
+    throw new ServerAway(`${status}: ${refusalFrom(status, body).message}`, retryAfterSeconds(headers));
+  }
+  if (status >= 400) throw refusalFrom(status, body);
+  const target = headers.get('location') ?? 'nowhere';
+  throw refusalFrom(status, { detail: `the URL redirects to ${target}; give that one as --url` });
+}
+
+/** What `Retry-After` asks for, in seconds (it may also be a date); null when absent or unreadable. */
+export function retryAfterSeconds(headers: Headers): number | null {
+  const value = headers.get('retry-after');
+  if (value === null) return null;
+  if (/^\d+$/.test(value)) return Number(value);
+  const at = Date.parse(value);
+  return Number.isNaN(at) ? null : Math.max(0, Math.ceil((at - Date.now()) / 1_000));
+}
+
+function requestHeaders(call: ApiCall): Record<string, string> {
+  return {
+    accept: 'application/json, application/problem+json',
+    'user-agent': `rap-node-agent/${AGENT_VERSION}`,
+    ...(call.json !== undefined && { 'content-type': 'application/json' }),
+    ...(call.bearer !== undefined && { authorization: `Bearer ${call.bearer}` }),
+    ...call.headers,
+  };
+}
+
+async function limitedText(response: Response): Promise<string> {
+  if (response.body === null) return '';
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    size += chunk.byteLength;
+    if (size > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Null for what is not JSON: a proxy's error page tells the agent no more than its status does. */
+function parsed(text: string): unknown {
+  try {
+    return text === '' ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** `fetch failed` says nothing; its cause says ECONNREFUSED, or which certificate is wrong. */
+function networkReason(error: Error): string {
+  const cause = error.cause as (Error & { code?: string }) | undefined;
+  return cause?.code ?? cause?.message ?? error.message;
+}

@@ -1,0 +1,91 @@
+import { v4 as uuid } from 'uuid';
+import { fieldsOf, optionalNumber } from './answer-fields.js';
+import { jitteredMs } from './backoff.js';
+import { hostLoad } from './host-load.js';
+import { afterFailure, type LoopContext } from './loop.js';
+import type { NodeApi } from './node-api.js';
+import type { ServerClock } from './server-clock.js';
+import type { SnapshotWatch } from './snapshot-watch.js';
+import type { StateStore } from './state-store.js';
+import { AGENT_VERSION } from './version.js';
+import { pause } from './waiting.js';
+
+const DEFAULT_INTERVAL_SECONDS = 30;
+const INTERVAL_RANGE_SECONDS = { min: 1, max: 3_600 };
+
+/** Tells the control plane that the node lives, at the interval that the server names. */
+export class HeartbeatLoop {
+  /** Of this process: with the sequence it lets the server tell a restart from a clone. */
+  private readonly agentInstanceId = uuid();
+  private sequence = 0;
+
+  constructor(
+    private readonly api: NodeApi,
+    private readonly watch: SnapshotWatch,
+    private readonly store: StateStore,
+    private readonly clock: ServerClock,
+    private readonly context: LoopContext,
+  ) {}
+
+  /** Beats until stopped. @throws IdentityRefused */
+  async run(): Promise<void> {
+    const { stop } = this.context;
+    let failures = 0;
+    while (!stop.aborted) {
+      let waitMs: number;
+      try {
+        const seconds = await this.beat();
+        failures = 0;
+        waitMs = jitteredMs(seconds, Math.random());
+      } catch (error) {
+        waitMs = afterFailure(error, 'heartbeat.failed', failures, this.context);
+        failures += 1;
+      }
+      await pause(waitMs, stop);
+    }
+  }
+
+  /** One heartbeat; returns the seconds until the next one. */
+  private async beat(): Promise<number> {
+    this.sequence += 1; // also for a repeat: a lost answer may have been a heartbeat that counted
+    const held = this.watch.held;
+    const answer = await this.api.send({
+      method: 'POST',
+      path: '/heartbeat',
+      json: {
+        agentVersion: AGENT_VERSION,
+        agentInstanceId: this.agentInstanceId,
+        sequence: this.sequence,
+        ...hostLoad(),
+        // Both from a snapshot whose signature held; an unsigned answer could make the node lie for it.
+        ...(held !== null && {
+          appliedGeneration: held.snapshot.generation,
+          authorityTermSeen: held.snapshot.authorityTerm,
+        }),
+      },
+    });
+    const fields = fieldsOf(answer.body, 'body');
+    this.clock.observe(fields.serverTime, answer);
+    this.context.presence.back();
+    const generation = optionalNumber(fields, 'snapshotGeneration');
+    const term = optionalNumber(fields, 'authorityTerm');
+    this.context.log.debug('heartbeat.ok', { sequence: this.sequence, generation, term });
+    this.watch.nudge({ generation, term });
+    await this.rememberContact();
+    const { min, max } = INTERVAL_RANGE_SECONDS;
+    const seconds = optionalNumber(fields, 'nextHeartbeatSeconds') ?? DEFAULT_INTERVAL_SECONDS;
+    return Math.min(max, Math.max(min, seconds));
+  }
+
+  /** For `status` only, so a full disk is worth a line and no failed heartbeat. */
+  private async rememberContact(): Promise<void> {
+    try {
+      await this.store.writeContact({
+        lastContactAt: new Date().toISOString(),
+        clockOffsetMs: this.clock.offsetMs,
+      });
+    } catch (error) {
+      this.context.log.warn('contact.not_stored', { detail: (error as Error).message });
+    }
+  }
+}

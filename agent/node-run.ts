@@ -1,0 +1,99 @@
+import { type AgentSession, clientFor } from './agent-session.js';
+import type { AgentState } from './agent-state.js';
+import { IdentityRefused } from './api-errors.js';
+import { notEnrolled } from './command-line.js';
+import { AgentFailure, EXIT } from './exit.js';
+import { HeartbeatLoop } from './heartbeat-loop.js';
+import { type HeldSnapshot, readHeldSnapshot } from './held-snapshot.js';
+import type { NodeKey } from './keys.js';
+import { NodeApi } from './node-api.js';
+import { whileAway } from './retry.js';
+import { RoleKeeper } from './role-keeper.js';
+import { SnapshotWatch } from './snapshot-watch.js';
+import { TokenSource } from './token-source.js';
+import { TrustKeys } from './trust-keys.js';
+import { AGENT_VERSION } from './version.js';
+
+/**
+ * Runs an enrolled node until it is stopped: heartbeats, and its snapshot kept current.
+ * @throws AgentFailure (4) when the control plane ended the identity
+ */
+export async function runNode(session: AgentSession, state: AgentState, key: NodeKey): Promise<void> {
+  const { log, clock, stop, store } = session;
+  if (state.enrollment.status !== 'enrolled') throw notEnrolled(store.directory);
+  const { nodeId, clusterId, snapshotKeys } = state.enrollment;
+  log.info('started', { agentVersion: AGENT_VERSION, nodeId, clusterId, pid: process.pid });
+  const api = clientFor(state, session);
+  const identity = { nodeId, clusterId, audience: state.baseUrl, key };
+  const tokens = new TokenSource(api, identity, clock, log, stop.signal);
+  const roles = new RoleKeeper(clock, log);
+  try {
+    if (state.refused !== null && !(await isWelcomeAgain(session, tokens))) return;
+    const context = { log, presence: session.presence, stop: stop.signal };
+    const held = await usableSnapshot(session, state);
+    if (held !== null) roles.apply(held.snapshot);
+    const nodeApi = new NodeApi(api, tokens);
+    const trust = new TrustKeys(api, store, clusterId, snapshotKeys);
+    const node = { nodeId, clusterId };
+    const watch = new SnapshotWatch(nodeApi, node, trust, store, roles, clock, context, held);
+    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context);
+    await allOrNone([heartbeat.run(), watch.run()], stop);
+  } catch (error) {
+    if (error instanceof IdentityRefused) {
+      roles.apply(null);
+      await refuse(session, error);
+    }
+    throw error;
+  } finally {
+    roles.stop();
+  }
+}
+
+/**
+ * After a refusal nothing is done until the service has given a token again. It may: a wrong public URL or
+ * a service started on the wrong data refuses everybody, and that must not need a hand on every host.
+ * False: stopped before there was an answer. @throws IdentityRefused
+ */
+async function isWelcomeAgain(session: AgentSession, tokens: TokenSource): Promise<boolean> {
+  const { stop, presence, store } = session;
+  try {
+    await whileAway(() => tokens.get(), presence, stop.signal);
+  } catch (error) {
+    if (stop.signal.aborted) return false;
+    throw error;
+  }
+  await store.updateState((state) => ({ ...state, refused: null }));
+  return true;
+}
+
+/** Waits for every loop; the failure of one stops the others and is thrown once all have ended. */
+async function allOrNone(loops: Promise<void>[], stop: AbortController): Promise<void> {
+  const ends = await Promise.allSettled(
+    loops.map((loop) =>
+      loop.catch((error: unknown) => {
+        stop.abort();
+        throw error;
+      }),
+    ),
+  );
+  const failed = ends.filter((end) => end.status === 'rejected');
+  const cause = failed.find((end) => end.reason instanceof IdentityRefused) ?? failed[0];
+  if (cause !== undefined) throw cause.reason;
+}
+
+/** The last good snapshot, or null; one that is on disk and does not verify is said and left alone. */
+async function usableSnapshot(session: AgentSession, state: AgentState): Promise<HeldSnapshot | null> {
+  const stored = await readHeldSnapshot(session.store, state);
+  if (stored === null || 'snapshot' in stored) return stored;
+  session.log.error('snapshot.refused', { reason: stored.refused, stored: true });
+  return null;
+}
+
+/** Writes the end of the identity down and says so. @throws AgentFailure (4) always */
+async function refuse(session: AgentSession, error: IdentityRefused): Promise<never> {
+  const reason = error.message;
+  session.log.error('refused', { reason, detail: 'the control plane ended this identity; work has stopped' });
+  const refused = { at: new Date().toISOString(), reason };
+  await session.store.updateState((state) => ({ ...state, refused }));
+  throw new AgentFailure(`refused by the control plane: ${reason}`, EXIT.refused, { cause: error });
+}

@@ -1,0 +1,72 @@
+/** A role as a snapshot carries it. Times are RFC 3339, the range half-open; null: no bound. */
+export interface SnapshotRole {
+  role: string;
+  organizationId: string | null;
+  policy: unknown;
+  validFrom: string | null;
+  validUntil: string | null;
+}
+
+/** The members of a `rap.cluster_snapshot.v1` that the agent acts on. */
+export interface Snapshot {
+  clusterId: string;
+  nodeId: string;
+  generation: number;
+  authorityTerm: number;
+  issuedAt: string;
+  expiresAt: string;
+  /** How long after `expiresAt` the node may go on while the control plane is away. */
+  degradedGraceSeconds: number;
+  membershipStatus: string;
+  roles: SnapshotRole[];
+}
+
+export const SNAPSHOT_SCHEMA = 'rap.cluster_snapshot.v1';
+
+/** Reads a payload; null when a member that the agent needs is absent or of another type. */
+export function parseSnapshot(payload: unknown): Snapshot | null {
+  if (!isObject(payload) || !isObject(payload.membership) || !Array.isArray(payload.roles)) return null;
+  const roles = payload.roles.map(parseRole);
+  const { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt, degradedGraceSeconds } = payload;
+  const { status } = payload.membership;
+  if (
+    !isText(clusterId) ||
+    !isText(nodeId) ||
+    !isCount(generation) ||
+    !isCount(authorityTerm) ||
+    !isInstant(issuedAt) ||
+    !isInstant(expiresAt) ||
+    !isCount(degradedGraceSeconds) ||
+    !isText(status) ||
+    !roles.every((role) => role !== null)
+  ) {
+    return null;
+  }
+  const common = { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt };
+  return { ...common, degradedGraceSeconds, membershipStatus: status, roles };
+}
+
+function parseRole(value: unknown): SnapshotRole | null {
+  if (!isObject(value) || !isText(value.role)) return null;
+  const { role, policy = null, organizationId = null, validFrom = null, validUntil = null } = value;
+  if (organizationId !== null && !isText(organizationId)) return null;
+  if (validFrom !== null && !isInstant(validFrom)) return null;
+  if (validUntil !== null && !isInstant(validUntil)) return null;
+  return { role, organizationId, policy, validFrom, validUntil };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+function isInstant(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) && !Number.isNaN(Date.parse(value));
+}

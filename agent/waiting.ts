@@ -1,0 +1,35 @@
+import { setTimeout as timeout } from 'node:timers/promises';
+
+/** Resolves after `ms`, or at once when `signal` aborts; never rejects, so callers look at the signal. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await timeout(ms, undefined, { signal });
+  } catch {
+    // Only an abort ends a timer early, and that is what the caller asked for.
+  }
+}
+
+/**
+ * Runs `work` under a signal that aborts with any of `signals` or after `timeoutMs`.
+ * Used instead of `AbortSignal.any` because that keeps a trace of every call on a long-lived signal in
+ * Node 20, and the agent's stop signal lives for months.
+ */
+export async function withDeadline<T>(
+  signals: readonly AbortSignal[],
+  timeoutMs: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  const timer = setTimeout(() => controller.abort(new DOMException('timed out', 'TimeoutError')), timeoutMs);
+  for (const signal of signals) {
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+  }
+  try {
+    return await work(controller.signal);
+  } finally {
+    clearTimeout(timer);
+    for (const signal of signals) signal.removeEventListener('abort', abort);
+  }
+}
