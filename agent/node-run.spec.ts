@@ -32,6 +32,7 @@ class TinyControlPlane {
   private port = 0;
   private readonly signing = generateKeyPairSync('ed25519');
   private readonly held = new Set<() => void>();
+  private onHeld: () => void = () => undefined;
   readonly enrollments: Body[] = [];
   readonly heartbeats: Body[] = [];
   key: JWK = {};
@@ -70,9 +71,18 @@ class TinyControlPlane {
     return { ...base, ...times, generation: 1, membership: { status: 'active' }, roles: [], ...change };
   }
 
+  /** Resolves once a request for the snapshot is held. */
+  async whenHeld(): Promise<void> {
+    while (this.held.size === 0) {
+      await new Promise<void>((resolve) => {
+        this.onHeld = resolve;
+      });
+    }
+  }
+
   publish(change: Body): void {
     this.snapshot = this.content(change);
-    for (const wake of this.held) wake();
+    for (const wake of [...this.held]) wake();
   }
 
   private get now(): Date {
@@ -173,8 +183,10 @@ class TinyControlPlane {
     if (req.headers['if-none-match'] === etag() && query.get('waitSeconds') !== '0') {
       await new Promise<void>((resolve) => {
         this.held.add(resolve);
+        this.onHeld();
         req.socket.once('close', resolve);
       });
+      this.held.clear(); // one agent, one request
     }
     if (req.headers['if-none-match'] === etag()) return void res.writeHead(304, { etag: etag() }).end();
     const jws = await new CompactSign(Buffer.from(JSON.stringify(this.snapshot)))
@@ -271,6 +283,7 @@ async function started(): Promise<void> {
   running = runNode(session, state, key);
   running.catch(() => undefined); // looked at by the test, or by afterEach
   await events.seen('snapshot.accepted');
+  await plane.whenHeld();
 }
 
 const role = (name: string): Body => ({
