@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { hashOf, inRoot, ROOT, readText } from './project.mjs';
+import { Failure, runNode } from './run.mjs';
+
+/** Each stamp is removed before the work and written after it, so work that was killed is done again. */
+const GENERATED_STAMP = inRoot('src', 'generated', '.stamp');
+const BUILD_STAMP = inRoot('dist', '.stamp');
+const SCHEMA = ['prisma/schema.prisma', 'prisma.config.ts', 'package-lock.json'];
+const SOURCES = ['src', 'agent', 'tsconfig.json', 'tsconfig.build.json', ...SCHEMA];
+
+/** Makes the Prisma client, unless it is that of the present schema. */
+export async function ensureGenerated() {
+  if (readText(GENERATED_STAMP) !== hashOf(SCHEMA)) generate();
+}
+
+/** Compiles the service and the agent into `dist`, unless `dist` is that of the present sources. */
+export async function ensureBuilt() {
+  const isBuilt = existsSync(inRoot('dist/src/main.js')) && existsSync(inRoot('dist/agent/main.js'));
+  if (isBuilt && readText(BUILD_STAMP) === sourcesHash()) return;
+  await build();
+}
+
+/** Generates and compiles, needed or not. */
+export async function build() {
+  console.log('Building.');
+  const wanted = sourcesHash();
+  const complete = readText(BUILD_STAMP) !== null;
+  rmSync(BUILD_STAMP, { force: true });
+  // What the compiler noted of a build that did not finish is not to be relied on.
+  if (!complete) rmSync(inRoot('dist/.tsbuildinfo'), { force: true });
+  await ensureGenerated();
+  const code = await runNode([inRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+  if (code !== 0) throw new Failure(`The build failed with exit code ${code}; what it says is above.`);
+  writeFileSync(BUILD_STAMP, wanted);
+}
+
+function generate() {
+  const wanted = hashOf(SCHEMA);
+  rmSync(GENERATED_STAMP, { force: true });
+  // Prisma talks a lot when all is well, and asks home for news.
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [inRoot('node_modules/prisma/build/index.js'), 'generate'],
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+      env: { ...process.env, CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1' },
+    },
+  );
+  if (status !== 0) throw new Failure(`${stdout}${stderr}prisma generate failed; what it says is above.`);
+  writeFileSync(GENERATED_STAMP, wanted);
+}
+
+function sourcesHash() {
+  // The generated client follows from the schema.
+  return hashOf(SOURCES, (path) => path !== 'src/generated' && !path.endsWith('.spec.ts'));
+}
