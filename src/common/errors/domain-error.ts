@@ -1,9 +1,12 @@
+import type { ProblemCode } from '../http/problems.js';
+
 /** The kinds of failure that a caller can tell apart; each maps to one HTTP status. */
 export type DomainErrorKind =
   | 'malformed'
   | 'unauthenticated'
   | 'forbidden'
   | 'not_found'
+  | 'not_acceptable'
   | 'conflict'
   | 'stale'
   | 'too_large'
@@ -35,7 +38,7 @@ export class DomainError extends Error {
   constructor(
     readonly kind: DomainErrorKind,
     /** Stable snake_case code; a page under `/problems/` explains it. */
-    readonly code: string,
+    readonly code: ProblemCode,
     message: string,
     details: DomainErrorDetails = {},
   ) {
@@ -45,7 +48,7 @@ export class DomainError extends Error {
   }
 }
 
-type Maker = (code: string, message: string, details?: DomainErrorDetails) => DomainError;
+type Maker = (code: ProblemCode, message: string, details?: DomainErrorDetails) => DomainError;
 
 const maker =
   (kind: DomainErrorKind): Maker =>

@@ -1,0 +1,54 @@
+import { sql } from '../database/sql.js';
+import { newId } from '../ids/uuid.js';
+import type { Actor } from '../request/actor.js';
+import type { Tx } from '../transaction/tx.js';
+import type { AuditEvent } from './audit-event.js';
+
+/** What the events of one transaction have in common. */
+export interface AuditCircumstances {
+  actor: Actor;
+  requestId: string | null;
+  highRisk: boolean;
+}
+
+/** Longest that a text from outside stands in an event. */
+const TEXT_LIMIT = 512;
+
+/** Adds `events` to the audit log and the successful ones to the change feed, in the transaction that they tell of. */
+export async function writeAuditEvents(
+  tx: Pick<Tx, 'query'>,
+  events: readonly AuditEvent[],
+  { actor, requestId, highRisk }: AuditCircumstances,
+): Promise<void> {
+  const rows = events.map((event) => ({
+    id: newId(),
+    action: event.action,
+    resource_type: event.resource.type,
+    resource_id: event.resource.id,
+    resource_name: event.resource.name,
+    cluster_id: event.clusterId,
+    organization_id: event.organizationId ?? null,
+    outcome: event.outcome,
+    high_risk: event.highRisk ?? highRisk,
+    reason: event.reason?.slice(0, TEXT_LIMIT) ?? null,
+    before: event.before,
+    after: event.after,
+  }));
+  await tx.query(sql`
+    WITH written AS (
+      INSERT INTO audit_events (id, occurred_at, actor_type, actor_id, actor_name, actor_ip, actor_user_agent,
+             action, resource_type, resource_id, resource_name, cluster_id, organization_id, outcome, high_risk,
+             request_id, reason, before, after)
+      SELECT e.id, now(), ${actor.type}, ${actor.id}, ${actor.displayName}, ${actor.ip},
+             ${actor.userAgent?.slice(0, TEXT_LIMIT) ?? null}, e.action, e.resource_type, e.resource_id,
+             e.resource_name, e.cluster_id, e.organization_id, e.outcome, e.high_risk, ${requestId}, e.reason,
+             nullif(e.before, 'null'::jsonb), nullif(e.after, 'null'::jsonb)
+        FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS e (id uuid, action text, resource_type text,
+             resource_id text, resource_name text, cluster_id uuid, organization_id uuid, outcome text,
+             high_risk boolean, reason text, before jsonb, after jsonb)
+      RETURNING action, resource_type, resource_id, cluster_id, outcome
+    )
+    INSERT INTO change_feed (kind, resource_type, resource_id, cluster_id)
+    SELECT w.action, w.resource_type, coalesce(w.resource_id, ''), w.cluster_id
+      FROM written AS w WHERE w.outcome = 'success'`);
+}

@@ -1,0 +1,83 @@
+/** The built-in roles of people and scripts. */
+export const PRINCIPAL_ROLES = [
+  'platform-owner',
+  'recovery-admin',
+  'platform-admin',
+  'platform-operator',
+  'platform-engineering',
+  'auditor',
+  'organization-admin',
+  'organization-member',
+] as const;
+export type PrincipalRole = (typeof PRINCIPAL_ROLES)[number];
+
+/** Where a permission can be held: over the whole platform only, or over one cluster as well. */
+export type PermissionScope = 'platform' | 'cluster';
+
+interface PermissionEntry {
+  scope: PermissionScope;
+  description: string;
+  roles: readonly PrincipalRole[];
+}
+
+const ADMIN = ['platform-owner', 'platform-admin'] as const;
+// Operators may do everything but create and delete the top-level containers (context.md, Aphex).
+const OPERATOR = [...ADMIN, 'platform-operator'] as const;
+// Engineering creates, reads and updates in its own scope; it deletes nothing.
+const ENGINEERING = [...OPERATOR, 'platform-engineering'] as const;
+const READER = [...ENGINEERING, 'recovery-admin', 'auditor'] as const;
+
+const entry = (scope: PermissionScope, roles: readonly PrincipalRole[], description: string): PermissionEntry => ({
+  scope,
+  roles,
+  description,
+});
+
+/** Every permission with the roles that hold it: the one place where it is decided who may do what. */
+export const PERMISSIONS = {
+  'api_tokens.create': entry('platform', ADMIN, 'Create API tokens, up to the own rights'),
+  'api_tokens.read': entry('platform', [...ADMIN, 'auditor'], 'List API tokens'),
+  'api_tokens.revoke': entry('platform', ADMIN, 'Revoke API tokens'),
+  'audit.read': entry('cluster', [...OPERATOR, 'recovery-admin', 'auditor'], 'Read the audit log'),
+  'authority.read': entry('cluster', READER, "Read a cluster's authority state"),
+  'cluster_policies.read': entry('cluster', READER, "Read a cluster's policy"),
+  'cluster_policies.update': entry('cluster', ADMIN, "Change a cluster's policy"),
+  'clusters.archive': entry('platform', ADMIN, 'Archive a cluster'),
+  'clusters.create': entry('platform', ADMIN, 'Create a cluster'),
+  'clusters.read': entry('cluster', READER, 'Read clusters and their summaries'),
+  'clusters.update': entry('cluster', ENGINEERING, "Change a cluster's name, region, labels and metadata"),
+  'events.read': entry('cluster', READER, 'Follow the stream of changes'),
+  'join_requests.approve': entry('cluster', OPERATOR, 'Approve join requests'),
+  'join_requests.read': entry('cluster', READER, 'Read join requests'),
+  'join_requests.reject': entry('cluster', OPERATOR, 'Reject join requests'),
+  'join_tokens.auto_approve': entry('cluster', ADMIN, 'Create join tokens that admit nodes without a review'),
+  'join_tokens.create': entry('cluster', ENGINEERING, 'Create join tokens'),
+  'join_tokens.read': entry('cluster', READER, 'List join tokens'),
+  'join_tokens.revoke': entry('cluster', OPERATOR, 'Revoke join tokens'),
+  'node_groups.manage': entry('cluster', ENGINEERING, 'Create, change and remove node groups'),
+  'node_groups.read': entry('cluster', READER, 'List node groups'),
+  'nodes.disable': entry('cluster', OPERATOR, 'Disable and enable a membership'),
+  'nodes.read': entry('cluster', READER, 'Read the nodes of a cluster'),
+  'nodes.revoke': entry('cluster', [...OPERATOR, 'recovery-admin'], "Revoke a node's identity and membership"),
+  'nodes.update': entry('cluster', ENGINEERING, "Change a node's name, group and labels"),
+  'platform_nodes.read': entry('platform', [...OPERATOR, 'recovery-admin', 'auditor'], 'Read physical nodes across clusters'),
+  'role_assignments.create': entry('cluster', OPERATOR, 'Assign roles to nodes'),
+  'role_assignments.delete': entry('cluster', OPERATOR, 'Remove role assignments'),
+  'role_assignments.read': entry('cluster', READER, 'Read role assignments and the role catalogue'),
+  'role_assignments.update': entry('cluster', OPERATOR, 'Disable and enable role assignments'),
+  'snapshots.read': entry('cluster', READER, "Read a node's decoded snapshot"),
+} as const satisfies Record<string, PermissionEntry>;
+
+/** Name of a permission, `<resource>.<verb>`. */
+export type Permission = keyof typeof PERMISSIONS;
+
+/** All permissions, sorted by name. */
+export const ALL_PERMISSIONS = Object.keys(PERMISSIONS) as Permission[];
+
+/** What a role may do. */
+export function permissionsOfRole(role: PrincipalRole): ReadonlySet<Permission> {
+  return new Set(ALL_PERMISSIONS.filter((name) => (PERMISSIONS[name].roles as readonly string[]).includes(role)));
+}
+
+/** The role of the bootstrap token: it holds every permission. */
+export const OWNER_ROLE: PrincipalRole = 'platform-owner';

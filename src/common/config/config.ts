@@ -1,0 +1,151 @@
+import { z } from 'zod';
+
+/** What this process does: serve HTTP, run background jobs, or both. */
+export type FabricRole = 'all' | 'api' | 'worker';
+
+/** The settings of one process, read once from the environment and never changed. */
+export interface Config {
+  readonly role: FabricRole;
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly logLevel: string;
+  /** null: the embedded Postgres in the data directory. */
+  readonly database: DatabaseUrls | null;
+  readonly redisUrl: string | null;
+  readonly publicUrl: string | null;
+  readonly publicUrlAliases: readonly string[];
+  /** null: a token is generated into the data directory; `disabled`: there is none. */
+  readonly bootstrapToken: string | null;
+  /** base64url of 32 bytes; null only with the embedded database, where it is generated. */
+  readonly masterKey: string | null;
+  readonly masterKeyPrevious: readonly string[];
+  readonly limits: RateLimits;
+  /** Address ranges of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
+}
+
+/** Connection strings of an external Postgres. */
+export interface DatabaseUrls {
+  readonly appUrl: string;
+  /** Bypasses a transaction pooler; for `LISTEN`, session locks and the job queue. */
+  readonly directUrl: string;
+  readonly ownerUrl: string;
+}
+
+/** Requests a minute before a 429. */
+export interface RateLimits {
+  readonly unknownCredentialsPerMinute: number;
+  readonly principalPerMinute: number;
+}
+
+/** One or more variables are wrong. The message has one line for each of them. */
+export class ConfigError extends Error {
+  constructor(readonly lines: readonly string[]) {
+    super(lines.join('\n'));
+    this.name = 'ConfigError';
+  }
+}
+
+const url = (schemes: readonly string[]) =>
+  z.string().refine(
+    (text) => schemes.some((scheme) => text.startsWith(`${scheme}://`)) && URL.canParse(text),
+    { error: `must be a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` },
+  );
+
+const postgresUrl = url(['postgres', 'postgresql']);
+const httpUrl = url(['http', 'https']).transform((text) => text.replace(/\/+$/, ''));
+const commaList = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter(Boolean));
+const masterKey = z.string().refine((text) => /^[A-Za-z0-9_-]{43}=?$/.test(text), {
+  error: 'must be 32 bytes in base64url, such as `openssl rand 32 | basenc --base64url` prints',
+});
+const perMinute = (fallback: string) => z.string().regex(/^[1-9]\d{0,6}$/, 'must be a positive whole number').default(fallback).transform(Number);
+
+const Environment = z.object({
+  FABRIC_ROLE: z.enum(['all', 'api', 'worker'], { error: 'must be one of all, api, worker' }).default('all'),
+  HOST: z.string().default('127.0.0.1'),
+  PORT: z
+    .string()
+    .default('8080')
+    .refine((text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535, { error: 'must be a port number from 0 to 65535' })
+    .transform(Number),
+  FABRIC_DATA_DIR: z.string().default('./data'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+      error: 'must be one of fatal, error, warn, info, debug, trace, silent',
+    })
+    .default('info'),
+  DATABASE_URL: postgresUrl.optional(),
+  FABRIC_DATABASE_DIRECT_URL: postgresUrl.optional(),
+  FABRIC_DATABASE_OWNER_URL: postgresUrl.optional(),
+  REDIS_URL: url(['redis', 'rediss']).optional(),
+  FABRIC_PUBLIC_URL: httpUrl.optional(),
+  FABRIC_PUBLIC_URL_ALIASES: commaList.pipe(z.array(httpUrl)).default([]),
+  FABRIC_BOOTSTRAP_TOKEN: z
+    .string()
+    .refine((text) => text === 'disabled' || text.length >= 32, {
+      error: 'must have at least 32 characters, or be the word disabled',
+    })
+    .optional(),
+  FABRIC_MASTER_KEY: masterKey.optional(),
+  FABRIC_MASTER_KEY_PREVIOUS: commaList.pipe(z.array(masterKey)).default([]),
+  FABRIC_TRUSTED_PROXIES: commaList.default([]),
+  FABRIC_LIMIT_UNKNOWN_PER_MINUTE: perMinute('60'),
+  FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: perMinute('600'),
+});
+
+const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::', '[::]', '*'];
+
+/**
+ * Reads the settings from `env`; an empty variable counts as unset.
+ * @throws ConfigError naming every wrong variable, not only the first
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    throw new ConfigError(parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`));
+  }
+  const values = parsed.data;
+  const lines: string[] = [];
+  if (values.DATABASE_URL === undefined) {
+    for (const name of ['FABRIC_DATABASE_DIRECT_URL', 'FABRIC_DATABASE_OWNER_URL'] as const) {
+      if (values[name] !== undefined) lines.push(`${name} is set but DATABASE_URL is not`);
+    }
+  } else if (values.FABRIC_MASTER_KEY === undefined) {
+    lines.push('FABRIC_MASTER_KEY is required with DATABASE_URL: private keys rest in that database, sealed under it');
+  }
+  if (WILDCARD_HOSTS.includes(values.HOST) && values.FABRIC_PUBLIC_URL === undefined) {
+    lines.push(`FABRIC_PUBLIC_URL is required when HOST is ${values.HOST}: nodes sign for the URL by which they reach this service`);
+  }
+  if (lines.length > 0) throw new ConfigError(lines);
+  return {
+    role: values.FABRIC_ROLE,
+    host: values.HOST,
+    port: values.PORT,
+    dataDir: values.FABRIC_DATA_DIR,
+    logLevel: values.LOG_LEVEL,
+    database: databaseUrls(values),
+    redisUrl: values.REDIS_URL ?? null,
+    publicUrl: values.FABRIC_PUBLIC_URL ?? null,
+    publicUrlAliases: values.FABRIC_PUBLIC_URL_ALIASES,
+    bootstrapToken: values.FABRIC_BOOTSTRAP_TOKEN ?? null,
+    masterKey: values.FABRIC_MASTER_KEY ?? null,
+    masterKeyPrevious: values.FABRIC_MASTER_KEY_PREVIOUS,
+    limits: {
+      unknownCredentialsPerMinute: values.FABRIC_LIMIT_UNKNOWN_PER_MINUTE,
+      principalPerMinute: values.FABRIC_LIMIT_PRINCIPAL_PER_MINUTE,
+    },
+    trustedProxies: values.FABRIC_TRUSTED_PROXIES,
+  };
+}
+
+function databaseUrls(values: z.infer<typeof Environment>): DatabaseUrls | null {
+  const appUrl = values.DATABASE_URL;
+  if (appUrl === undefined) return null;
+  return {
+    appUrl,
+    directUrl: values.FABRIC_DATABASE_DIRECT_URL ?? appUrl,
+    ownerUrl: values.FABRIC_DATABASE_OWNER_URL ?? appUrl,
+  };
+}

@@ -1,0 +1,51 @@
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { PrismaPg } from '@prisma/adapter-pg';
+import pg from 'pg';
+import { PrismaClient } from '../../generated/prisma/client.js';
+import { RUNTIME, type Runtime } from '../config/runtime.js';
+import { safeInteger } from './rows.js';
+import type { Sql } from './sql.js';
+
+/** The request pool serves the API and what workers write; 20 connections saturate a small Postgres. */
+const POOL_SIZE = 20;
+const CONNECT_TIMEOUT_MS = 5_000;
+const INT8 = 20;
+const INT8_ARRAY = 1016;
+
+/** One pool of connections under `pg` and Prisma alike. */
+@Injectable()
+export class Database implements OnApplicationShutdown {
+  readonly pool: pg.Pool;
+  readonly prisma: PrismaClient;
+
+  constructor(@Inject(RUNTIME) runtime: Runtime) {
+    this.pool = new pg.Pool({
+      connectionString: runtime.database.appUrl,
+      max: POOL_SIZE,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      application_name: 'fabric',
+      types: { getTypeParser },
+    });
+    // A connection that breaks while idle is replaced at the next use; unhandled it would end the process.
+    this.pool.on('error', () => undefined);
+    this.prisma = new PrismaClient({ adapter: new PrismaPg(this.pool), errorFormat: 'minimal' });
+  }
+
+  /** Runs one statement of its own, outside any transaction of ours. */
+  async query<T>(statement: Sql): Promise<T[]> {
+    const { rows } = await this.pool.query({ text: statement.text, values: statement.values });
+    return rows as T[];
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.prisma.$disconnect();
+    await this.pool.end();
+  }
+}
+
+const getTypeParser = ((oid: number, format?: 'text' | 'binary') => {
+  if (oid === INT8) return safeInteger;
+  const parse = pg.types.getTypeParser(oid, format as 'text') as (text: string) => unknown;
+  if (oid !== INT8_ARRAY) return parse;
+  return (text: string) => (parse(text) as string[]).map(safeInteger);
+}) as typeof pg.types.getTypeParser;

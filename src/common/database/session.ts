@@ -1,0 +1,91 @@
+import type { PoolClient } from 'pg';
+import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
+import { withResolvers } from '../promise-with-resolvers.js';
+import type { Database } from './database.js';
+import { normalizeRows } from './rows.js';
+import type { Sql } from './sql.js';
+
+/** The models of Prisma inside a transaction. */
+export type Models = Prisma.TransactionClient;
+
+/** An open transaction that its holder ends, by one of the two ways. */
+export interface Session {
+  query<T>(statement: Sql): Promise<T[]>;
+  /** null in a session on `pg`. */
+  readonly models: Models | null;
+  commit(): Promise<void>;
+  /** Never throws: a connection that is gone has rolled back by itself. */
+  rollback(): Promise<void>;
+}
+
+/** Longest that a Prisma transaction may stay open, and wait for a connection. */
+const MODEL_TIMEOUT_MS = 30_000;
+const MODEL_MAX_WAIT_MS = 5_000;
+
+class RolledBack extends Error {}
+
+/**
+ * Opens a transaction of Prisma's that is ended from outside. Prisma offers only a callback that commits when it
+ * returns; the callback here waits until the holder says how it ends.
+ */
+export async function openModelSession(prisma: PrismaClient): Promise<Session> {
+  const opened = withResolvers<Models>();
+  const ended = withResolvers<void>();
+  const done = prisma.$transaction(
+    async (models) => {
+      opened.resolve(models);
+      await ended.promise;
+    },
+    { timeout: MODEL_TIMEOUT_MS, maxWait: MODEL_MAX_WAIT_MS },
+  );
+  done.catch(opened.reject);
+  const models = await opened.promise;
+  return {
+    models,
+    query: async <T>(statement: Sql) =>
+      normalizeRows<T>(await models.$queryRawUnsafe(statement.text, ...statement.values)),
+    commit: () => {
+      ended.resolve();
+      return done;
+    },
+    rollback: async () => {
+      ended.reject(new RolledBack());
+      await done.catch(() => undefined);
+    },
+  };
+}
+
+/** Opens a transaction on `pg`; `begin` is the statement that starts it. */
+export async function openDirectSession(database: Database, begin = 'BEGIN'): Promise<Session> {
+  const client: PoolClient = await database.pool.connect();
+  try {
+    await client.query(begin);
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
+  const end = async (statement: 'COMMIT' | 'ROLLBACK') => {
+    try {
+      const result = await client.query(statement);
+      client.release();
+      return result.command;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  };
+  return {
+    models: null,
+    query: async <T>(statement: Sql) => {
+      const { rows } = await client.query({ text: statement.text, values: statement.values });
+      return rows as T[];
+    },
+    commit: async () => {
+      // Postgres answers COMMIT of a failed transaction with ROLLBACK and no error.
+      if ((await end('COMMIT')) !== 'COMMIT') throw new Error('the transaction had failed and was rolled back');
+    },
+    rollback: async () => {
+      await end('ROLLBACK').catch(() => undefined);
+    },
+  };
+}

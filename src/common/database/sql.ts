@@ -1,0 +1,1 @@
+export { empty, join, raw, Sql, default as sql } from 'sql-template-tag';

@@ -1,0 +1,74 @@
+import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
+import type { z } from 'zod';
+import type { Permission } from '../auth/permissions.js';
+import type { ProblemCode } from './problems.js';
+
+/** Who may call an operation: the holders of a permission, any authenticated person or script, a node, or everybody. */
+export type Access = { permission: Permission } | 'authenticated' | 'node' | 'public';
+
+/** Everything that is to be known about one operation: the guard, the input check, the answer and the OpenAPI
+ *  document all read it, so that none of them can disagree with another. */
+export interface Operation {
+  /** `createCluster`: stable, since generated clients name their methods after it. */
+  id: string;
+  summary: string;
+  description?: string;
+  access: Access;
+  /** Success status (default 200). */
+  status?: 200 | 201 | 202 | 204;
+  /** Schema of the body; a strict object refuses unknown members. */
+  body?: z.ZodType;
+  /** Where every member is optional the body may be absent. */
+  bodyOptional?: boolean;
+  bodyExample?: unknown;
+  /** Media type of the body where it is not JSON. */
+  bodyType?: 'application/x-www-form-urlencoded';
+  /** Schema of the query; parameters that it does not name are refused. */
+  query?: z.ZodObject;
+  response?: z.ZodType;
+  responseDescription?: string;
+  responseExample?: unknown;
+  /** Media type of the answer where it is not JSON. */
+  responseType?: string;
+  /** What it answers carries an `ETag` of this kind; reads answer 304 to a matching `If-None-Match`. */
+  etag?: (body: never) => string;
+  /** Members of the answer that are shown once and therefore left out of a dry run. */
+  secrets?: readonly string[];
+  /** Needs a credential made for it, and is recorded when it is refused or fails. */
+  highRisk?: boolean;
+  /** Spreads trust: refused while the cluster is not authoritative. */
+  guardedByAuthority?: boolean;
+  /** Whether it changes something through the transactor (default: every method but GET). */
+  mutates?: boolean;
+  /** Problem codes beyond those that every operation may answer. */
+  problems?: readonly ProblemCode[];
+}
+
+/** Metadata key under which a route keeps its {@link Operation}. */
+export const OPERATION = 'fabric:operation';
+
+const declared = new Map<string, Operation>();
+
+/** Declares what a route is. Every route has one; a test sees to it. */
+export function Route(operation: Operation): MethodDecorator {
+  const known = declared.get(operation.id);
+  if (known !== undefined && known !== operation) throw new Error(`two operations are named ${operation.id}`);
+  declared.set(operation.id, operation);
+  const { id, summary, description } = operation;
+  return applyDecorators(
+    SetMetadata(OPERATION, operation),
+    HttpCode(operation.status ?? 200),
+    ApiOperation({ operationId: id, summary, ...(description === undefined ? {} : { description }) }),
+  );
+}
+
+/** The operation with this id. */
+export function operationById(id: string): Operation | undefined {
+  return declared.get(id);
+}
+
+/** Whether requests to this operation run as one unit of work. */
+export function isMutation(operation: Operation, method: string): boolean {
+  return operation.mutates ?? method !== 'GET';
+}

@@ -1,0 +1,80 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { invalid, unsupportedMediaType } from '../errors/domain-error.js';
+import { newId } from '../ids/uuid.js';
+import { type RequestContext, runInRequest } from '../request/request-context.js';
+import { parseStrictJson } from './strict-json.js';
+
+/** Largest body that is read, save where a route streams. */
+export const BODY_LIMIT_BYTES = 1_048_576;
+
+const SANE_REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
+const contexts = new WeakMap<object, RequestContext>();
+
+/** What is known of a Fastify request; made when it arrives. */
+export function contextOf(request: FastifyRequest): RequestContext {
+  const context = contexts.get(request.raw);
+  if (context === undefined) throw new Error('the request has no context');
+  return context;
+}
+
+/** Gives each request its context and id, and reads bodies strictly. Called before any route is known. */
+export function addRequestHooks(app: FastifyInstance): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const context = newContext(request);
+    contexts.set(request.raw, context);
+    void reply.header('X-Request-Id', context.requestId);
+    runInRequest(context, done);
+  });
+  // Reading the body loses the asynchronous context; from here on it is there again.
+  app.addHook('preValidation', (request, _reply, done) => runInRequest(contextOf(request), done));
+  app.removeAllContentTypeParsers();
+  const json = { parseAs: 'buffer' as const, bodyLimit: BODY_LIMIT_BYTES };
+  app.addContentTypeParser(/^application\/(json|merge-patch\+json)(;|$)/, json, async (_request: FastifyRequest, body: Buffer) =>
+    body.length === 0 ? undefined : parseStrictJson(body),
+  );
+  app.addContentTypeParser('application/x-www-form-urlencoded', json, async (_request: FastifyRequest, body: Buffer) =>
+    parseForm(body.toString('utf8')),
+  );
+  app.addContentTypeParser('*', json, async (request: FastifyRequest, body: Buffer) => {
+    if (body.length === 0) return undefined;
+    throw unsupportedMediaType(
+      'unsupported_media_type',
+      `A body of type ${request.headers['content-type'] ?? '(none)'} is not taken here; send application/json.`,
+    );
+  });
+}
+
+function newContext(request: FastifyRequest): RequestContext {
+  const header = (name: string) => {
+    const value = request.headers[name];
+    return typeof value === 'string' ? value : null;
+  };
+  const sent = header('x-request-id');
+  return {
+    requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : newId(),
+    method: request.method,
+    path: request.url.split('?', 1)[0] ?? request.url,
+    ip: request.ip,
+    userAgent: header('user-agent'),
+    ifMatch: header('if-match'),
+    planHash: header('x-plan-hash'),
+    operationId: null,
+    dryRun: false,
+    idempotency: null,
+    actor: null,
+    clusterId: null,
+    highRisk: false,
+    guardedByAuthority: false,
+    unit: null,
+  };
+}
+
+/** @throws invalid when a field comes twice (RFC 6749 section 3.2) */
+function parseForm(text: string): Record<string, string> {
+  const fields: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (name in fields) throw invalid('invalid_request', `The form has ${name} twice.`);
+    fields[name] = value;
+  }
+  return { ...fields };
+}

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestInterceptor } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { from, lastValueFrom, type Observable } from 'rxjs';
+import { conflict, malformed, notFound } from '../errors/domain-error.js';
+import { canonicalJson } from '../json/canonical-json.js';
+import { UnknownMembers } from '../observability/unknown-members.js';
+import type { RequestContext } from '../request/request-context.js';
+import { SNAPSHOT_PORT, type SnapshotPort } from '../transaction/ports.js';
+import { UnitOfWork } from '../transaction/unit-of-work.js';
+import { matchesIfNoneMatch } from './etag.js';
+import { IdempotencyStore, Replay, type StoredAnswer } from './idempotency-store.js';
+import { checkBody, checkQuery, unknownMembers } from './input.js';
+import { OPERATION, type Operation, isMutation } from './operation.js';
+import { planAnswer, planHash, type PlannedCall } from './plan.js';
+import { contextOf } from './request-hooks.js';
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
+/**
+ * What every request passes between guard and handler: its input is checked against the operation, a mutation runs as
+ * one unit of work that commits together with its stored answer (or, in a dry run, not at all), and the answer gets
+ * its ETag, Location and status.
+ */
+@Injectable()
+export class RequestPipeline implements NestInterceptor {
+  constructor(
+    private readonly idempotency: IdempotencyStore,
+    private readonly unknown: UnknownMembers,
+    @Inject(SNAPSHOT_PORT) private readonly snapshots: SnapshotPort,
+  ) {}
+
+  async intercept(execution: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+    const operation = Reflect.getMetadata(OPERATION, execution.getHandler()) as Operation | undefined;
+    const request = execution.switchToHttp().getRequest<FastifyRequest>();
+    const reply = execution.switchToHttp().getResponse<FastifyReply>();
+    if (operation === undefined) throw notFound('not_found', 'There is nothing under this path.');
+    const context = contextOf(request);
+    const handle = () => lastValueFrom(next.handle());
+    return from(this.answer(operation, context, request, reply, handle));
+  }
+
+  private async answer(
+    operation: Operation,
+    context: RequestContext,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    handle: () => Promise<unknown>,
+  ): Promise<unknown> {
+    this.readInput(operation, context, request);
+    if (!isMutation(operation, context.method)) return this.represent(operation, context, request, reply, await handle());
+    const unit = new UnitOfWork();
+    context.unit = unit;
+    try {
+      const body = await handle();
+      if (context.dryRun) return await this.plan(operation, context, request, reply, unit, body);
+      await this.checkPlan(operation, context, request, unit);
+      const answer = answerOf(operation, context, body);
+      if (context.idempotency !== null && unit.mutation !== null) {
+        await this.idempotency.store(unit.mutation.tx, context.idempotency, answer);
+      }
+      await unit.commit();
+      return send(reply, answer);
+    } catch (error) {
+      await unit.rollback();
+      if (!(error instanceof Replay)) throw error;
+      void reply.header('Idempotency-Replayed', 'true');
+      return send(reply, error.answer);
+    }
+  }
+
+  private readInput(operation: Operation, context: RequestContext, request: FastifyRequest): void {
+    const { dryRun, ...query } = request.query as Record<string, unknown>;
+    const mutates = isMutation(operation, context.method) && operation.access !== 'node' && operation.access !== 'public';
+    if (mutates && dryRun !== undefined) {
+      if (dryRun !== 'true' && dryRun !== 'false') {
+        throw malformed('invalid_parameter', 'dryRun is true or false.', { errors: [{ parameter: 'dryRun', message: 'Must be true or false.' }] });
+      }
+      context.dryRun = dryRun === 'true';
+    }
+    const rest = mutates || dryRun === undefined ? query : { dryRun, ...query };
+    request.query = checkQuery(operation, rest);
+    const sent = request.body;
+    if (operation.access === 'node' || operation.access === 'public') this.unknown.count(operation.id, unknownMembers(operation, sent));
+    const key = request.headers['idempotency-key'];
+    if (key !== undefined && context.method === 'POST' && !context.dryRun && context.actor !== null) {
+      if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) {
+        throw malformed('invalid_header', 'Idempotency-Key is 1 to 255 printable characters.');
+      }
+      const principal = `${context.actor.type}:${context.actor.id ?? ''}`;
+      context.idempotency = { principal, key, fingerprint: fingerprint(context, rest, sent) };
+    }
+    request.body = checkBody(operation, sent);
+  }
+
+  private async represent(
+    operation: Operation,
+    context: RequestContext,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    body: unknown,
+  ): Promise<unknown> {
+    const answer = answerOf(operation, context, body);
+    const etag = answer.headers.ETag;
+    const ifNoneMatch = request.headers['if-none-match'];
+    if (etag !== undefined && ifNoneMatch !== undefined && matchesIfNoneMatch(ifNoneMatch, etag)) {
+      return send(reply, { status: 304, headers: { ETag: etag }, body: undefined });
+    }
+    return send(reply, answer, operation.responseType);
+  }
+
+  private async plan(
+    operation: Operation,
+    context: RequestContext,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    unit: UnitOfWork,
+    body: unknown,
+  ): Promise<unknown> {
+    await unit.checkDeferredConstraints();
+    const call = await this.plannedCall(operation, context, request, unit);
+    await unit.rollback();
+    return send(reply, { status: 200, headers: {}, body: planAnswer(call, withoutSecrets(operation, body)) });
+  }
+
+  private async checkPlan(operation: Operation, context: RequestContext, request: FastifyRequest, unit: UnitOfWork): Promise<void> {
+    if (context.planHash === null) return;
+    const now = planHash(await this.plannedCall(operation, context, request, unit));
+    if (now === context.planHash) return;
+    throw conflict('plan_changed', 'The effect would now be another than the one that was planned.', { extensions: { planHash: now } });
+  }
+
+  private async plannedCall(operation: Operation, context: RequestContext, request: FastifyRequest, unit: UnitOfWork): Promise<PlannedCall> {
+    const mutation = unit.mutation;
+    const changes = mutation === null ? [] : await this.snapshots.changes(mutation.tx, mutation.touched);
+    const { path } = context;
+    return { operationId: operation.id, path, body: request.body, newIds: mutation?.newIds ?? [], changes };
+  }
+}
+
+function answerOf(operation: Operation, context: RequestContext, body: unknown): StoredAnswer {
+  const headers: Record<string, string> = {};
+  const status = body instanceof Created ? 201 : (operation.status ?? 200);
+  const content = body instanceof Created ? body.body : body;
+  if (operation.etag !== undefined && content !== undefined) headers.ETag = operation.etag(content as never);
+  const id = (content as { id?: unknown } | undefined)?.id;
+  if (status === 201 && context.method === 'POST' && typeof id === 'string') headers.Location = `${context.path.replace(/\/$/, '')}/${id}`;
+  return { status, headers, body: status === 204 ? undefined : content };
+}
+
+/** Wraps the answer of a PUT or POST that created something where it could also have replaced or found it. */
+export class Created<T> {
+  constructor(readonly body: T) {}
+}
+
+function send(reply: FastifyReply, { status, headers, body }: StoredAnswer, type?: string): unknown {
+  void reply.status(status).headers(headers);
+  if (type !== undefined) void reply.type(type);
+  return body;
+}
+
+function withoutSecrets(operation: Operation, body: unknown): unknown {
+  if (operation.secrets === undefined || typeof body !== 'object' || body === null) return body ?? null;
+  return Object.fromEntries(Object.entries(body).filter(([name]) => operation.secrets?.includes(name) !== true));
+}
+
+function fingerprint(context: RequestContext, query: unknown, body: unknown): Buffer {
+  const request = { method: context.method, path: context.path, query, body: body ?? null };
+  return createHash('sha256').update(canonicalJson(request)).digest();
+}

@@ -1,0 +1,49 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { UnitOfWork } from '../transaction/unit-of-work.js';
+import type { Actor } from './actor.js';
+
+/** A request that is to be answered once, however often it comes. */
+export interface IdempotentRequest {
+  /** Whose key it is. */
+  principal: string;
+  key: string;
+  /** SHA-256 over method, path, query and body. */
+  fingerprint: Buffer;
+}
+
+/** What is known of the HTTP request that is being answered; filled in as it passes the stages. */
+export interface RequestContext {
+  readonly requestId: string;
+  readonly method: string;
+  /** Path as sent, without the query. */
+  readonly path: string;
+  readonly ip: string;
+  readonly userAgent: string | null;
+  /** Values of the headers that steer a mutation. */
+  readonly ifMatch: string | null;
+  readonly planHash: string | null;
+  operationId: string | null;
+  dryRun: boolean;
+  /** Set when an `Idempotency-Key` came with a POST that changes something. */
+  idempotency: IdempotentRequest | null;
+  actor: Actor | null;
+  /** The cluster that the path names, once it is resolved. */
+  clusterId: string | null;
+  highRisk: boolean;
+  /** The route may only be used while its cluster is authoritative. */
+  guardedByAuthority: boolean;
+  /** Set for routes that change something: the transaction commits with the answer. */
+  unit: UnitOfWork | null;
+}
+
+const storage = new AsyncLocalStorage<RequestContext>();
+
+/** Runs `work` with `context` as the current request. */
+export function runInRequest<T>(context: RequestContext, work: () => T): T {
+  return storage.run(context, work);
+}
+
+/** The request that is being answered; undefined in workers and at start. */
+export function currentRequest(): RequestContext | undefined {
+  return storage.getStore();
+}

@@ -1,0 +1,105 @@
+import type { Models, Session } from '../database/session.js';
+import { type Sql, sql } from '../database/sql.js';
+import { stale } from '../errors/domain-error.js';
+import { matchesIfMatch } from '../http/etag.js';
+import { newId } from '../ids/uuid.js';
+import type { Actor } from '../request/actor.js';
+import { currentRequest } from '../request/request-context.js';
+import { type ModelTx, TRANSACTION } from './tx.js';
+import type { TxEvent, TxEvents } from './tx-events.js';
+import type { PendingMutation } from './unit-of-work.js';
+
+/** A transaction that may sit idle longer than this has lost its process. Set here, since poolers refuse it at connect. */
+const IDLE_TIMEOUT = '30s';
+const LOCK_TIMEOUT = '5s';
+const STATEMENT_TIMEOUT = '20s';
+
+/** The transactor's own view of a transaction: what `work` sees as {@link ModelTx}, and how it ends. */
+export class OpenTransaction implements ModelTx {
+  readonly [TRANSACTION] = true;
+  readonly touched = new Map<string, Set<string> | 'all'>();
+  private readonly newIds: string[] = [];
+  private readonly effects: (() => void)[] = [];
+  private matchChecked = false;
+
+  constructor(
+    private readonly session: Session,
+    readonly actor: Actor,
+    readonly now: Date,
+    private readonly events: TxEvents,
+  ) {}
+
+  /** First statement of every transaction: its limits, and the database's clock to the millisecond. */
+  static async begin(session: Session): Promise<Date> {
+    const [row] = await session.query<{ now: Date }>(sql`
+      SELECT date_trunc('milliseconds', now()) AS now,
+             set_config('lock_timeout', ${LOCK_TIMEOUT}, true) AS l,
+             set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true) AS s,
+             set_config('idle_in_transaction_session_timeout', ${IDLE_TIMEOUT}, true) AS i`);
+    if (row === undefined) throw new Error('the database did not tell the time');
+    return row.now;
+  }
+
+  get models(): Models {
+    if (this.session.models === null) throw new Error('a direct transaction has no models');
+    return this.session.models;
+  }
+
+  query<T>(statement: Sql): Promise<T[]> {
+    return this.session.query<T>(statement);
+  }
+
+  async clock(): Promise<Date> {
+    const [row] = await this.query<{ now: Date }>(sql`SELECT date_trunc('milliseconds', clock_timestamp()) AS now`);
+    if (row === undefined) throw new Error('the database did not tell the time');
+    return row.now;
+  }
+
+  raise(event: TxEvent): Promise<void> {
+    return this.events.dispatch(this, event);
+  }
+
+  touch(clusterId: string, nodeIds: readonly string[] | 'all'): void {
+    const known = this.touched.get(clusterId);
+    if (known === 'all') return;
+    this.touched.set(clusterId, nodeIds === 'all' ? 'all' : new Set([...(known ?? []), ...nodeIds]));
+  }
+
+  newId(): string {
+    const id = newId();
+    this.newIds.push(id);
+    return id;
+  }
+
+  afterCommit(effect: () => void): void {
+    this.effects.push(effect);
+  }
+
+  requireMatch(etag: string): void {
+    this.matchChecked = true;
+    const ifMatch = currentRequest()?.ifMatch ?? null;
+    if (ifMatch === null || matchesIfMatch(ifMatch, etag)) return;
+    throw stale('precondition_failed', 'The resource has changed since it was read: If-Match names another revision.');
+  }
+
+  /** A route that takes `If-Match` and forgets to look at it would overwrite what somebody else wrote. */
+  assertMatchWasChecked(): void {
+    const request = currentRequest();
+    if (request === undefined || request.ifMatch === null || this.matchChecked || request.method === 'POST') return;
+    throw new Error(`${request.operationId ?? request.path} does not check If-Match`);
+  }
+
+  suspended(): PendingMutation {
+    const { session, touched, newIds, effects } = this;
+    return { session, tx: this, touched, newIds, afterCommit: effects };
+  }
+
+  async commit(): Promise<void> {
+    await this.session.commit();
+    for (const effect of this.effects) effect();
+  }
+
+  rollback(): Promise<void> {
+    return this.session.rollback();
+  }
+}

@@ -1,0 +1,151 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { AuditEvent, AuditEvents } from '../audit/audit-event.js';
+import { writeAuditEvents } from '../audit/audit-writer.js';
+import { WAKE_UPS } from '../changes/tokens.js';
+import type { WakeUps } from '../changes/wake-up.js';
+import { Database } from '../database/database.js';
+import { isRetryable } from '../database/postgres-errors.js';
+import { openDirectSession, openModelSession, type Session } from '../database/session.js';
+import { IdempotencyStore } from '../http/idempotency-store.js';
+import type { Actor } from '../request/actor.js';
+import { currentRequest } from '../request/request-context.js';
+import { SNAPSHOT_PORT, type SnapshotPort, TRANSACTION_GATE, type TransactionGate } from './ports.js';
+import type { ModelTx, ReadTx, Tx } from './tx.js';
+import { TxEvents } from './tx-events.js';
+import { OpenTransaction } from './open-transaction.js';
+
+/** What a mutation comes to: its result with its audit events, or an idempotent repeat that changed nothing. */
+export type Outcome<R> = { result: R; events: AuditEvents } | { result: R; unchanged: true };
+
+/** What an observation comes to; events are optional, since a heartbeat is no audit event. */
+export interface Observed<R> {
+  result: R;
+  events?: readonly AuditEvent[];
+}
+
+/** Retries of a transaction that lost a deadlock or a serialization conflict. */
+const ATTEMPTS = 4;
+
+/**
+ * The only way to change something. The change, its audit events, the generation of every snapshot that it changes,
+ * its rows in the change feed and the answer kept for its idempotency key commit together or not at all.
+ *
+ * `work` may run again from the start, so it touches nothing but `tx`; secrets are made before it starts.
+ */
+@Injectable()
+export class Transactor {
+  constructor(
+    private readonly database: Database,
+    private readonly events: TxEvents,
+    private readonly idempotency: IdempotencyStore,
+    @Inject(WAKE_UPS) private readonly wakeUps: WakeUps,
+    @Inject(SNAPSHOT_PORT) private readonly snapshots: SnapshotPort,
+    @Inject(TRANSACTION_GATE) private readonly gate: TransactionGate,
+  ) {}
+
+  /** Runs `work` in a transaction of Prisma's. Inside a mutating request the commit waits for the answer. */
+  mutate<R>(actor: Actor, work: (tx: ModelTx) => Promise<Outcome<R>>): Promise<R> {
+    return this.run(actor, () => openModelSession(this.database.prisma), work);
+  }
+
+  /** The same on `pg`, for leases, heartbeats and token spends. */
+  mutateDirect<R>(actor: Actor, work: (tx: Tx) => Promise<Outcome<R>>): Promise<R> {
+    return this.run(actor, () => openDirectSession(this.database), work);
+  }
+
+  /** For what nodes report about themselves: on `pg`, events optional, never waits for the answer. */
+  observe<R>(actor: Actor, work: (tx: Tx) => Promise<Observed<R>>): Promise<R> {
+    return this.retrying(async () => {
+      const open = await this.open(actor, await openDirectSession(this.database));
+      return this.ending(open, async () => {
+        const { result, events = [] } = await work(open);
+        await this.flush(open, events);
+        await open.commit();
+        return result;
+      });
+    });
+  }
+
+  /** Writes one event in a transaction of its own: the denied or failed attempt that commits nothing else. */
+  async record(actor: Actor, event: AuditEvent): Promise<void> {
+    await this.observe(actor, async () => ({ result: undefined, events: [event] }));
+  }
+
+  /** Reads at one instant: every statement of `work` sees the same database. */
+  async read<R>(work: (tx: ReadTx) => Promise<R>): Promise<R> {
+    const session = await openDirectSession(this.database, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    try {
+      const now = await OpenTransaction.begin(session);
+      return await work({ now, query: (statement) => session.query(statement) });
+    } finally {
+      await session.rollback();
+    }
+  }
+
+  private run<R>(
+    actor: Actor,
+    openSession: () => Promise<Session>,
+    work: (tx: ModelTx) => Promise<Outcome<R>>,
+  ): Promise<R> {
+    return this.retrying(async () => {
+      const open = await this.open(actor, await openSession());
+      return this.ending(open, async () => {
+        const request = currentRequest();
+        if (request !== undefined) {
+          await this.idempotency.claim(open, request);
+          await this.gate.enter(open, request);
+        }
+        const outcome = await work(open);
+        await this.flush(open, 'events' in outcome ? outcome.events : []);
+        const unit = request?.unit ?? null;
+        if (unit === null) await open.commit();
+        else unit.suspend(open.suspended());
+        return outcome.result;
+      });
+    });
+  }
+
+  private async open(actor: Actor, session: Session): Promise<OpenTransaction> {
+    try {
+      const now = await OpenTransaction.begin(session);
+      const open = new OpenTransaction(session, actor, now, this.events);
+      open.afterCommit(() => this.wakeUps.announce());
+      return open;
+    } catch (error) {
+      await session.rollback();
+      throw error;
+    }
+  }
+
+  private async flush(open: OpenTransaction, events: readonly AuditEvent[]): Promise<void> {
+    open.assertMatchWasChecked();
+    if (events.length > 0) {
+      const request = currentRequest();
+      await writeAuditEvents(open, events, {
+        actor: open.actor,
+        requestId: request?.requestId ?? null,
+        highRisk: request?.highRisk ?? false,
+      });
+    }
+    if (open.touched.size > 0) await this.snapshots.settle(open, open.touched);
+  }
+
+  private async ending<R>(open: OpenTransaction, work: () => Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (error) {
+      await open.rollback();
+      throw error;
+    }
+  }
+
+  private async retrying<R>(attempt: () => Promise<R>): Promise<R> {
+    for (let left = ATTEMPTS - 1; ; left--) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (left === 0 || !isRetryable(error)) throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import type { Models } from '../database/session.js';
+import type { Sql } from '../database/sql.js';
+import type { Actor } from '../request/actor.js';
+import type { TxEvent } from './tx-events.js';
+
+/** A transaction that only reads. Made by the transactor alone. */
+export interface ReadTx {
+  /** The database's clock when the transaction opened, to the millisecond. */
+  readonly now: Date;
+  query<T>(statement: Sql): Promise<T[]>;
+}
+
+/** Marks what the transactor made; nothing else sets it. */
+export const TRANSACTION: unique symbol = Symbol('transaction');
+
+/** A transaction that changes something. Branded, so that the plain pool is not accepted where one is due. */
+export interface Tx extends ReadTx {
+  readonly [TRANSACTION]: true;
+  readonly actor: Actor;
+  /** The database's clock now: read it after a lock, since what was valid before the wait may be over. */
+  clock(): Promise<Date>;
+  /** Tells subscribers above of an effect; they act inside this transaction, and refuse it by throwing. */
+  raise(event: TxEvent): Promise<void>;
+  /** Says whose snapshot may have changed; settled before the commit. */
+  touch(clusterId: string, nodeIds: readonly string[] | 'all'): void;
+  /** A new UUIDv7, known as made by this call when its plan is hashed. */
+  newId(): string;
+  /** Runs after the commit, and never if there is none; for nudges that may be lost. */
+  afterCommit(effect: () => void): void;
+  /** Compares `If-Match` of the request, if it has one, with the resource's current ETag. @throws stale */
+  requireMatch(etag: string): void;
+}
+
+/** A transaction of Prisma's: adds its models. */
+export interface ModelTx extends Tx {
+  readonly models: Models;
+}

@@ -1,0 +1,13 @@
+declare module '../../common/audit/audit-event.js' {
+  interface AuditActions {
+    'operation.denied': { before: null; after: null };
+    'operation.failed': { before: null; after: null };
+    'api_token.created': {
+      before: null;
+      after: { role: string | null; permissions: string[]; clusterId: string | null; highRisk: boolean; expiresAt: string | null };
+    };
+    'api_token.revoked': { before: null; after: { revokedAt: string } };
+    'bootstrap_token.used': { before: null; after: { operation: string } };
+  }
+}
+export {};

@@ -1,0 +1,32 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Authority } from './authority.js';
+
+@Injectable()
+export class AuthorityRepository {
+  async insert(tx: Tx, clusterId: string, holder: string): Promise<Authority> {
+    const [row] = await tx.query<Authority>(sql`
+      INSERT INTO cluster_authorities AS a (cluster_id, holder, since) VALUES (${clusterId}::uuid, ${holder}, ${tx.now})
+      RETURNING a.cluster_id AS "clusterId", a.state, a.term, a.holder, a.since`);
+    if (row === undefined) throw new Error('the authority was not written');
+    return row;
+  }
+
+  async list(tx: ReadTx, clusterIds: readonly string[]): Promise<Authority[]> {
+    return tx.query<Authority>(sql`
+      SELECT a.cluster_id AS "clusterId", a.state, a.term, a.holder, a.since
+        FROM cluster_authorities AS a WHERE a.cluster_id = ANY(${clusterIds}::uuid[])`);
+  }
+
+  /** Keeps the cluster from being archived, and its authority from changing, until the transaction ends. */
+  async hold(tx: Tx, clusterId: string, keepAuthority: boolean): Promise<{ status: string; state: Authority['state'] } | null> {
+    const [cluster] = await tx.query<{ status: string }>(sql`
+      SELECT c.status FROM clusters AS c WHERE c.id = ${clusterId}::uuid FOR KEY SHARE`);
+    if (cluster === undefined) return null;
+    const lock = keepAuthority ? sql`FOR SHARE` : sql``;
+    const [authority] = await tx.query<{ state: Authority['state'] }>(sql`
+      SELECT a.state FROM cluster_authorities AS a WHERE a.cluster_id = ${clusterId}::uuid ${lock}`);
+    return authority === undefined ? null : { status: cluster.status, state: authority.state };
+  }
+}

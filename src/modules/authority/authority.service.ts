@@ -1,0 +1,35 @@
+import { Injectable } from '@nestjs/common';
+import { notFound } from '../../common/errors/domain-error.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Authority } from './authority.js';
+import { AuthorityRepository } from './authority.repository.js';
+
+/** Who the authority of a new cluster lies with. */
+const CONTROL_PLANE = 'control-plane';
+
+@Injectable()
+export class AuthorityService {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly authorities: AuthorityRepository,
+  ) {}
+
+  /** Gives a new cluster its authority, in the first term. */
+  establish(tx: Tx, clusterId: string): Promise<Authority> {
+    return this.authorities.insert(tx, clusterId, CONTROL_PLANE);
+  }
+
+  /** The authorities of these clusters, by cluster id. */
+  async byCluster(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, Authority>> {
+    const rows = await this.authorities.list(tx, clusterIds);
+    return new Map(rows.map((row) => [row.clusterId, row]));
+  }
+
+  /** @throws not_found */
+  async get(clusterId: string): Promise<Authority> {
+    const [authority] = await this.transactor.read((tx) => this.authorities.list(tx, [clusterId]));
+    if (authority === undefined) throw notFound('not_found', 'There is no such cluster.');
+    return authority;
+  }
+}

@@ -1,0 +1,43 @@
+import { Injectable } from '@nestjs/common';
+import { notFound } from '../../common/errors/domain-error.js';
+import { contentEtag } from '../../common/http/etag.js';
+import type { Actor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { ReadTx } from '../../common/transaction/tx.js';
+import { changesSnapshots, policyUpdated } from './policy.js';
+import { PolicyRepository } from './policy.repository.js';
+import type { PolicyView } from './policy.schema.js';
+
+@Injectable()
+export class PolicyService {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly policies: PolicyRepository,
+  ) {}
+
+  /** @throws not_found */
+  read(clusterId: string): Promise<PolicyView> {
+    return this.transactor.read((tx) => this.get(tx, clusterId));
+  }
+
+  /** The policy, for modules above. @throws not_found */
+  async get(tx: ReadTx, clusterId: string): Promise<PolicyView> {
+    const policy = await this.policies.find(tx, clusterId);
+    if (policy === null) throw notFound('not_found', 'There is no such cluster.');
+    return policy;
+  }
+
+  /** Replaces the whole policy. @throws stale */
+  replace(actor: Actor, clusterId: string, next: PolicyView): Promise<PolicyView> {
+    return this.transactor.mutate(actor, async (tx) => {
+      const current = await this.policies.lock(tx, clusterId);
+      if (current === null) throw notFound('not_found', 'There is no such cluster.');
+      tx.requireMatch(contentEtag(current));
+      const event = policyUpdated(clusterId, current, next);
+      if (event === null) return { result: current, unchanged: true };
+      await this.policies.update(tx, clusterId, next);
+      if (changesSnapshots(current, next)) tx.touch(clusterId, 'all');
+      return { result: next, events: [event] };
+    });
+  }
+}

@@ -1,0 +1,36 @@
+import type { AuditEvent } from '../../common/audit/audit-event.js';
+import { canonicalJson } from '../../common/json/canonical-json.js';
+import type { PolicyView } from './policy.schema.js';
+
+declare module '../../common/audit/audit-event.js' {
+  interface AuditActions {
+    'cluster_policy.updated': { before: Partial<PolicyView>; after: Partial<PolicyView> };
+  }
+}
+
+/** The event of a changed policy, holding only what changed; null when nothing did. */
+export function policyUpdated(clusterId: string, before: PolicyView, after: PolicyView): AuditEvent | null {
+  const changed = (Object.keys(after) as (keyof PolicyView)[]).filter(
+    (key) => canonicalJson(before[key]) !== canonicalJson(after[key]),
+  );
+  if (changed.length === 0) return null;
+  const pick = (from: PolicyView): Partial<PolicyView> => Object.fromEntries(changed.map((key) => [key, from[key]]));
+  return {
+    action: 'cluster_policy.updated',
+    resource: { type: 'cluster_policy', id: clusterId, name: null },
+    clusterId,
+    outcome: 'success',
+    reason: null,
+    before: pick(before),
+    after: pick(after),
+  };
+}
+
+/** Whether the change concerns what every node's snapshot holds. */
+export function changesSnapshots(before: PolicyView, after: PolicyView): boolean {
+  return (
+    before.degradedGraceSeconds !== after.degradedGraceSeconds ||
+    before.snapshotLifetimeSeconds !== after.snapshotLifetimeSeconds ||
+    canonicalJson(before.capabilityPolicy) !== canonicalJson(after.capabilityPolicy)
+  );
+}
