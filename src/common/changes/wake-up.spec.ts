@@ -9,7 +9,7 @@ import { redisWakeUps } from './wake-up-redis.js';
 
 let database: TestDatabase;
 let redis: TestRedis | null = null;
-const open: WakeUps[] = [];
+const open: { close(): Promise<void> }[] = [];
 const warnings: string[] = [];
 
 const backends = hasRedis ? (['postgres', 'redis'] as const) : (['postgres'] as const);
@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(open.splice(0).map((wakeUps) => wakeUps.close()));
+  await Promise.all(open.splice(0).map((opened) => opened.close()));
   warnings.length = 0;
 });
 
@@ -73,13 +73,15 @@ async function wiretap(backend: 'postgres' | 'redis') {
     const client = new Redis(redis?.url ?? '');
     await client.subscribe('fabric:changes');
     client.on('message', (_channel, payload) => add(payload));
-    return { messages, message, close: async () => client.disconnect() };
+    open.push({ close: async () => client.disconnect() });
+    return { messages, message };
   }
   const client = new pg.Client({ connectionString: database.appUrl });
   await client.connect();
   client.on('notification', ({ payload }) => add(payload ?? ''));
   await client.query('LISTEN fabric_changes');
-  return { messages, message, close: () => client.end() };
+  open.push({ close: () => client.end() });
+  return { messages, message };
 }
 
 async function cutAllConnections(backend: 'postgres' | 'redis'): Promise<void> {
@@ -116,7 +118,6 @@ describe.each(backends)('wake-ups on %s', (backend) => {
     await second;
     expect(tap.messages).toHaveLength(2);
     expect(new Set(tap.messages).size).toBe(2);
-    await tap.close();
   });
 
   it('come after every reconnect, and go on', async () => {

@@ -68,7 +68,7 @@ export class TransportedWakeUps implements WakeUps {
   ) {}
 
   announce(): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.pending !== undefined) return;
     this.pending = setTimeout(() => {
       this.pending = undefined;
       this.fire();
