@@ -1,0 +1,127 @@
+import { Body, Controller, Delete, Get, Param, Post } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { ClusterId, CurrentActor, ValidQuery } from '../../common/auth/request-principal.js';
+import { Route } from '../../common/http/operation.js';
+import type { Page } from '../../common/http/paging.js';
+import type { Actor } from '../../common/request/actor.js';
+import {
+  CreateRoleAssignment,
+  RoleAssignmentPage,
+  RoleAssignmentQuery,
+  RoleAssignmentView,
+} from './role-assignments.schema.js';
+import { RoleAssignmentsService, roleAssignmentEtag } from './role-assignments.service.js';
+
+@ApiTags('Roles')
+@Controller('api/v1/clusters/:cluster/role-assignments')
+export class RoleAssignmentsController {
+  constructor(private readonly assignments: RoleAssignmentsService) {}
+
+  @Post()
+  @Route({
+    id: 'createRoleAssignment',
+    summary: 'Give a node a role',
+    access: { permission: 'role_assignments.create' },
+    status: 201,
+    highRisk: true,
+    guardedByAuthority: true,
+    body: CreateRoleAssignment,
+    bodyExample: { nodeId: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21', role: 'vpn-exit' },
+    response: RoleAssignmentView,
+    etag: roleAssignmentEtag,
+    problems: [
+      'node_not_member',
+      'capability_missing',
+      'role_already_assigned',
+      'cluster_archived',
+      'cluster_not_authoritative',
+    ],
+  })
+  create(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @Body() body: z.infer<typeof CreateRoleAssignment>,
+  ): Promise<RoleAssignmentView> {
+    return this.assignments.create(actor, clusterId, body);
+  }
+
+  @Get()
+  @Route({
+    id: 'listRoleAssignments',
+    summary: 'List role assignments, newest first',
+    access: { permission: 'role_assignments.read' },
+    query: RoleAssignmentQuery,
+    response: RoleAssignmentPage,
+  })
+  list(
+    @ClusterId() clusterId: string,
+    @ValidQuery() query: z.infer<typeof RoleAssignmentQuery>,
+  ): Promise<Page<RoleAssignmentView>> {
+    return this.assignments.list(clusterId, query);
+  }
+
+  @Get(':assignment')
+  @Route({
+    id: 'getRoleAssignment',
+    summary: 'Read a role assignment',
+    access: { permission: 'role_assignments.read' },
+    response: RoleAssignmentView,
+    etag: roleAssignmentEtag,
+  })
+  get(@ClusterId() clusterId: string, @Param('assignment') id: string): Promise<RoleAssignmentView> {
+    return this.assignments.get(clusterId, id);
+  }
+
+  @Post(':assignment/disable')
+  @Route({
+    id: 'disableRoleAssignment',
+    summary: 'Disable a role assignment; again changes nothing',
+    access: { permission: 'role_assignments.update' },
+    response: RoleAssignmentView,
+    etag: roleAssignmentEtag,
+    problems: ['cluster_archived'],
+  })
+  disable(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @Param('assignment') id: string,
+  ): Promise<RoleAssignmentView> {
+    return this.assignments.switch(actor, clusterId, id, 'disabled');
+  }
+
+  @Post(':assignment/enable')
+  @Route({
+    id: 'enableRoleAssignment',
+    summary: 'Enable a role assignment; again changes nothing',
+    access: { permission: 'role_assignments.update' },
+    // Enabling gives the role as assigning does; disabling only takes.
+    guardedByAuthority: true,
+    response: RoleAssignmentView,
+    etag: roleAssignmentEtag,
+    problems: ['cluster_archived', 'cluster_not_authoritative'],
+  })
+  enable(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @Param('assignment') id: string,
+  ): Promise<RoleAssignmentView> {
+    return this.assignments.switch(actor, clusterId, id, 'active');
+  }
+
+  @Delete(':assignment')
+  @Route({
+    id: 'deleteRoleAssignment',
+    summary: 'Take a role away from a node',
+    access: { permission: 'role_assignments.delete' },
+    status: 204,
+    problems: ['cluster_archived'],
+  })
+  delete(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @Param('assignment') id: string,
+  ): Promise<void> {
+    return this.assignments.delete(actor, clusterId, id);
+  }
+}

@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import { ActorRef, Id, Instant, InstantInput, Metadata } from '../../common/http/fields.js';
+import { PageQuery, pageOf } from '../../common/http/paging.js';
+import { INEFFECTIVE_REASONS } from './role-assignment.js';
+import { ROLE_CATALOGUE, ROLE_NAMES } from './role-catalogue.js';
+
+export const RoleNameField = z
+  .enum(ROLE_NAMES)
+  .meta({ id: 'RoleName', description: 'A role of the catalogue.', example: 'vpn-exit' });
+
+const Status = z.enum(['active', 'disabled']);
+const Policy = Metadata.meta({
+  description: 'Free JSON for the service of the role, up to 16 KiB.',
+  example: {},
+});
+/** Instants that Postgres, JavaScript and RFC 3339 all can say. */
+const Bound = InstantInput.refine(
+  (text) => /^20\d\d-/.test(new Date(text).toISOString()),
+  'Must lie in this century.',
+);
+
+export const CreateRoleAssignment = z
+  .strictObject({
+    nodeId: Id,
+    role: RoleNameField,
+    organizationId: Id.nullable()
+      .optional()
+      .describe('For one organization alone; only where the role allows it.'),
+    policy: Policy.optional(),
+    validFrom: Bound.nullable().optional().describe('From this instant on; at once when absent.'),
+    validUntil: Bound.nullable().optional().describe('Not from this instant on; without end when absent.'),
+  })
+  .superRefine(({ role, organizationId, validFrom, validUntil }, context) => {
+    if (organizationId != null && ROLE_CATALOGUE[role].organizationScopable === false) {
+      context.addIssue({
+        code: 'custom',
+        path: ['organizationId'],
+        message: `${role} is never for one organization.`,
+      });
+    }
+    if (validFrom != null && validUntil != null && !(new Date(validFrom) < new Date(validUntil))) {
+      context.addIssue({ code: 'custom', path: ['validUntil'], message: 'Must be after validFrom.' });
+    }
+  })
+  .meta({ id: 'CreateRoleAssignment' });
+
+export const RoleAssignmentView = z
+  .object({
+    id: Id,
+    clusterId: Id,
+    nodeId: Id,
+    role: RoleNameField,
+    organizationId: Id.nullable(),
+    status: Status,
+    effective: z.boolean().describe('Whether the node may act in the role now.'),
+    ineffectiveReason: z.enum(INEFFECTIVE_REASONS).nullable().describe('Why not; null when it is effective.'),
+    policy: Policy,
+    validFrom: Instant.nullable(),
+    validUntil: Instant.nullable(),
+    assignedAt: Instant,
+    assignedBy: ActorRef,
+  })
+  .meta({ id: 'RoleAssignment' });
+export type RoleAssignmentView = z.infer<typeof RoleAssignmentView>;
+
+export const RoleAssignmentQuery = PageQuery.extend({
+  nodeId: Id.optional().meta({ description: 'Only those of this node.' }),
+  role: RoleNameField.optional().meta({ description: 'Only those of this role.' }),
+  organizationId: Id.optional().meta({ description: 'Only those for this organization.' }),
+  status: Status.optional().meta({ description: 'Only those of this status.' }),
+});
+
+export const RoleAssignmentPage = pageOf(RoleAssignmentView).meta({ id: 'RoleAssignmentPage' });
+
+export const RoleView = z
+  .object({
+    name: RoleNameField,
+    description: z.string().meta({ example: 'Lets traffic of the fabric out to other networks.' }),
+    requiredCapabilities: z.array(z.string()).meta({ example: ['can_run_vpn_exit'] }),
+    serviceTypes: z.array(z.string()).meta({ example: ['vpn-exit'] }),
+    organizationScopable: z.boolean(),
+  })
+  .meta({ id: 'Role' });
+export type RoleView = z.infer<typeof RoleView>;
+
+export const RolePage = pageOf(RoleView).meta({ id: 'RolePage' });
