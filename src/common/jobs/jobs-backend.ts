@@ -24,6 +24,8 @@ export type JobProcessor = (job: Job<JobData, void, string>) => Promise<void>;
 export interface JobWorkerOptions {
   queue: string;
   concurrency: number;
+  /** Milliseconds after which an idle worker looks into its queue without having been told. */
+  idleMs: number;
   process: JobProcessor;
 }
 

@@ -8,7 +8,7 @@ import type { JobDefinition, JobLog } from './job-definition.js';
 import { Jobs, type JobsTiming } from './jobs.js';
 
 /** Fast where waiting would only make the suite slow. */
-const TIMING: Partial<JobsTiming> = { retryMs: 20, upkeepMs: 250 };
+const TIMING: Partial<JobsTiming> = { retryMs: 20, upkeepMs: 250, idleMs: 250 };
 
 interface LogLine {
   level: 'info' | 'warn' | 'error';

@@ -28,13 +28,21 @@ export interface JobsTiming {
   retryMs: number;
   /** Between two looks whether the sweeps are still registered: Redis may have lost them. */
   upkeepMs: number;
+  /** Between two looks of an idle worker into its queue: it is told of jobs, but a message may get lost. */
+  idleMs: number;
   /** What a request may lose to a queue that does not answer. */
   enqueueMs: number;
   /** What running jobs get at shutdown; below the 30 s after which orchestrators kill. */
   closeMs: number;
 }
 
-const TIMING: JobsTiming = { retryMs: 1_000, upkeepMs: 60_000, enqueueMs: 2_000, closeMs: 20_000 };
+const TIMING: JobsTiming = {
+  retryMs: 1_000,
+  upkeepMs: 60_000,
+  idleMs: 5_000,
+  enqueueMs: 2_000,
+  closeMs: 20_000,
+};
 
 /** Runs of one nudge, the first included; a sweep is there for what fails longer. */
 const ATTEMPTS = 4;
@@ -192,11 +200,9 @@ export class Jobs {
       await within(BACKEND_MS, `opening queue ${name}`, queue.waitUntilReady());
       if (!this.options.runsWorkers) continue;
       const concurrency = Math.max(...[...jobs.values()].map((job) => job.concurrency ?? 1));
-      const worker = backend.openWorker({
-        queue: name,
-        concurrency,
-        process: (job) => this.process(name, job),
-      });
+      const { idleMs } = this.timing;
+      const process = (job: Job<JobData, void, string>) => this.process(name, job);
+      const worker = backend.openWorker({ queue: name, concurrency, idleMs, process });
       opened.workers.push(worker);
       await within(BACKEND_MS, `opening the worker of ${name}`, worker.waitUntilReady());
     }

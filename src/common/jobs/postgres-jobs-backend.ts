@@ -56,9 +56,14 @@ export class PostgresJobsBackend implements JobsBackend {
     return opened;
   }
 
-  openWorker({ queue, concurrency, process }: JobWorkerOptions): JobWorker {
+  openWorker({ queue, concurrency, idleMs, process }: JobWorkerOptions): JobWorker {
     const connection = this.pool;
-    const opened = new Worker<JobData, void>(queue, process, { connection, concurrency, ...WORKER_OPTIONS });
+    const opened = new Worker<JobData, void>(queue, process, {
+      connection,
+      concurrency,
+      drainDelay: idleMs / 1_000,
+      ...WORKER_OPTIONS,
+    });
     opened.on('error', this.onError);
     return opened;
   }

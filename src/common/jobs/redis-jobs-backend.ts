@@ -58,11 +58,12 @@ export class RedisJobsBackend implements JobsBackend {
     return opened;
   }
 
-  openWorker({ queue, concurrency, process }: JobWorkerOptions): JobWorker {
+  openWorker({ queue, concurrency, idleMs, process }: JobWorkerOptions): JobWorker {
     const connection = this.consumer;
     const opened = new Worker<JobData, void, string>(queue, process, {
       connection,
       concurrency,
+      drainDelay: idleMs / 1_000,
       ...WORKER_OPTIONS,
     });
     opened.on('error', this.onError);
