@@ -9,33 +9,31 @@ const BUILD_STAMP = inRoot('dist', '.stamp');
 const SCHEMA = ['prisma/schema.prisma', 'prisma.config.ts', 'package-lock.json'];
 const SOURCES = ['src', 'agent', 'tsconfig.json', 'tsconfig.build.json', ...SCHEMA];
 
-/** Makes the Prisma client, unless it is that of the present schema. */
-export async function ensureGenerated() {
-  if (readText(GENERATED_STAMP) !== hashOf(SCHEMA)) generate();
+/** Whether the Prisma client is that of the present schema. */
+export function isGenerated() {
+  return readText(GENERATED_STAMP) === hashOf(SCHEMA);
 }
 
-/** Compiles the service and the agent into `dist`, unless `dist` is that of the present sources. */
-export async function ensureBuilt() {
-  const isBuilt = existsSync(inRoot('dist/src/main.js')) && existsSync(inRoot('dist/agent/main.js'));
-  if (isBuilt && readText(BUILD_STAMP) === sourcesHash()) return;
-  await build();
+/** Whether `dist` holds the service and the agent as compiled from the present sources. */
+export function isBuilt() {
+  return isComplete() && readText(BUILD_STAMP) === sourcesHash();
 }
 
-/** Generates and compiles, needed or not. */
+/** Compiles into `dist`, needed or not; makes the Prisma client when needed. */
 export async function build() {
   console.log('Building.');
   const wanted = sourcesHash();
-  const complete = readText(BUILD_STAMP) !== null;
-  rmSync(BUILD_STAMP, { force: true });
   // What the compiler noted of a build that did not finish is not to be relied on.
-  if (!complete) rmSync(inRoot('dist/.tsbuildinfo'), { force: true });
-  await ensureGenerated();
+  if (!isComplete()) rmSync(inRoot('dist/.tsbuildinfo'), { force: true });
+  rmSync(BUILD_STAMP, { force: true });
+  if (!isGenerated()) generate();
   const code = await runNode([inRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
   if (code !== 0) throw new Failure(`The build failed with exit code ${code}; what it says is above.`);
   writeFileSync(BUILD_STAMP, wanted);
 }
 
-function generate() {
+/** Makes the Prisma client, needed or not. */
+export function generate() {
   const wanted = hashOf(SCHEMA);
   rmSync(GENERATED_STAMP, { force: true });
   // Prisma talks a lot when all is well, and asks home for news.
@@ -50,6 +48,11 @@ function generate() {
   );
   if (status !== 0) throw new Failure(`${stdout}${stderr}prisma generate failed; what it says is above.`);
   writeFileSync(GENERATED_STAMP, wanted);
+}
+
+function isComplete() {
+  const programs = ['dist/src/main.js', 'dist/agent/main.js'];
+  return programs.every((path) => existsSync(inRoot(path))) && existsSync(BUILD_STAMP);
 }
 
 function sourcesHash() {

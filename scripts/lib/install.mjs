@@ -3,24 +3,28 @@ import { hashOf, inRoot, readText } from './project.mjs';
 import { Failure, npmProgram, runNode } from './run.mjs';
 
 const STAMP = inRoot('node_modules', '.fabric-stamp');
+const MACHINE = `node ${process.versions.node.split('.')[0]} ${process.platform}-${process.arch}`;
 
-/** Installs the packages that `package-lock.json` names, unless they are there already. */
-export async function ensureInstalled() {
-  const machine = `node ${process.versions.node.split('.')[0]} ${process.platform}-${process.arch}`;
-  const wanted = `${hashOf(['package-lock.json'])} ${machine}\n`;
+/** Whether the packages that `package-lock.json` names are there, installed for this Node. */
+export function isInstalled() {
+  return readText(STAMP) === wantedStamp();
+}
+
+/** Installs them. */
+export async function install() {
   const stamp = readText(STAMP);
-  if (stamp === wanted) return;
   // Somebody may have run npm by hand; npm notes what it installed, in the form of the lock file.
-  if ((stamp === null || stamp.endsWith(` ${machine}\n`)) && isInstalledByHand()) {
-    writeFileSync(STAMP, wanted);
+  const isOtherMachine = stamp !== null && !stamp.endsWith(` ${MACHINE}\n`);
+  if (!isOtherMachine && isInstalledByHand()) {
+    writeFileSync(STAMP, wantedStamp());
     return;
   }
   console.log('Installing packages with npm ci.');
   rmSync(STAMP, { force: true });
-  // NODE_ENV=production or omit=dev would leave out the compiler.
   const code = await runNode([
     npmProgram(),
     'ci',
+    // NODE_ENV=production or omit=dev would leave out the compiler.
     '--include=dev',
     '--include=optional',
     '--no-audit',
@@ -29,22 +33,32 @@ export async function ensureInstalled() {
     '--loglevel=error',
   ]);
   if (code !== 0) throw new Failure(`npm ci failed with exit code ${code}; what it says is above.`);
-  writeFileSync(STAMP, wanted);
+  writeFileSync(STAMP, wantedStamp());
 }
 
-/** Whether npm's own note agrees with the lock file; what is optional may be missing. */
+function wantedStamp() {
+  return `${hashOf(['package-lock.json'])} ${MACHINE}\n`;
+}
+
+/** Whether npm's own note agrees with the lock file; what is for other machines may be missing. */
 function isInstalledByHand() {
   const [wanted, installed] = [
     packagesIn('package-lock.json'),
     packagesIn('node_modules/.package-lock.json'),
   ];
   if (wanted === null || installed === null) return false;
-  return Object.entries(wanted).every(([path, { version, integrity, optional }]) => {
+  return Object.entries(wanted).every(([path, entry]) => {
     if (path === '') return true; // the project itself
     const found = installed[path];
-    if (found === undefined) return optional === true;
-    return found.version === version && found.integrity === integrity;
+    if (found === undefined) return entry.optional === true && isForOthers(entry);
+    return found.version === entry.version && [undefined, found.integrity].includes(entry.integrity);
   });
+}
+
+/** Where the C library matters both variants are listed, and one is missing on any machine. */
+function isForOthers({ os, cpu, libc }) {
+  const isHere = (os?.includes(process.platform) ?? true) && (cpu?.includes(process.arch) ?? true);
+  return !isHere || libc !== undefined;
 }
 
 function packagesIn(path) {

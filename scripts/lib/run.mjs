@@ -44,6 +44,7 @@ export function npmProgram() {
 
 /** The end of a script: prints what went wrong, in one line where that says all, and sets the exit code. */
 export function report(error) {
-  console.error(error instanceof Failure ? error.message : error);
+  // What the system refuses (rights, a full disk) says itself what it is about.
+  console.error(error instanceof Failure || error.syscall !== undefined ? error.message : error);
   process.exitCode = 1;
 }

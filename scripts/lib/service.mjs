@@ -1,15 +1,16 @@
 import { pathToFileURL } from 'node:url';
-import { ensureBuilt } from './build.mjs';
-import { ensureInstalled } from './install.mjs';
+import { build, isBuilt } from './build.mjs';
+import { install, isInstalled } from './install.mjs';
 import { inRoot } from './project.mjs';
 import { report } from './run.mjs';
 import { withSetupLock } from './setup-lock.mjs';
 
-/** Installs and builds what is missing. */
+/** Installs and builds what is missing; touches nothing when nothing is. */
 export async function setUp() {
+  if (isInstalled() && isBuilt()) return;
   await withSetupLock(async () => {
-    await ensureInstalled();
-    await ensureBuilt();
+    if (!isInstalled()) await install();
+    if (!isBuilt()) await build();
   });
 }
 

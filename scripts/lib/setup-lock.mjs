@@ -14,9 +14,12 @@ export async function withSetupLock(work) {
   mkdirSync(inRoot('dist'), { recursive: true });
   let told = false;
   while (!take()) {
-    if (!told) console.log(`Waiting for process ${holder()}, which is installing or building.`);
-    told = true;
-    await sleep(200);
+    const pid = holder();
+    if (!told && pid > 0) {
+      console.log(`Waiting for process ${pid}, which is installing or building.`);
+      told = true;
+    }
+    await sleep(100);
   }
   try {
     return await work();

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { ensureGenerated } from './build.mjs';
-import { ensureInstalled } from './install.mjs';
+import { generate, isGenerated } from './build.mjs';
+import { install, isInstalled } from './install.mjs';
 import { inRoot } from './project.mjs';
 import { report, runNode } from './run.mjs';
 import { withSetupLock } from './setup-lock.mjs';
@@ -9,10 +9,12 @@ import { withSetupLock } from './setup-lock.mjs';
 /** Installs and generates what is missing, then runs the tests. */
 export async function test(args) {
   try {
-    await withSetupLock(async () => {
-      await ensureInstalled();
-      await ensureGenerated();
-    });
+    if (!isInstalled() || !isGenerated()) {
+      await withSetupLock(async () => {
+        if (!isInstalled()) await install();
+        if (!isGenerated()) generate();
+      });
+    }
     if (!isOnPath('redis-server')) {
       console.log('redis-server is not on the PATH: the tests that need a Redis are skipped.');
     }

@@ -1,24 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, statfs } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../src/common/database/embedded/embedded-postgres.js';
 import { createFabricRoles, OWNER_ROLE } from '../../src/common/database/embedded/fabric-roles.js';
 import { readPostgresCredentials } from '../../src/common/database/embedded/postgres-credentials.js';
 import { migrate } from '../../src/common/database/migrations/migrator.js';
+import { createScratchDataDirectory } from './scratch-data-directory.js';
 import { databaseUrls, TEST_SERVER_VARIABLE, type TestServer } from './test-database.js';
 
 /** On a server that outlives the run its databases are named `fabric_test_<seconds>_<random>_...`. */
 const PREFIX = 'fabric_test_';
 /** No run takes this long, so older databases were left by a run that was killed. */
 const LEFTOVER_AGE_SECONDS = 2 * 3600;
-
-/** Some hundred clones of about 10 MB, and the log. */
-const SCRATCH_BYTES = 4 * 2 ** 30;
 
 /** The Postgres that one test run uses. */
 export interface RunningTestServer {
@@ -43,23 +35,16 @@ export async function startTestServer(): Promise<RunningTestServer> {
 }
 
 async function throwAwayServer(): Promise<RunningTestServer & { server: TestServer }> {
-  const dataDir = await mkdtemp(join(await scratchDirectory(), 'fabric-test-'));
-  const watchdog = startWatchdog(dataDir);
-  const stop = async (): Promise<void> => {
-    const ended = once(watchdog, 'exit');
-    watchdog.stdin?.end();
-    await ended;
-  };
+  const { path: dataDir, remove: stop } = await createScratchDataDirectory();
   try {
     const { ownerUrl, appUrl } = await startEmbeddedPostgres({
       dataDir,
       durability: 'none',
       log: () => undefined,
     });
-    const superuser = (await readPostgresCredentials(dataDir))?.superuser ?? '';
     const adminUrl = new URL(ownerUrl);
     adminUrl.username = 'postgres';
-    adminUrl.password = superuser;
+    adminUrl.password = (await readPostgresCredentials(dataDir))?.superuser ?? '';
     adminUrl.pathname = '/postgres';
     const passwords = { owner: new URL(ownerUrl).password, app: new URL(appUrl).password };
     return { stop, server: { adminUrl: adminUrl.href, passwords, prefix: newPrefix() } };
@@ -67,27 +52,6 @@ async function throwAwayServer(): Promise<RunningTestServer & { server: TestServ
     await stop();
     throw error;
   }
-}
-
-/**
- * Cloning a database makes hundreds of files, which is quick and even only in memory. Containers often have a
- * tiny `/dev/shm`, hence the look at its size.
- */
-async function scratchDirectory(): Promise<string> {
-  const memory = await statfs('/dev/shm').catch(() => null);
-  return memory !== null && memory.bavail * memory.bsize >= SCRATCH_BYTES ? '/dev/shm' : tmpdir();
-}
-
-/** A process of its own session, which notices the end of this one by the end of the pipe between them. */
-function startWatchdog(dataDir: string): ChildProcess {
-  const script = fileURLToPath(new URL('./postgres-watchdog.mjs', import.meta.url));
-  const child = spawn(process.execPath, [script, dataDir], {
-    detached: true,
-    env: {},
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  child.unref();
-  return child;
 }
 
 function externalServer(adminUrl: string): RunningTestServer & { server: TestServer } {

@@ -55,7 +55,8 @@ export async function syncDirectory(path: string): Promise<void> {
 
 /** The `code` of a system error (`ENOENT`), undefined for anything else. */
 export function errorCode(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  // Not by instanceof: under Jest the errors of the system come from another realm.
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
 

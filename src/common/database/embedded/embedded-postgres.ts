@@ -107,10 +107,11 @@ export async function startEmbeddedPostgres(options: {
 
 /** What the system refuses (rights, a full disk) is for the operator to mend, in one line. */
 function asStartupError(error: unknown, dataDir: string): unknown {
-  if (error instanceof StartupError || errorCode(error) === undefined || !(error instanceof Error))
-    return error;
+  const code = errorCode(error);
+  if (code === undefined || error instanceof StartupError || error instanceof pg.DatabaseError) return error;
+  const message = typeof error === 'object' && error !== null && 'message' in error ? error.message : code;
   return new StartupError(
-    `The embedded Postgres of ${dataDir} cannot be set up (${error.message}): mend that, or set DATABASE_URL.`,
+    `The embedded Postgres of ${dataDir} cannot be set up (${message}): mend that, or set DATABASE_URL.`,
     { cause: error },
   );
 }

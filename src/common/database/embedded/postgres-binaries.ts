@@ -44,7 +44,10 @@ export async function preparePostgresBinaries(options: {
     options.log(`Copying the Postgres binaries to ${copy}${as}.`);
     await copyOnce(root, copy);
     const result = await runs(copy, options.user);
-    if (!result.ok) throw cannotRun(result.output);
+    if (!result.ok) {
+      await rm(copy, { recursive: true, force: true });
+      throw cannotRun(result.output);
+    }
   }
   return binaries(copy, major);
 }

@@ -81,8 +81,10 @@ async function removeUnfinished(home: string): Promise<void> {
   }
 }
 
-/** The line of a program's output that says what was wrong. */
+/** The line of a program's output that says what was wrong, without what comes before the message. */
 export function lastLine(output: string): string {
   const lines = output.split('\n').filter((line) => line.trim() !== '');
-  return lines.findLast((line) => /\b(FATAL|PANIC|error):/.test(line)) ?? lines.at(-1) ?? 'no reason given';
+  const severity = /^.*?\b(?:FATAL|PANIC|error):\s*/;
+  const line = lines.findLast((candidate) => severity.test(candidate)) ?? lines.at(-1);
+  return line?.replace(severity, '') ?? 'no reason given';
 }
