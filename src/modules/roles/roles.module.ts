@@ -5,12 +5,13 @@ import { RoleAssignmentsController } from './role-assignments.controller.js';
 import { RoleAssignmentsRepository } from './role-assignments.repository.js';
 import { RoleAssignmentsService } from './role-assignments.service.js';
 import { RoleCatalogueController } from './role-catalogue.controller.js';
+import { RoleFacet } from './role-facet.js';
 import { RolesReadModel } from './roles.read-model.js';
 
 @Module({
   imports: [ClustersModule, NodesModule],
   controllers: [RoleCatalogueController, RoleAssignmentsController],
-  providers: [RoleAssignmentsRepository, RoleAssignmentsService, RolesReadModel],
+  providers: [RoleAssignmentsRepository, RoleAssignmentsService, RoleFacet, RolesReadModel],
   exports: [RoleAssignmentsService, RolesReadModel],
 })
 export class RolesModule {}
