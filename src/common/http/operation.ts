@@ -63,6 +63,11 @@ export function Route(operation: Operation): MethodDecorator {
   );
 }
 
+/** Every operation that is declared, by id; those of modules that nobody loaded are unknown here. */
+export function declaredOperations(): readonly Operation[] {
+  return [...declared.values()].sort((one, other) => one.id.localeCompare(other.id));
+}
+
 /** The operation with this id. */
 export function operationById(id: string): Operation | undefined {
   return declared.get(id);
@@ -70,5 +75,5 @@ export function operationById(id: string): Operation | undefined {
 
 /** Whether requests to this operation run as one unit of work. */
 export function isMutation(operation: Operation, method: string): boolean {
-  return operation.mutates ?? method !== 'GET';
+  return operation.mutates ?? (method !== 'GET' && method !== 'HEAD');
 }

@@ -8,14 +8,15 @@ import { clustersWith, holds, maySee, type Principal } from '../../common/auth/p
 import { setPrincipal } from '../../common/auth/request-principal.js';
 import { DomainError, forbidden, notFound, unauthenticated } from '../../common/errors/domain-error.js';
 import { isAcceptable } from '../../common/http/accept.js';
-import { OPERATION, type Operation } from '../../common/http/operation.js';
+import { isMutation, OPERATION, type Operation } from '../../common/http/operation.js';
 import { RateLimits } from '../../common/http/rate-limits.js';
 import { contextOf } from '../../common/http/request-hooks.js';
 import type { RequestContext } from '../../common/request/request-context.js';
-import { Transactor } from '../../common/transaction/transactor.js';
-import './access.audit.js';
+import { BootstrapUses } from './bootstrap-uses.js';
+import { highRiskCredentialRequired } from './high-risk.js';
 
-const BEARER = /^Bearer +([\x21-\x7e]{1,8192})$/i;
+/** The bootstrap token may hold any characters; Node hands each byte over as one. */
+const BEARER = /^Bearer +(\S.{0,8191})$/i;
 
 /** Stands before every route: who is calling, how often, and whether they may. */
 @Injectable()
@@ -23,7 +24,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly authenticators: Authenticators,
     private readonly limits: RateLimits,
-    private readonly transactor: Transactor,
+    private readonly bootstrapUses: BootstrapUses,
     @Inject(CLUSTER_RESOLVER) private readonly clusters: ClusterResolver,
   ) {}
 
@@ -36,6 +37,7 @@ export class AccessGuard implements CanActivate {
     context.operationId = operation.id;
     context.highRisk = operation.highRisk === true;
     context.guardedByAuthority = operation.guardedByAuthority === true;
+    context.dryRun = isDryRun(operation, request);
     if (!isAcceptable(request.headers.accept, operation.responseType)) throw notAcceptable();
     if (operation.access === 'public') {
       await this.resolveCluster(request, context);
@@ -45,8 +47,9 @@ export class AccessGuard implements CanActivate {
     setPrincipal(request, principal);
     context.actor = principal.actor;
     await this.limits.spend(principal, http.getResponse<FastifyReply>());
+    if (context.dryRun || !isMutation(operation, context.method)) await this.bootstrapUses.note(context);
     await this.resolveCluster(request, context);
-    await this.authorize(operation, context, principal);
+    authorize(operation, context, principal);
     return true;
   }
 
@@ -68,50 +71,41 @@ export class AccessGuard implements CanActivate {
     context.clusterId = await this.clusters.resolve(cluster);
     if (context.clusterId === null) throw noSuchCluster();
   }
+}
 
-  private async authorize(operation: Operation, context: RequestContext, principal: Principal): Promise<void> {
-    const { access } = operation;
-    if (access === 'public') return;
-    if (access === 'node') {
-      if (principal.node === null) throw forbidden('forbidden', 'Only node agents may call this.');
-      context.clusterId = principal.node.clusterId;
-      return;
-    }
-    if (principal.node !== null) throw forbidden('forbidden', 'A node may only call what is under /node-agents/me.');
-    if (access === 'authenticated') return;
+function authorize(operation: Operation, context: RequestContext, principal: Principal): void {
+  const { access } = operation;
+  if (access === 'public') return;
+  if (access === 'node') {
+    if (principal.node === null) throw forbidden('forbidden', 'Only node agents may call this.');
+    context.clusterId = principal.node.clusterId;
+    return;
+  }
+  if (principal.node !== null)
+    throw forbidden('forbidden', 'A node may only call what is under /node-agents/me.');
+  if (context.clusterId !== null && !maySee(principal, context.clusterId)) throw noSuchCluster();
+  if (access !== 'authenticated' && !isAllowed(principal, access.permission, context)) {
     const { permission } = access;
-    if (context.clusterId !== null && !maySee(principal, context.clusterId)) throw noSuchCluster();
-    if (!isAllowed(principal, permission, context)) {
-      await this.recordDenied(operation, context, principal, permission);
-      throw forbidden('forbidden', `This needs the permission ${permission}.`, { extensions: { permission } });
-    }
-    if (operation.highRisk === true && !principal.highRisk) {
-      await this.recordDenied(operation, context, principal, permission);
-      throw forbidden('high_risk_credential_required', 'This operation is high-risk; the token was not made for such work.');
-    }
+    throw forbidden('forbidden', `This needs the permission ${permission}.`, { extensions: { permission } });
   }
-
-  private async recordDenied(operation: Operation, context: RequestContext, principal: Principal, permission: Permission): Promise<void> {
-    if (operation.highRisk !== true) return;
-    await this.transactor.record(principal.actor, {
-      action: 'operation.denied',
-      resource: { type: 'operation', id: operation.id, name: null },
-      clusterId: context.clusterId,
-      outcome: 'denied',
-      highRisk: true,
-      reason: `needs ${permission}`,
-      before: null,
-      after: null,
-    });
-  }
+  // A dry run leaves nothing behind, so it needs the permission and no more.
+  if (operation.highRisk === true && !principal.highRisk && !context.dryRun)
+    throw highRiskCredentialRequired();
 }
 
 /** A permission over one cluster lets its holder call cluster-wide lists; the service shows only those clusters. */
 function isAllowed(principal: Principal, permission: Permission, context: RequestContext): boolean {
-  if (context.clusterId !== null) return holds(principal, permission, context.clusterId);
   if (PERMISSIONS[permission].scope === 'platform') return holds(principal, permission, null);
+  if (context.clusterId !== null) return holds(principal, permission, context.clusterId);
   const clusters = clustersWith(principal, permission);
   return clusters === null || clusters.length > 0;
+}
+
+/** The pipeline reads the parameter the same way, and refuses what is neither true nor false. */
+function isDryRun(operation: Operation, request: FastifyRequest): boolean {
+  const { dryRun } = request.query as { dryRun?: unknown };
+  const isOfPeople = operation.access !== 'node' && operation.access !== 'public';
+  return isOfPeople && isMutation(operation, request.method) && dryRun === 'true';
 }
 
 function noSuchCluster() {
@@ -119,5 +113,9 @@ function noSuchCluster() {
 }
 
 function notAcceptable() {
-  return new DomainError('not_acceptable', 'not_acceptable', 'The answer has no form that the Accept header allows.');
+  return new DomainError(
+    'not_acceptable',
+    'not_acceptable',
+    'The answer has no form that the Accept header allows.',
+  );
 }

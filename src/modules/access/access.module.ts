@@ -1,0 +1,40 @@
+import { Module } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD } from '@nestjs/core';
+import { Authenticators } from '../../common/auth/authenticators.js';
+import { ProblemFilter } from '../../common/http/problem.filter.js';
+import { AccessGuard } from './access.guard.js';
+import { AccessRecords } from './access-records.js';
+import { ApiTokenAuthenticator } from './api-token.authenticator.js';
+import { ApiTokensController } from './api-tokens.controller.js';
+import { ApiTokensRepository } from './api-tokens.repository.js';
+import { ApiTokensService } from './api-tokens.service.js';
+import { AttemptsFilter } from './attempts.filter.js';
+import { BootstrapAuthenticator } from './bootstrap.authenticator.js';
+import { BootstrapUses } from './bootstrap-uses.js';
+import { MeController } from './me.controller.js';
+
+@Module({
+  controllers: [ApiTokensController, MeController],
+  providers: [
+    AccessRecords,
+    ApiTokenAuthenticator,
+    ApiTokensRepository,
+    ApiTokensService,
+    BootstrapAuthenticator,
+    BootstrapUses,
+    ProblemFilter,
+    { provide: APP_GUARD, useClass: AccessGuard },
+    { provide: APP_FILTER, useClass: AttemptsFilter },
+  ],
+})
+export class AccessModule {
+  constructor(
+    authenticators: Authenticators,
+    bootstrap: BootstrapAuthenticator,
+    apiTokens: ApiTokenAuthenticator,
+  ) {
+    // Here and not when the module starts: the bootstrap token may look like any other and must be asked first.
+    authenticators.add(bootstrap);
+    authenticators.add(apiTokens);
+  }
+}
