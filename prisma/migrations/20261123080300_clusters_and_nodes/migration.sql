@@ -173,3 +173,4 @@ CREATE TABLE node_health_records (
   PRIMARY KEY (cluster_id, node_id),
   FOREIGN KEY (cluster_id, node_id) REFERENCES cluster_memberships (cluster_id, node_id)
 );
+CREATE INDEX cluster_memberships_machine ON cluster_memberships ((facts ->> 'machineId'));

@@ -1,6 +1,8 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import { notFound } from '../errors/domain-error.js';
 import { contextOf } from '../http/request-hooks.js';
+import { isUuid } from '../ids/uuid.js';
 import type { Actor } from '../request/actor.js';
 import type { NodePrincipal, Principal } from './principal.js';
 
@@ -48,3 +50,10 @@ export const ClusterId = createParamDecorator((_: unknown, execution: ExecutionC
 export const ValidQuery = createParamDecorator(
   (_: unknown, execution: ExecutionContext): unknown => requestOf(execution).query,
 );
+
+/** A UUID that the path names, such as `{node}`. Anything else names nothing: 404. @throws not_found */
+export const PathId = createParamDecorator((name: string, execution: ExecutionContext): string => {
+  const value = (requestOf(execution).params as Record<string, string | undefined>)[name];
+  if (value === undefined || !isUuid(value)) throw notFound('not_found', `There is no such ${name}.`);
+  return value.toLowerCase();
+});

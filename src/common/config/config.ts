@@ -8,6 +8,8 @@ export interface Config {
   readonly role: FabricRole;
   readonly host: string;
   readonly port: number;
+  /** False for a worker without `PORT`: it serves nothing. */
+  readonly listens: boolean;
   readonly dataDir: string;
   readonly logLevel: string;
   /** null: the embedded Postgres in the data directory. */
@@ -123,6 +125,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     role: values.FABRIC_ROLE,
     host: values.HOST,
     port: values.PORT,
+    listens: values.FABRIC_ROLE !== 'worker' || given.PORT !== undefined,
     dataDir: values.FABRIC_DATA_DIR,
     logLevel: values.LOG_LEVEL,
     database: databaseUrls(values),

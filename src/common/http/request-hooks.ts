@@ -50,10 +50,12 @@ function newContext(request: FastifyRequest): RequestContext {
     return typeof value === 'string' ? value : null;
   };
   const sent = header('x-request-id');
+  const [path = '', query = ''] = request.url.split('?', 2);
   return {
     requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : newId(),
     method: request.method,
-    path: request.url.split('?', 1)[0] ?? request.url,
+    path,
+    query,
     ip: request.ip,
     userAgent: header('user-agent'),
     ifMatch: header('if-match'),

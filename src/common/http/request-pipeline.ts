@@ -14,6 +14,7 @@ import { checkBody, checkQuery, unknownMembers } from './input.js';
 import { OPERATION, type Operation, isMutation } from './operation.js';
 import { planAnswer, planHash, type PlannedCall } from './plan.js';
 import { contextOf } from './request-hooks.js';
+import { WithStatus } from './with-status.js';
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
@@ -120,7 +121,7 @@ export class RequestPipeline implements NestInterceptor {
     await unit.checkDeferredConstraints();
     const call = await this.plannedCall(operation, context, request, unit);
     await unit.rollback();
-    return send(reply, { status: 200, headers: {}, body: planAnswer(call, withoutSecrets(operation, body)) });
+    return send(reply, { status: 200, headers: {}, body: planAnswer(call, withoutSecrets(operation, body instanceof WithStatus ? body.body : body)) });
   }
 
   private async checkPlan(operation: Operation, context: RequestContext, request: FastifyRequest, unit: UnitOfWork): Promise<void> {
@@ -139,18 +140,20 @@ export class RequestPipeline implements NestInterceptor {
 }
 
 function answerOf(operation: Operation, context: RequestContext, body: unknown): StoredAnswer {
-  const headers: Record<string, string> = {};
-  const status = body instanceof Created ? 201 : (operation.status ?? 200);
-  const content = body instanceof Created ? body.body : body;
+  const said = body instanceof WithStatus ? body : new WithStatus(operation.status ?? 200, body);
+  const { status, body: content } = said;
+  const headers: Record<string, string> = { ...said.headers };
   if (operation.etag !== undefined && content !== undefined) headers.ETag = operation.etag(content as never);
-  const id = (content as { id?: unknown } | undefined)?.id;
+  const { id, nextCursor } = (content ?? {}) as { id?: unknown; nextCursor?: unknown };
   if (status === 201 && context.method === 'POST' && typeof id === 'string') headers.Location = `${context.path.replace(/\/$/, '')}/${id}`;
-  return { status, headers, body: status === 204 ? undefined : content };
+  if (typeof nextCursor === 'string') headers.Link = `<${nextPage(context, nextCursor)}>; rel="next"`;
+  return { status, headers, body: status === 204 || status === 304 ? undefined : content };
 }
 
-/** Wraps the answer of a PUT or POST that created something where it could also have replaced or found it. */
-export class Created<T> {
-  constructor(readonly body: T) {}
+function nextPage(context: RequestContext, cursor: string): string {
+  const query = new URLSearchParams(context.query);
+  query.set('cursor', cursor);
+  return `${context.path}?${query.toString()}`;
 }
 
 function send(reply: FastifyReply, { status, headers, body }: StoredAnswer, type?: string): unknown {

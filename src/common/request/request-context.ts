@@ -17,6 +17,8 @@ export interface RequestContext {
   readonly method: string;
   /** Path as sent, without the query. */
   readonly path: string;
+  /** Query as sent, without the question mark. */
+  readonly query: string;
   readonly ip: string;
   readonly userAgent: string | null;
   /** Values of the headers that steer a mutation. */

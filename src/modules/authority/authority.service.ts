@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Tx } from '../../common/transaction/tx.js';
 import type { Authority } from './authority.js';
 import { AuthorityRepository } from './authority.repository.js';
 
@@ -18,12 +18,6 @@ export class AuthorityService {
   /** Gives a new cluster its authority, in the first term. */
   establish(tx: Tx, clusterId: string): Promise<Authority> {
     return this.authorities.insert(tx, clusterId, CONTROL_PLANE);
-  }
-
-  /** The authorities of these clusters, by cluster id. */
-  async byCluster(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, Authority>> {
-    const rows = await this.authorities.list(tx, clusterIds);
-    return new Map(rows.map((row) => [row.clusterId, row]));
   }
 
   /** @throws not_found */

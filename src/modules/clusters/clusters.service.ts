@@ -12,6 +12,7 @@ import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { authorityView } from '../authority/authority.js';
+import { AuthorityReadModel } from '../authority/authority.read-model.js';
 import { AuthorityService } from '../authority/authority.service.js';
 import { type Cluster, type ClusterSettings, clusterArchived, clusterCreated, clusterUpdated } from './cluster.js';
 import { ClusterArchiving, ClusterCreated } from './cluster-events.js';
@@ -26,6 +27,7 @@ export class ClustersService {
     private readonly clusters: ClustersRepository,
     private readonly policies: PolicyRepository,
     private readonly authorities: AuthorityService,
+    private readonly authorityOf: AuthorityReadModel,
     private readonly paging: Paging,
   ) {}
 
@@ -64,7 +66,7 @@ export class ClustersService {
     const list = { kind: 'clusters', filters: filter, limit: query.limit, cursor: query.cursor };
     return this.transactor.read(async (tx) => {
       const rows = await this.clusters.list(tx, filter, this.paging.after(list), query.limit);
-      const authorities = await this.authorities.byCluster(tx, rows.map((row) => row.id));
+      const authorities = await this.authorityOf.byCluster(tx, rows.map((row) => row.id));
       const keyOf = (row: Cluster) => [row.createdAt.toISOString(), row.id];
       return this.paging.page(list, rows, keyOf, (row) => withAuthority(row, authorities));
     });
@@ -101,11 +103,11 @@ export class ClustersService {
   private async show(tx: ReadTx, id: string): Promise<ClusterView> {
     const cluster = await this.clusters.find(tx, id);
     if (cluster === null) throw noSuchCluster();
-    return withAuthority(cluster, await this.authorities.byCluster(tx, [id]));
+    return withAuthority(cluster, await this.authorityOf.byCluster(tx, [id]));
   }
 }
 
-type Authorities = Awaited<ReturnType<AuthorityService['byCluster']>>;
+type Authorities = Awaited<ReturnType<AuthorityReadModel['byCluster']>>;
 
 function withAuthority(cluster: Cluster, authorities: Authorities): ClusterView {
   const authority = authorities.get(cluster.id);

@@ -3,8 +3,8 @@ import { notFound } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { ReadTx } from '../../common/transaction/tx.js';
 import { changesSnapshots, policyUpdated } from './policy.js';
+import { PolicyReadModel } from './policy.read-model.js';
 import { PolicyRepository } from './policy.repository.js';
 import type { PolicyView } from './policy.schema.js';
 
@@ -13,18 +13,12 @@ export class PolicyService {
   constructor(
     private readonly transactor: Transactor,
     private readonly policies: PolicyRepository,
+    private readonly readModel: PolicyReadModel,
   ) {}
 
   /** @throws not_found */
   read(clusterId: string): Promise<PolicyView> {
-    return this.transactor.read((tx) => this.get(tx, clusterId));
-  }
-
-  /** The policy, for modules above. @throws not_found */
-  async get(tx: ReadTx, clusterId: string): Promise<PolicyView> {
-    const policy = await this.policies.find(tx, clusterId);
-    if (policy === null) throw notFound('not_found', 'There is no such cluster.');
-    return policy;
+    return this.transactor.read((tx) => this.readModel.get(tx, clusterId));
   }
 
   /** Replaces the whole policy. @throws stale */

@@ -5,7 +5,7 @@ import { lockDirectory } from './directory-lock.js';
 import { createFileDurably, errorCode, readFileIfExists } from './durable-file.js';
 import { StartupError } from './startup-error.js';
 
-/** The directory that holds what one installation must not lose, taken for this process alone. */
+/** The directory that holds what one installation must not lose. */
 export interface DataDirectory {
   /** Absolute. */
   readonly path: string;
@@ -20,15 +20,19 @@ export interface DataDirectory {
 }
 
 /**
- * Takes the data directory; makes it, readable by its owner only, when it is missing.
+ * Opens the data directory; makes it, readable by its owner only, when it is missing.
  * @param path relative to the working directory, or absolute
- * @throws StartupError when it cannot be written, or another copy of the service is using it
+ * @param options.exclusive take it for this process alone, as whoever runs a database in it must
+ * @throws StartupError when it cannot be written, or another copy of the service has taken it
  */
-export async function openDataDirectory(path: string): Promise<DataDirectory> {
+export async function openDataDirectory(
+  path: string,
+  { exclusive = true }: { exclusive?: boolean } = {},
+): Promise<DataDirectory> {
   const directory = resolve(path);
   const lock = await withHint(directory, async () => {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    return lockDirectory(directory);
+    return exclusive ? lockDirectory(directory) : null;
   });
   const ownerTokenFile = join(directory, 'owner-token');
   return {
@@ -38,7 +42,7 @@ export async function openDataDirectory(path: string): Promise<DataDirectory> {
       withHint(directory, () => readOrCreateSecret(ownerTokenFile, () => `fabo_${randomSecret()}`)),
     masterKey: () =>
       withHint(directory, () => readOrCreateSecret(join(directory, 'master-key'), randomSecret)),
-    release: () => lock.release(),
+    release: async () => lock?.release(),
   };
 }
 

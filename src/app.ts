@@ -1,0 +1,56 @@
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { AppModule } from './app.module.js';
+import type { Runtime } from './common/config/runtime.js';
+import { AllowedMethods } from './common/http/allowed-methods.js';
+import { addRequestHooks, BODY_LIMIT_BYTES, contextOf } from './common/http/request-hooks.js';
+import { ServiceAddress } from './common/http/service-address.js';
+import { LOGGER } from './common/observability/logger.js';
+import { Metrics } from './common/observability/metrics.js';
+import { NestLogger } from './common/observability/nest-logger.js';
+
+/** Longer than the longest held poll, so that a proxy never cuts one before its answer. */
+const KEEP_ALIVE_MS = 72_000;
+const MAX_PATH_PARAMETER = 256;
+
+/** Builds the service without listening. */
+export async function createApp(runtime: Runtime): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT_BYTES,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
+    trustProxy: runtime.config.trustedProxies.length > 0 ? [...runtime.config.trustedProxies] : false,
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRuntime(runtime), adapter, {
+    bodyParser: false,
+    logger: new NestLogger(runtime.config.logLevel),
+    abortOnError: false,
+  });
+  const fastify = adapter.getInstance() as unknown as FastifyInstance;
+  app.get(AllowedMethods).observe(fastify);
+  addRequestHooks(fastify);
+  addAccessLog(fastify, app.get<Logger>(LOGGER), app.get(Metrics));
+  return app;
+}
+
+/** Listens as configured and tells where. */
+export async function listen(app: NestFastifyApplication, { config }: Runtime): Promise<{ port: number }> {
+  await app.listen(config.port, config.host);
+  const address = app.getHttpServer().address();
+  const port = typeof address === 'object' && address !== null ? address.port : config.port;
+  app.get(ServiceAddress).listensOn(port);
+  return { port };
+}
+
+function addAccessLog(fastify: FastifyInstance, logger: Logger, metrics: Metrics): void {
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'unmatched';
+    const seconds = reply.elapsedTime / 1000;
+    metrics.observeRequest(request.method, route, reply.statusCode, seconds);
+    const { requestId, actor, ip } = contextOf(request);
+    logger.debug({ requestId, method: request.method, route, status: reply.statusCode, seconds, actor: actor?.id ?? null, ip }, 'answered');
+    done();
+  });
+}

@@ -1,0 +1,18 @@
+import { Injectable } from '@nestjs/common';
+import { notFound } from '../../common/errors/domain-error.js';
+import type { ReadTx } from '../../common/transaction/tx.js';
+import { PolicyRepository } from './policy.repository.js';
+import type { PolicyView } from './policy.schema.js';
+
+/** A cluster's policy, for whoever decides by it inside a transaction. */
+@Injectable()
+export class PolicyReadModel {
+  constructor(private readonly policies: PolicyRepository) {}
+
+  /** @throws not_found */
+  async get(tx: ReadTx, clusterId: string): Promise<PolicyView> {
+    const policy = await this.policies.find(tx, clusterId);
+    if (policy === null) throw notFound('not_found', 'There is no such cluster.');
+    return policy;
+  }
+}

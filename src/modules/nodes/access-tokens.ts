@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
+import { ServiceAddress } from '../../common/http/service-address.js';
+import { newId } from '../../common/ids/uuid.js';
+import { PlatformKeys } from './platform-keys.js';
+
+/** Lifetime of an access token; a revocation ends it earlier. */
+export const ACCESS_TOKEN_SECONDS = 900;
+const TYPE = 'at+jwt';
+/** Verified tokens remembered, so that a poll costs no signature check. */
+const REMEMBERED = 200_000;
+
+/** Whom a token speaks for. */
+export interface TokenSubject {
+  nodeId: string;
+  clusterId: string;
+}
+
+interface Verified extends TokenSubject {
+  expiresAtMs: number;
+}
+
+/** The audience of a token: one cluster, so that it is worthless in any other. */
+export function clusterAudience(clusterId: string): string {
+  return `urn:fabric:cluster:${clusterId}`;
+}
+
+/** Issues and checks the access tokens of nodes: short-lived JWTs, bound to one cluster. */
+@Injectable()
+export class AccessTokens {
+  private readonly verified = new Map<string, Verified>();
+
+  constructor(
+    private readonly keys: PlatformKeys,
+    private readonly address: ServiceAddress,
+  ) {}
+
+  /** @param now the database's clock */
+  async issue({ nodeId, clusterId }: TokenSubject, now: Date): Promise<string> {
+    const key = await this.keys.active();
+    const issuedAt = Math.floor(now.getTime() / 1000);
+    return new SignJWT({ cluster: clusterId })
+      .setProtectedHeader({ alg: 'EdDSA', typ: TYPE, kid: key.kid })
+      .setIssuer(this.address.publicUrl)
+      .setSubject(nodeId)
+      .setAudience(clusterAudience(clusterId))
+      .setJti(newId())
+      .setIssuedAt(issuedAt)
+      .setExpirationTime(issuedAt + ACCESS_TOKEN_SECONDS)
+      .sign(key.privateKey);
+  }
+
+  /** Whether `credential` has the form of one of these. */
+  isAccessToken(credential: string): boolean {
+    try {
+      return decodeProtectedHeader(credential).typ === TYPE;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Whom a token speaks for, or why it does not. */
+  async verify(credential: string): Promise<TokenSubject | { reason: string }> {
+    const digest = createHash('sha256').update(credential).digest('base64');
+    const known = this.verified.get(digest);
+    if (known !== undefined && known.expiresAtMs > Date.now()) return known;
+    this.verified.delete(digest);
+    const key = await this.keys.active();
+    try {
+      const { payload } = await jwtVerify(credential, key.publicKey, { algorithms: ['EdDSA'], typ: TYPE });
+      const { sub, cluster, aud, exp } = payload;
+      if (typeof sub !== 'string' || typeof cluster !== 'string' || exp === undefined) return { reason: 'claims are missing' };
+      if (aud !== clusterAudience(cluster)) return { reason: 'the audience is another' };
+      const subject = { nodeId: sub, clusterId: cluster, expiresAtMs: exp * 1000 };
+      this.remember(digest, subject);
+      return subject;
+    } catch (error) {
+      if (error instanceof errors.JOSEError) return { reason: error.code };
+      throw error;
+    }
+  }
+
+  private remember(digest: string, subject: Verified): void {
+    if (this.verified.size >= REMEMBERED) {
+      const oldest = this.verified.keys().next();
+      if (oldest.done !== true) this.verified.delete(oldest.value);
+    }
+    this.verified.set(digest, subject);
+  }
+}

@@ -1,0 +1,74 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import { Jobs } from '../../common/jobs/jobs.js';
+import { systemActor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import { NodeFacets } from './node-facets.js';
+import { HEALTH_EXPRESSION, nodeTables } from './nodes.sql.js';
+
+const SWEEP_SECONDS = 10;
+/** Transitions written down in one transaction. */
+const BATCH = 500;
+
+interface Transition {
+  clusterId: string;
+  nodeId: string;
+  name: string;
+  before: string | null;
+  after: string;
+}
+
+/** Writes down what every reader knows already: that a node went stale, offline or came back. Decides nothing. */
+@Injectable()
+export class HealthWatch implements OnModuleInit {
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly transactor: Transactor,
+    private readonly facets: NodeFacets,
+  ) {}
+
+  onModuleInit(): void {
+    this.jobs.define({ queue: 'nodes', name: 'health', everySeconds: SWEEP_SECONDS, run: () => this.sweep() });
+  }
+
+  /** Writes down every transition that has no record yet. */
+  async sweep(): Promise<void> {
+    while ((await this.writeSome()) === BATCH);
+  }
+
+  private writeSome(): Promise<number> {
+    return this.transactor.observe(systemActor('health-watch'), async (tx) => {
+      // One sweep at a time writes; another worker's finds nothing left.
+      const [lock] = await tx.query<{ taken: boolean }>(sql`SELECT pg_try_advisory_xact_lock(7411230002) AS taken`);
+      if (lock?.taken !== true) return { result: 0 };
+      const transitions = await tx.query<Transition>(sql`
+        WITH changed AS (
+          SELECT m.cluster_id, m.node_id, m.name, r.health AS before, ${HEALTH_EXPRESSION} AS after
+            FROM ${nodeTables(this.facets)}
+            LEFT JOIN node_health_records AS r ON r.cluster_id = m.cluster_id AND r.node_id = m.node_id
+           WHERE m.membership_status <> 'revoked' AND l.last_seen_at IS NOT NULL
+             AND ${HEALTH_EXPRESSION} IS DISTINCT FROM r.health
+           ORDER BY m.node_id LIMIT ${BATCH}
+        ), recorded AS (
+          INSERT INTO node_health_records AS r (cluster_id, node_id, health, since)
+          SELECT c.cluster_id, c.node_id, c.after, now() FROM changed AS c
+          ON CONFLICT (cluster_id, node_id) DO UPDATE SET health = excluded.health, since = excluded.since
+        )
+        SELECT c.cluster_id AS "clusterId", c.node_id AS "nodeId", c.name, c.before, c.after FROM changed AS c`);
+      return { result: transitions.length, events: transitions.map(healthChanged) };
+    });
+  }
+}
+
+function healthChanged({ clusterId, nodeId, name, before, after }: Transition) {
+  return {
+    action: 'node.health_changed' as const,
+    resource: { type: 'node', id: nodeId, name },
+    clusterId,
+    outcome: 'success' as const,
+    highRisk: false,
+    reason: null,
+    before: { health: before },
+    after: { health: after },
+  };
+}

@@ -1,0 +1,85 @@
+import { Injectable } from '@nestjs/common';
+import { Database } from '../../common/database/database.js';
+import { sql } from '../../common/database/sql.js';
+import type { Heartbeat } from './heartbeats.schema.js';
+
+/** One node's heartbeat. */
+export interface NodeHeartbeat extends Heartbeat {
+  clusterId: string;
+  nodeId: string;
+}
+
+/** What the node is told. */
+export interface HeartbeatRow {
+  clusterId: string;
+  nodeId: string;
+  serverTime: Date;
+  heartbeatSeconds: number;
+  snapshotGeneration: number;
+  authorityTerm: number;
+  revocationEpoch: number;
+}
+
+@Injectable()
+export class HeartbeatsRepository {
+  constructor(private readonly database: Database) {}
+
+  /**
+   * Writes many heartbeats, of as many nodes, in one statement and one commit. A node that is no unrevoked member is
+   * not written and has no row in the answer. A sequence older than the last of the same agent is a late arrival: it
+   * counts as a sign of life and changes nothing else.
+   */
+  write(beats: readonly NodeHeartbeat[]): Promise<HeartbeatRow[]> {
+    const column = <T>(pick: (beat: NodeHeartbeat) => T) => beats.map(pick);
+    return this.database.query<HeartbeatRow>(sql`
+      WITH beat AS (
+        SELECT * FROM unnest(${column((b) => b.clusterId)}::uuid[], ${column((b) => b.nodeId)}::uuid[],
+          ${column((b) => b.agentVersion)}::text[], ${column((b) => b.sequence)}::bigint[],
+          ${column((b) => b.agentInstanceId ?? null)}::uuid[], ${column((b) => b.uptimeSeconds ?? null)}::float8[],
+          ${column((b) => b.load?.one ?? null)}::real[], ${column((b) => b.load?.five ?? null)}::real[],
+          ${column((b) => b.load?.fifteen ?? null)}::real[], ${column((b) => b.memory?.totalBytes ?? null)}::bigint[],
+          ${column((b) => b.memory?.usedBytes ?? null)}::bigint[], ${column((b) => b.appliedGeneration ?? null)}::bigint[],
+          ${column((b) => b.authorityTermSeen ?? null)}::bigint[], ${column((b) => b.revocationEpochApplied ?? null)}::bigint[])
+          AS t (cluster_id, node_id, agent_version, sequence, agent_instance_id, uptime_seconds, load_one, load_five,
+                load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation, authority_term_seen,
+                revocation_epoch_applied)
+      ), member AS (
+        SELECT b.*, m.agent_version AS known_version, m.generation_counter
+          FROM beat AS b JOIN cluster_memberships AS m ON m.cluster_id = b.cluster_id AND m.node_id = b.node_id
+         WHERE m.membership_status <> 'revoked'
+      ), written AS (
+        INSERT INTO node_liveness AS l (cluster_id, node_id, last_seen_at, agent_instance_id, sequence, uptime_seconds,
+               load_one, load_five, load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation,
+               authority_term_seen, revocation_epoch_applied)
+        SELECT b.cluster_id, b.node_id, now(), b.agent_instance_id, b.sequence, b.uptime_seconds, b.load_one,
+               b.load_five, b.load_fifteen, b.memory_total_bytes, b.memory_used_bytes, b.applied_generation,
+               b.authority_term_seen, b.revocation_epoch_applied
+          FROM member AS b ORDER BY b.node_id, b.cluster_id
+        ON CONFLICT (cluster_id, node_id) DO UPDATE SET
+          last_seen_at = greatest(l.last_seen_at, excluded.last_seen_at),
+          (agent_instance_id, sequence, uptime_seconds, load_one, load_five, load_fifteen, memory_total_bytes,
+           memory_used_bytes, applied_generation, authority_term_seen, revocation_epoch_applied) = (
+            SELECT e.agent_instance_id, e.sequence, e.uptime_seconds, e.load_one, e.load_five, e.load_fifteen,
+                   e.memory_total_bytes, e.memory_used_bytes, e.applied_generation, e.authority_term_seen,
+                   e.revocation_epoch_applied
+              FROM (SELECT excluded.*) AS e
+             WHERE e.agent_instance_id IS DISTINCT FROM l.agent_instance_id OR e.sequence >= l.sequence
+            UNION ALL
+            SELECT l.agent_instance_id, l.sequence, l.uptime_seconds, l.load_one, l.load_five, l.load_fifteen,
+                   l.memory_total_bytes, l.memory_used_bytes, l.applied_generation, l.authority_term_seen,
+                   l.revocation_epoch_applied
+             WHERE NOT (excluded.agent_instance_id IS DISTINCT FROM l.agent_instance_id OR excluded.sequence >= l.sequence))
+      ), versioned AS (
+        UPDATE cluster_memberships AS m SET agent_version = b.agent_version
+          FROM member AS b
+         WHERE m.cluster_id = b.cluster_id AND m.node_id = b.node_id AND b.agent_version IS DISTINCT FROM b.known_version
+      )
+      SELECT b.cluster_id AS "clusterId", b.node_id AS "nodeId", date_trunc('milliseconds', now()) AS "serverTime",
+             p.heartbeat_seconds AS "heartbeatSeconds", c.generation_base + b.generation_counter AS "snapshotGeneration",
+             a.term AS "authorityTerm", c.revocation_epoch AS "revocationEpoch"
+        FROM member AS b
+        JOIN clusters AS c ON c.id = b.cluster_id
+        JOIN cluster_policies AS p ON p.cluster_id = b.cluster_id
+        JOIN cluster_authorities AS a ON a.cluster_id = b.cluster_id`);
+  }
+}

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { Instant } from '../../common/http/fields.js';
+
+const count = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const load = () => z.number().min(0).max(1e6);
+
+/** What an agent says of itself. Members that this version does not know are ignored and counted. */
+export const Heartbeat = z
+  .object({
+    agentVersion: z.string().min(1).max(64).meta({ example: '0.1.0' }),
+    sequence: count().describe('Grows within one agentInstanceId.').meta({ example: 17 }),
+    agentInstanceId: z.uuid().optional().describe('Made anew at each start of the agent.'),
+    uptimeSeconds: z.number().min(0).max(1e11).optional().meta({ example: 3600 }),
+    load: z.object({ one: load(), five: load(), fifteen: load() }).optional().meta({ example: { one: 0.4, five: 0.3, fifteen: 0.2 } }),
+    memory: z.object({ totalBytes: count(), usedBytes: count() }).optional().meta({ example: { totalBytes: 8_589_934_592, usedBytes: 2_147_483_648 } }),
+    appliedGeneration: count().optional().meta({ example: 3 }),
+    authorityTermSeen: count().optional().meta({ example: 1 }),
+    revocationEpochApplied: count().optional(),
+  })
+  .meta({ id: 'Heartbeat' });
+export type Heartbeat = z.infer<typeof Heartbeat>;
+
+export const HeartbeatAnswer = z
+  .object({
+    serverTime: Instant,
+    nextHeartbeatSeconds: z.number().meta({ example: 30 }),
+    snapshotGeneration: z.int().meta({ example: 3 }),
+    authorityTerm: z.int().meta({ example: 1 }),
+    revocationEpoch: z.int().meta({ example: 0 }),
+  })
+  .meta({ id: 'HeartbeatAnswer' });
+export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswer>;
+
+export const ReportCapabilities = z
+  .object({
+    capabilities: z.array(z.string().regex(/^[a-z][a-z0-9_]{1,62}$/)).max(128).meta({ example: ['can_run_vpn_exit'] }),
+    facts: z
+      .record(z.string().min(1).max(64), z.union([z.string().max(512), z.number(), z.boolean(), z.null()]))
+      .refine((facts) => Object.keys(facts).length <= 40, 'At most 40 facts.')
+      .meta({ example: { os: 'linux', arch: 'x64', hostname: 'edge-1' } }),
+  })
+  .meta({ id: 'ReportCapabilities' });

@@ -1,0 +1,111 @@
+import type { AuditEvent } from '../../common/audit/audit-event.js';
+
+export type MembershipStatus = 'active' | 'disabled' | 'revoked';
+
+/** Statuses that a membership may go to; a revoked one never lives again. */
+export const NEXT_MEMBERSHIP_STATUS: Record<MembershipStatus, readonly MembershipStatus[]> = {
+  active: ['disabled', 'revoked'],
+  disabled: ['active', 'revoked'],
+  revoked: [],
+};
+
+/** A node as a member of one cluster. */
+export interface Membership {
+  clusterId: string;
+  nodeId: string;
+  name: string;
+  membershipStatus: MembershipStatus;
+  groupId: string | null;
+  labels: Record<string, string>;
+  telemetryEnabled: boolean;
+  capabilities: string[];
+  facts: Record<string, unknown>;
+}
+
+/** A node that an approval admits. */
+export interface NewMember {
+  nodeId: string;
+  /** False: the host is known from another cluster. */
+  isNewNode: boolean;
+  clusterId: string;
+  name: string;
+  groupId: string | null;
+  labels: Record<string, string>;
+  publicKey: object;
+  keyThumbprint: string;
+  capabilities: string[];
+  facts: Record<string, unknown>;
+  agentVersion: string;
+  os: string;
+  arch: string;
+  machineId: string | null;
+}
+
+/** What an operator may change of a membership. */
+export type MembershipSettings = Pick<Membership, 'name' | 'groupId' | 'labels' | 'telemetryEnabled'>;
+
+declare module '../../common/audit/audit-event.js' {
+  interface AuditActions {
+    'node.updated': { before: Partial<MembershipSettings>; after: Partial<MembershipSettings> };
+    'node.disabled': { before: { membershipStatus: MembershipStatus }; after: { membershipStatus: MembershipStatus } };
+    'node.enabled': { before: { membershipStatus: MembershipStatus }; after: { membershipStatus: MembershipStatus } };
+    'node.revoked': {
+      before: { membershipStatus: MembershipStatus };
+      after: { membershipStatus: MembershipStatus; revocationEpoch: number };
+    };
+    'node.capabilities_changed': { before: { capabilities: string[] }; after: { capabilities: string[] } };
+    'node.facts_changed': { before: { facts: object }; after: { facts: object } };
+    'node.health_changed': { before: { health: string | null }; after: { health: string } };
+  }
+}
+
+const about = ({ clusterId, nodeId, name }: Pick<Membership, 'clusterId' | 'nodeId' | 'name'>) => ({
+  resource: { type: 'node', id: nodeId, name },
+  clusterId,
+  outcome: 'success' as const,
+});
+
+/** The event of changed settings, holding only what changed; null when nothing did. */
+export function nodeUpdated(member: Membership, next: MembershipSettings): AuditEvent | null {
+  const keys = (Object.keys(next) as (keyof MembershipSettings)[]).filter(
+    (key) => JSON.stringify(next[key]) !== JSON.stringify(member[key]),
+  );
+  if (keys.length === 0) return null;
+  const pick = (from: MembershipSettings) => Object.fromEntries(keys.map((key) => [key, from[key]]));
+  return { action: 'node.updated', ...about(member), reason: null, before: pick(member), after: pick(next) };
+}
+
+/** The event of a change between active and disabled. */
+export function nodeSwitched(member: Membership, to: 'active' | 'disabled', reason: string | null): AuditEvent {
+  const action = to === 'disabled' ? 'node.disabled' : 'node.enabled';
+  return { action, ...about(member), reason, before: { membershipStatus: member.membershipStatus }, after: { membershipStatus: to } };
+}
+
+/** The event of a revocation. */
+export function nodeRevoked(member: Membership, reason: string, revocationEpoch: number): AuditEvent {
+  return {
+    action: 'node.revoked',
+    ...about(member),
+    reason,
+    before: { membershipStatus: member.membershipStatus },
+    after: { membershipStatus: 'revoked', revocationEpoch },
+  };
+}
+
+/** The events of a report that differs from the last one. */
+export function nodeReported(member: Membership, capabilities: string[], facts: Record<string, unknown>): AuditEvent[] {
+  const events: AuditEvent[] = [];
+  if (JSON.stringify(member.capabilities) !== JSON.stringify(capabilities)) {
+    const before = { capabilities: member.capabilities };
+    events.push({ action: 'node.capabilities_changed', ...about(member), reason: null, before, after: { capabilities } });
+  }
+  const changed = Object.keys({ ...member.facts, ...facts }).filter(
+    (key) => JSON.stringify(member.facts[key]) !== JSON.stringify(facts[key]),
+  );
+  if (changed.length > 0) {
+    const pick = (from: Record<string, unknown>) => Object.fromEntries(changed.map((key) => [key, from[key] ?? null]));
+    const [before, after] = [{ facts: pick(member.facts) }, { facts: pick(facts) }];
+    events.push({ action: 'node.facts_changed', ...about(member), reason: null, before, after });
+  }
+  return events;
+}

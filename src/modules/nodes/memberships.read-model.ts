@@ -1,0 +1,68 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { ReadTx } from '../../common/transaction/tx.js';
+
+/** A member as its snapshot needs it. */
+export interface SnapshotMember {
+  nodeId: string;
+  name: string;
+  membershipStatus: 'active' | 'disabled' | 'revoked';
+  capabilities: string[];
+  telemetryEnabled: boolean;
+  generationCounter: number;
+  generationChangedAt: Date;
+  /** Hash of the node's own content at its last generation; null before the first. */
+  contentHash: Buffer | null;
+}
+
+/** A member by what identifies it. */
+export interface KnownMember {
+  clusterId: string;
+  nodeId: string;
+  name: string;
+}
+
+/** What modules above ask of memberships and identities. */
+@Injectable()
+export class MembershipsReadModel {
+  findByNames(tx: ReadTx, clusterId: string, names: readonly string[]): Promise<KnownMember[]> {
+    return tx.query<KnownMember>(sql`
+      SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.name FROM cluster_memberships AS m
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.name = ANY(${names}::text[]) AND m.membership_status <> 'revoked'`);
+  }
+
+  /** Members in any cluster that have, or had, one of these keys. */
+  identitiesByKeys(
+    tx: ReadTx,
+    thumbprints: readonly string[],
+  ): Promise<{ thumbprint: string; clusterId: string; nodeId: string }[]> {
+    return tx.query(sql`
+      SELECT i.key_thumbprint AS thumbprint, i.cluster_id AS "clusterId", i.node_id AS "nodeId"
+        FROM node_identities AS i WHERE i.key_thumbprint = ANY(${thumbprints}::text[])`);
+  }
+
+  /** Unrevoked members in any cluster on the machines with these ids. */
+  findByMachineIds(tx: ReadTx, machineIds: readonly string[]): Promise<(KnownMember & { machineId: string })[]> {
+    return tx.query(sql`
+      SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.name, m.facts ->> 'machineId' AS "machineId"
+        FROM cluster_memberships AS m
+       WHERE m.facts ->> 'machineId' = ANY(${machineIds}::text[]) AND m.membership_status <> 'revoked'`);
+  }
+
+  /** Whether the cluster has this node group. */
+  async hasGroup(tx: ReadTx, clusterId: string, groupId: string): Promise<boolean> {
+    const rows = await tx.query(sql`
+      SELECT g.id FROM node_groups AS g WHERE g.cluster_id = ${clusterId}::uuid AND g.id = ${groupId}::uuid`);
+    return rows.length === 1;
+  }
+
+  /** Members with what numbers their snapshots, in node-id order. */
+  forSnapshots(tx: ReadTx, clusterId: string, nodeIds: readonly string[] | 'all'): Promise<SnapshotMember[]> {
+    const condition = nodeIds === 'all' ? sql`true` : sql`m.node_id = ANY(${nodeIds}::uuid[])`;
+    return tx.query<SnapshotMember>(sql`
+      SELECT m.node_id AS "nodeId", m.name, m.membership_status AS "membershipStatus", m.capabilities,
+             m.telemetry_enabled AS "telemetryEnabled", m.generation_counter AS "generationCounter",
+             m.generation_changed_at AS "generationChangedAt", m.content_hash AS "contentHash"
+        FROM cluster_memberships AS m WHERE m.cluster_id = ${clusterId}::uuid AND ${condition} ORDER BY m.node_id`);
+  }
+}

@@ -1,0 +1,143 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { postgresRefusal, violates } from '../../common/database/postgres-errors.js';
+import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
+import { mergePatch } from '../../common/http/merge-patch.js';
+import type { Actor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { TxEvents } from '../../common/transaction/tx-events.js';
+import { ClusterArchiving } from '../clusters/cluster-events.js';
+import { type Membership, type MembershipSettings, type NewMember, nodeReported, nodeRevoked, nodeSwitched, nodeUpdated } from './membership.js';
+import { CapabilitiesChanged, MembershipDisabled, MembershipEnabled, MembershipEnded, NodeAdmitted } from './membership-events.js';
+import { MembershipsRepository } from './memberships.repository.js';
+import { NodesReadModel } from './nodes.read-model.js';
+import type { NodeView, PatchNode } from './nodes.schema.js';
+import type { z } from 'zod';
+import { nodeEtag } from './node-view.js';
+
+/** A live member, as those who build on it see it. */
+export type Member = Membership & { membershipStatus: 'active' | 'disabled' };
+
+@Injectable()
+export class MembershipsService implements OnModuleInit {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly memberships: MembershipsRepository,
+    private readonly nodes: NodesReadModel,
+    private readonly events: TxEvents,
+  ) {}
+
+  onModuleInit(): void {
+    this.events.on(ClusterArchiving, async (tx, { clusterId }) => {
+      if (!(await this.memberships.hasLiveMembers(tx, clusterId))) return;
+      throw conflict('cluster_not_empty', 'The cluster still has members that are not revoked.');
+    });
+  }
+
+  /** Makes a node a member, in the transaction of its approval.
+   *  @throws conflict `node_name_taken`, `key_already_enrolled`; invalid `group_not_found` */
+  async admit(tx: Tx, member: NewMember): Promise<void> {
+    await translate(() => this.memberships.insert(tx, member));
+    tx.touch(member.clusterId, [member.nodeId]);
+    await tx.raise(new NodeAdmitted(member.clusterId, member.nodeId));
+  }
+
+  /** A member that is not revoked, locked until the transaction ends. @throws invalid `node_not_member` */
+  async requireMember(tx: Tx, clusterId: string, nodeId: string): Promise<Member> {
+    const member = await this.memberships.lock(tx, clusterId, nodeId);
+    if (member === null || member.membershipStatus === 'revoked') {
+      const errors = [{ pointer: '#/nodeId', message: 'No live member of this cluster.' }];
+      throw invalid('node_not_member', 'The node has no live membership in this cluster.', { errors });
+    }
+    return member as Member;
+  }
+
+  /** Changes name, group, labels or telemetry. @throws not_found; stale; conflict `node_name_taken`, `membership_revoked` */
+  patch(actor: Actor, clusterId: string, nodeId: string, patch: z.infer<typeof PatchNode>): Promise<NodeView> {
+    return this.transactor.mutate(actor, async (tx) => {
+      const { member, view } = await this.lockLive(tx, clusterId, nodeId);
+      tx.requireMatch(nodeEtag(view));
+      const { name, groupId, labels, telemetryEnabled } = member;
+      const next = settingsOf(mergePatch({ name, groupId, labels, telemetryEnabled }, patch) as Partial<MembershipSettings>, member);
+      const event = nodeUpdated(member, next);
+      if (event === null) return { result: view, unchanged: true };
+      await translate(() => this.memberships.update(tx, member, next));
+      tx.touch(clusterId, [nodeId]);
+      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
+    });
+  }
+
+  /** Takes its work from a member, or gives it back; its identity stays. */
+  switch(actor: Actor, clusterId: string, nodeId: string, to: 'active' | 'disabled', reason: string | null): Promise<NodeView> {
+    return this.transactor.mutate(actor, async (tx) => {
+      const { member, view } = await this.lockLive(tx, clusterId, nodeId);
+      if (member.membershipStatus === to) return { result: view, unchanged: true };
+      await this.memberships.setStatus(tx, member, to);
+      tx.touch(clusterId, [nodeId]);
+      await tx.raise(to === 'disabled' ? new MembershipDisabled(clusterId, nodeId) : new MembershipEnabled(clusterId, nodeId));
+      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [nodeSwitched(member, to, reason)] };
+    });
+  }
+
+  /** Ends identity and membership for ever; the node's next call is refused. A repeat changes nothing. */
+  revoke(actor: Actor, clusterId: string, nodeId: string, reason: string): Promise<NodeView> {
+    return this.transactor.mutate(actor, async (tx) => {
+      const member = await this.memberships.lock(tx, clusterId, nodeId);
+      if (member === null) throw noSuchNode();
+      if (member.membershipStatus === 'revoked') return { result: await this.nodes.get(tx, clusterId, nodeId), unchanged: true };
+      const epoch = await this.memberships.revoke(tx, member, reason);
+      tx.touch(clusterId, [nodeId]);
+      await tx.raise(new MembershipEnded(clusterId, nodeId));
+      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [nodeRevoked(member, reason, epoch)] };
+    });
+  }
+
+  /** Takes what the agent says of its host. Only a change is written. */
+  report(actor: Actor, clusterId: string, nodeId: string, capabilities: string[], facts: Record<string, unknown>): Promise<void> {
+    return this.transactor.observe(actor, async (tx) => {
+      const member = await this.memberships.lock(tx, clusterId, nodeId);
+      if (member === null) throw noSuchNode();
+      const events = nodeReported(member, capabilities, facts);
+      if (events.length === 0) return { result: undefined };
+      await this.memberships.report(tx, member, capabilities, facts);
+      tx.touch(clusterId, [nodeId]);
+      await tx.raise(new CapabilitiesChanged(clusterId, nodeId));
+      return { result: undefined, events };
+    });
+  }
+
+  private async lockLive(tx: Tx, clusterId: string, nodeId: string): Promise<{ member: Membership; view: NodeView }> {
+    const member = await this.memberships.lock(tx, clusterId, nodeId);
+    if (member === null) throw noSuchNode();
+    if (member.membershipStatus === 'revoked') throw conflict('membership_revoked', 'The membership is revoked, for ever.');
+    return { member, view: await this.nodes.get(tx, clusterId, nodeId) };
+  }
+}
+
+function settingsOf(merged: Partial<MembershipSettings>, member: Membership): MembershipSettings {
+  const { name = member.name, groupId = null, labels = {}, telemetryEnabled = false } = merged;
+  return { name, groupId, labels, telemetryEnabled };
+}
+
+/** Says in the API's words what a constraint refused. */
+async function translate(write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (violates(error, 'cluster_memberships_name_is_unique')) {
+      throw conflict('node_name_taken', 'Another member of the cluster has this name.', { cause: error });
+    }
+    if (violates(error, 'node_identities_key_is_unique') || violates(error, 'cluster_memberships_pkey')) {
+      throw conflict('key_already_enrolled', 'This key belongs to another node or cluster, or the host is a member already.', { cause: error });
+    }
+    if (postgresRefusal(error)?.constraint === 'cluster_memberships_cluster_id_group_id_fkey') {
+      const errors = [{ pointer: '#/groupId', message: 'No such group in this cluster.' }];
+      throw invalid('group_not_found', 'The cluster has no such node group.', { errors, cause: error });
+    }
+    throw error;
+  }
+}
+
+function noSuchNode() {
+  return notFound('not_found', 'The cluster has no such node.');
+}

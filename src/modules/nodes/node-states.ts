@@ -1,0 +1,73 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { ChangeReader } from '../../common/changes/change-reader.js';
+import { Database } from '../../common/database/database.js';
+import { sql } from '../../common/database/sql.js';
+
+/** What every call of a node depends on. */
+export interface NodeState {
+  membershipStatus: 'active' | 'disabled' | 'revoked';
+  generation: number;
+  authorityTerm: number;
+  /** When the generation last grew. */
+  generationChangedAt: Date;
+  snapshotLifetimeSeconds: number;
+}
+
+/** Changes of a cluster that every node's state depends on. */
+const CONCERNS_ALL = /^(snapshot|cluster_policy|authority)\./;
+
+interface ClusterStates {
+  nodes: Map<string, Promise<NodeState | null>>;
+}
+
+/**
+ * The state of nodes in memory, kept fresh by the change feed, so that an unchanged poll costs no query. An instance
+ * that has lost the feed asks the database each time until it has caught up.
+ */
+@Injectable()
+export class NodeStates implements OnModuleInit {
+  private readonly clusters = new Map<string, ClusterStates>();
+
+  constructor(
+    private readonly database: Database,
+    private readonly changes: ChangeReader,
+  ) {}
+
+  onModuleInit(): void {
+    this.changes.onGap(() => this.clusters.clear());
+    this.changes.subscribe((changes) => {
+      for (const { clusterId, nodeId, kind, resourceType, resourceId } of changes) {
+        if (clusterId === null) continue;
+        const node = nodeId ?? (resourceType === 'node' ? resourceId : null);
+        if (node !== null) this.clusters.get(clusterId)?.nodes.delete(node);
+        else if (CONCERNS_ALL.test(kind)) this.clusters.delete(clusterId);
+      }
+    });
+  }
+
+  /** The node's state; null when it is no member. */
+  get(clusterId: string, nodeId: string): Promise<NodeState | null> {
+    if (!this.changes.isCaughtUp()) return this.load(clusterId, nodeId);
+    const states = this.clusters.get(clusterId) ?? { nodes: new Map() };
+    this.clusters.set(clusterId, states);
+    const known = states.nodes.get(nodeId);
+    if (known !== undefined) return known;
+    const loading = this.load(clusterId, nodeId);
+    states.nodes.set(nodeId, loading);
+    loading.catch(() => states.nodes.delete(nodeId));
+    return loading;
+  }
+
+  private async load(clusterId: string, nodeId: string): Promise<NodeState | null> {
+    const [row] = await this.database.query<NodeState>(sql`
+      SELECT m.membership_status AS "membershipStatus", c.generation_base + m.generation_counter AS generation,
+             a.term AS "authorityTerm", greatest(c.generation_changed_at, m.generation_changed_at) AS "generationChangedAt",
+             p.snapshot_lifetime_seconds AS "snapshotLifetimeSeconds"
+        FROM cluster_memberships AS m
+        JOIN clusters AS c ON c.id = m.cluster_id
+        JOIN cluster_authorities AS a ON a.cluster_id = m.cluster_id
+        JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ${nodeId}::uuid`);
+    return row ?? null;
+  }
+}

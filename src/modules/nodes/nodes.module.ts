@@ -1,0 +1,44 @@
+import { Module } from '@nestjs/common';
+import { ClustersModule } from '../clusters/clusters.module.js';
+import { AccessTokens } from './access-tokens.js';
+import { AssertionIds } from './assertion-ids.js';
+import { HealthWatch } from './health-watch.js';
+import { HeartbeatsRepository } from './heartbeats.repository.js';
+import { HeartbeatsService } from './heartbeats.service.js';
+import { MembershipsReadModel } from './memberships.read-model.js';
+import { MembershipsRepository } from './memberships.repository.js';
+import { MembershipsService } from './memberships.service.js';
+import { NodeAgentsController } from './node-agents.controller.js';
+import { NodeAuthenticator } from './node-authenticator.js';
+import { NodeFacets } from './node-facets.js';
+import { NodeStates } from './node-states.js';
+import { NodeTokensController } from './node-tokens.controller.js';
+import { NodeTokensService } from './node-tokens.service.js';
+import { NodesController } from './nodes.controller.js';
+import { NodesReadModel } from './nodes.read-model.js';
+import { NodesService } from './nodes.service.js';
+import { PlatformKeys } from './platform-keys.js';
+
+@Module({
+  imports: [ClustersModule],
+  controllers: [NodesController, NodeAgentsController, NodeTokensController],
+  providers: [
+    AccessTokens,
+    AssertionIds,
+    HealthWatch,
+    HeartbeatsRepository,
+    HeartbeatsService,
+    MembershipsReadModel,
+    MembershipsRepository,
+    MembershipsService,
+    NodeAuthenticator,
+    NodeFacets,
+    NodeStates,
+    NodeTokensService,
+    NodesReadModel,
+    NodesService,
+    PlatformKeys,
+  ],
+  exports: [AssertionIds, MembershipsReadModel, MembershipsService, NodeFacets, NodeStates, NodesReadModel],
+})
+export class NodesModule {}

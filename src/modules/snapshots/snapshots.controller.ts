@@ -1,0 +1,61 @@
+import { Controller, Get, Req } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import type { NodePrincipal } from '../../common/auth/principal.js';
+import { ClusterId, CurrentNode, PathId, ValidQuery } from '../../common/auth/request-principal.js';
+import { contentEtag } from '../../common/http/etag.js';
+import { Route } from '../../common/http/operation.js';
+import { WithStatus } from '../../common/http/with-status.js';
+import { type SnapshotPayload, SnapshotIssuer } from './snapshot-issuer.js';
+import { SnapshotPolls } from './snapshot-polls.service.js';
+import { SignedSnapshotView, SnapshotPayloadView, SnapshotQuery } from './snapshots.schema.js';
+
+@ApiTags('Snapshots')
+@Controller('api/v1')
+export class SnapshotsController {
+  constructor(
+    private readonly polls: SnapshotPolls,
+    private readonly issuer: SnapshotIssuer,
+  ) {}
+
+  @Get('node-agents/me/snapshot')
+  @Route({
+    id: 'pollSnapshot',
+    summary: 'Get the own snapshot, or wait until it changes',
+    description: 'Answers 304 to a matching `If-None-Match`; with `waitSeconds` only after that long, or when the service stops.',
+    access: 'node',
+    query: SnapshotQuery,
+    response: SignedSnapshotView,
+  })
+  async poll(
+    @CurrentNode() node: NodePrincipal,
+    @ValidQuery() { waitSeconds }: z.infer<typeof SnapshotQuery>,
+    @Req() request: FastifyRequest,
+  ): Promise<WithStatus<{ jws: string; generation: number } | undefined>> {
+    const left = new AbortController();
+    const leave = () => left.abort();
+    request.raw.socket.once('close', leave);
+    try {
+      const ifNoneMatch = request.headers['if-none-match'] ?? null;
+      const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, gone: left.signal });
+      if ('notModified' in answer) return new WithStatus(304, undefined, { ETag: answer.notModified });
+      const { jws, generation, etag } = answer;
+      return new WithStatus(200, { jws, generation }, { ETag: etag });
+    } finally {
+      request.raw.socket.off('close', leave);
+    }
+  }
+
+  @Get('clusters/:cluster/nodes/:node/snapshot')
+  @Route({
+    id: 'getNodeSnapshot',
+    summary: "Read a node's current snapshot, decoded",
+    access: { permission: 'snapshots.read' },
+    response: SnapshotPayloadView,
+    etag: contentEtag,
+  })
+  async read(@ClusterId() clusterId: string, @PathId('node') nodeId: string): Promise<SnapshotPayload> {
+    return (await this.issuer.render(clusterId, nodeId)).payload;
+  }
+}

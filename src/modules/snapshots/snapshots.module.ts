@@ -1,0 +1,20 @@
+import { Module } from '@nestjs/common';
+import { AuthorityModule } from '../authority/authority.module.js';
+import { ClustersModule } from '../clusters/clusters.module.js';
+import { NodesModule } from '../nodes/nodes.module.js';
+import { RolesModule } from '../roles/roles.module.js';
+import { GenerationsRepository } from './generations.repository.js';
+import { HeldPolls } from './held-polls.js';
+import { SnapshotComposer } from './snapshot-composer.js';
+import { SnapshotIssuer } from './snapshot-issuer.js';
+import { SnapshotPolls } from './snapshot-polls.service.js';
+import { SnapshotSettler } from './snapshot-settler.js';
+import { SnapshotsController } from './snapshots.controller.js';
+
+@Module({
+  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
+  controllers: [SnapshotsController],
+  providers: [GenerationsRepository, HeldPolls, SnapshotComposer, SnapshotIssuer, SnapshotPolls, SnapshotSettler],
+  exports: [SnapshotSettler],
+})
+export class SnapshotsModule {}

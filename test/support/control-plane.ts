@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import pg from 'pg';
+import { createApp, listen } from '../../src/app.js';
+import { type Config, loadConfig } from '../../src/common/config/config.js';
+import type { Runtime } from '../../src/common/config/runtime.js';
+import { type Api, apiClient } from './api.js';
+import { createTestDatabase } from './test-database.js';
+
+/** What a test may want other than the defaults. */
+export interface ControlPlaneOptions {
+  /** Share the database of another instance. */
+  beside?: ControlPlane;
+  config?: Partial<Config>;
+}
+
+/** A running instance of the real service on a real database of its own. */
+export interface ControlPlane {
+  url: string;
+  ownerToken: string;
+  /** Calls with the platform owner's bootstrap token. */
+  api: Api;
+  app: NestFastifyApplication;
+  runtime: Runtime;
+  /** The database as its owner, for looking at rows. */
+  database: { query<T = Record<string, unknown>>(text: string, values?: unknown[]): Promise<T[]> };
+  close(): Promise<void>;
+}
+
+/** Starts the service on a free port. */
+export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  const { beside } = options;
+  const own = beside === undefined ? await createTestDatabase() : null;
+  const database = beside?.runtime.database ?? {
+    appUrl: own?.appUrl ?? '',
+    directUrl: own?.appUrl ?? '',
+    ownerUrl: own?.ownerUrl ?? '',
+  };
+  const ownerToken = beside?.ownerToken ?? `owner-${randomBytes(24).toString('base64url')}`;
+  const masterKey = beside?.runtime.masterKey ?? randomBytes(32).toString('base64url');
+  const config = { ...loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' }), ...options.config };
+  const runtime: Runtime = { config, database, masterKey, bootstrapToken: ownerToken, version: '0.0.0-test' };
+  const app = await createApp(runtime);
+  const { port } = await listen(app, runtime);
+  const url = `http://127.0.0.1:${port}`;
+  const owner = new pg.Pool({ connectionString: database.ownerUrl, max: 4 });
+  return {
+    url,
+    ownerToken,
+    api: apiClient(url, ownerToken),
+    app,
+    runtime,
+    database: {
+      query: async <T>(text: string, values: unknown[] = []) => (await owner.query(text, values)).rows as T[],
+    },
+    close: async () => {
+      await app.close();
+      await owner.end();
+      await own?.drop();
+    },
+  };
+}

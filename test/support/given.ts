@@ -1,0 +1,31 @@
+import type { Answer } from './api.js';
+import type { ControlPlane } from './control-plane.js';
+
+let counter = 0;
+
+/** A name that no other test has used. */
+export function unique(prefix: string): string {
+  counter += 1;
+  return `${prefix}-${process.pid.toString(36)}-${Date.now().toString(36)}-${counter}`;
+}
+
+/** Builders of what a test starts from, with valid defaults; each goes through the API. */
+export function given(controlPlane: ControlPlane) {
+  const { api } = controlPlane;
+  return {
+    /** A cluster, by its answer. */
+    async cluster(input: Record<string, unknown> = {}) {
+      return created(await api.post('/clusters', { name: unique('cluster'), ...input })) as { id: string; slug: string };
+    },
+    /** A join token, with its secret. */
+    async joinToken(clusterId: string, input: Record<string, unknown> = {}) {
+      return created(await api.post(`/clusters/${clusterId}/join-tokens`, input)) as { id: string; token: string };
+    },
+  };
+}
+
+/** The body of a successful answer. @throws with the problem document otherwise */
+export function created(answer: Answer): unknown {
+  if (answer.status < 200 || answer.status > 299) throw new Error(`${answer.status}: ${JSON.stringify(answer.body)}`);
+  return answer.body;
+}
