@@ -50,7 +50,18 @@ function addAccessLog(fastify: FastifyInstance, logger: Logger, metrics: Metrics
     const seconds = reply.elapsedTime / 1000;
     metrics.observeRequest(request.method, route, reply.statusCode, seconds);
     const { requestId, actor, ip } = contextOf(request);
-    logger.debug({ requestId, method: request.method, route, status: reply.statusCode, seconds, actor: actor?.id ?? null, ip }, 'answered');
+    logger.debug(
+      {
+        requestId,
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        seconds,
+        actor: actor?.id ?? null,
+        ip,
+      },
+      'answered',
+    );
     done();
   });
 }

@@ -27,7 +27,8 @@ async function main(): Promise<void> {
         throw portTaken(error, config) ?? error;
       });
       const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-      if (config.role !== 'worker') say(banner({ url: `http://${host}:${port}`, version, ownerTokenFile: surroundings.ownerTokenFile }));
+      if (config.role !== 'worker')
+        say(banner({ url: `http://${host}:${port}`, version, ownerTokenFile: surroundings.ownerTokenFile }));
     } else {
       await app.init();
       say(`Fabric Control Plane ${version} worker is up.`);
@@ -49,8 +50,10 @@ function stopOnSignals(): Promise<void> {
 
 function portTaken(error: unknown, { host, port }: Config): StartupError | null {
   const { code } = error as { code?: unknown };
-  if (code === 'EADDRINUSE') return new StartupError(`Port ${port} on ${host} is taken; choose another with PORT=${port + 1}.`);
-  if (code === 'EACCES') return new StartupError(`Port ${port} may not be used by this user; choose another with PORT=8080.`);
+  if (code === 'EADDRINUSE')
+    return new StartupError(`Port ${port} on ${host} is taken; choose another with PORT=${port + 1}.`);
+  if (code === 'EACCES')
+    return new StartupError(`Port ${port} may not be used by this user; choose another with PORT=8080.`);
   if (code === 'EADDRNOTAVAIL') return new StartupError(`HOST=${host} is no address of this machine.`);
   return null;
 }
@@ -63,9 +66,14 @@ function readVersion(): string {
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    const isKnown = error instanceof ConfigError || error instanceof StartupError || error instanceof MigrationError;
-    if (error instanceof ConfigError) for (const line of error.lines) process.stderr.write(`fabric: ${line}\n`);
-    else process.stderr.write(`fabric: ${isKnown ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`);
+    const isKnown =
+      error instanceof ConfigError || error instanceof StartupError || error instanceof MigrationError;
+    if (error instanceof ConfigError)
+      for (const line of error.lines) process.stderr.write(`fabric: ${line}\n`);
+    else
+      process.stderr.write(
+        `fabric: ${isKnown ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
+      );
     process.exit(1);
   },
 );

@@ -1,5 +1,14 @@
-import { type DynamicModule, Global, Inject, Injectable, Module, type OnApplicationBootstrap, type BeforeApplicationShutdown } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  Global,
+  Inject,
+  Injectable,
+  Module,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
 import { APP_FILTER, APP_INTERCEPTOR } from '@nestjs/core';
+import type { Logger } from 'pino';
 import { Authenticators } from './auth/authenticators.js';
 import { ChangeReader } from './changes/change-reader.js';
 import { EventStreams } from './changes/event-streams.js';
@@ -25,16 +34,15 @@ import { RateLimits } from './http/rate-limits.js';
 import { RequestPipeline } from './http/request-pipeline.js';
 import { ServiceAddress } from './http/service-address.js';
 import { WellKnownController } from './http/well-known.controller.js';
+import { createJobs } from './jobs/create-jobs.js';
 import { Jobs } from './jobs/jobs.js';
 import { HealthController } from './observability/health.controller.js';
-import { createJobs } from './jobs/create-jobs.js';
 import { createLogger, LOGGER } from './observability/logger.js';
 import { Metrics } from './observability/metrics.js';
 import { Readiness } from './observability/readiness.js';
 import { UnknownMembers } from './observability/unknown-members.js';
 import { Transactor } from './transaction/transactor.js';
 import { TxEvents } from './transaction/tx-events.js';
-import type { Logger } from 'pino';
 
 /** Starts what runs in the background once every module has said what it wants, and stops it before the pools. */
 @Injectable()
@@ -62,8 +70,20 @@ class Background implements OnApplicationBootstrap, BeforeApplicationShutdown {
 
 const shared = [
   DatabaseClock,
-  Authenticators, ChangeReader, Database, AllowedMethods, IdempotencyStore, Paging, RateLimits, ServiceAddress, Metrics, Readiness,
-  OrderedFeed, UnknownMembers, Transactor, TxEvents,
+  Authenticators,
+  ChangeReader,
+  Database,
+  AllowedMethods,
+  IdempotencyStore,
+  Paging,
+  RateLimits,
+  ServiceAddress,
+  Metrics,
+  Readiness,
+  OrderedFeed,
+  UnknownMembers,
+  Transactor,
+  TxEvents,
 ];
 
 /** What every module may use; knows none of them. */
@@ -79,14 +99,21 @@ export class CommonModule {
       providers: [
         { provide: RUNTIME, useValue: runtime },
         { provide: LOGGER, useFactory: () => createLogger(runtime.config.logLevel) },
-        { provide: MasterKeyring, useFactory: () => new MasterKeyring(runtime.masterKey, runtime.config.masterKeyPrevious) },
+        {
+          provide: MasterKeyring,
+          useFactory: () => new MasterKeyring(runtime.masterKey, runtime.config.masterKeyPrevious),
+        },
         {
           provide: WAKE_UPS,
           inject: [LOGGER],
           useFactory: (logger: Logger) =>
             redisUrl === null ? postgresWakeUps({ directUrl, logger }) : redisWakeUps({ redisUrl, logger }),
         },
-        { provide: Jobs, inject: [LOGGER, Metrics], useFactory: (logger: Logger, metrics: Metrics) => createJobs(runtime, logger, metrics) },
+        {
+          provide: Jobs,
+          inject: [LOGGER, Metrics],
+          useFactory: (logger: Logger, metrics: Metrics) => createJobs(runtime, logger, metrics),
+        },
         ...shared,
         EventStreams,
         FeedRetention,

@@ -38,7 +38,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   };
   const ownerToken = beside?.ownerToken ?? `owner-${randomBytes(24).toString('base64url')}`;
   const masterKey = beside?.runtime.masterKey ?? randomBytes(32).toString('base64url');
-  const config = { ...loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' }), ...options.config };
+  const config = {
+    ...loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' }),
+    ...options.config,
+  };
   const runtime: Runtime = { config, database, masterKey, bootstrapToken: ownerToken, version: '0.0.0-test' };
   const app = await createApp(runtime);
   const { port } = await listen(app, runtime);

@@ -15,17 +15,24 @@ export function given(controlPlane: ControlPlane) {
   return {
     /** A cluster, by its answer. */
     async cluster(input: Record<string, unknown> = {}) {
-      return created(await api.post('/clusters', { name: unique('cluster'), ...input })) as { id: string; slug: string };
+      return created(await api.post('/clusters', { name: unique('cluster'), ...input })) as {
+        id: string;
+        slug: string;
+      };
     },
     /** A join token, with its secret. */
     async joinToken(clusterId: string, input: Record<string, unknown> = {}) {
-      return created(await api.post(`/clusters/${clusterId}/join-tokens`, input)) as { id: string; token: string };
+      return created(await api.post(`/clusters/${clusterId}/join-tokens`, input)) as {
+        id: string;
+        token: string;
+      };
     },
   };
 }
 
 /** The body of a successful answer. @throws with the problem document otherwise */
 export function created(answer: Answer): unknown {
-  if (answer.status < 200 || answer.status > 299) throw new Error(`${answer.status}: ${JSON.stringify(answer.body)}`);
+  if (answer.status < 200 || answer.status > 299)
+    throw new Error(`${answer.status}: ${JSON.stringify(answer.body)}`);
   return answer.body;
 }

@@ -27,7 +27,11 @@ const OPERATOR = [...ADMIN, 'platform-operator'] as const;
 const ENGINEERING = [...OPERATOR, 'platform-engineering'] as const;
 const READER = [...ENGINEERING, 'recovery-admin', 'auditor'] as const;
 
-const entry = (scope: PermissionScope, roles: readonly PrincipalRole[], description: string): PermissionEntry => ({
+const entry = (
+  scope: PermissionScope,
+  roles: readonly PrincipalRole[],
+  description: string,
+): PermissionEntry => ({
   scope,
   roles,
   description,
@@ -58,9 +62,17 @@ export const PERMISSIONS = {
   'node_groups.read': entry('cluster', READER, 'List node groups'),
   'nodes.disable': entry('cluster', OPERATOR, 'Disable and enable a membership'),
   'nodes.read': entry('cluster', READER, 'Read the nodes of a cluster'),
-  'nodes.revoke': entry('cluster', [...OPERATOR, 'recovery-admin'], "Revoke a node's identity and membership"),
+  'nodes.revoke': entry(
+    'cluster',
+    [...OPERATOR, 'recovery-admin'],
+    "Revoke a node's identity and membership",
+  ),
   'nodes.update': entry('cluster', ENGINEERING, "Change a node's name, group and labels"),
-  'platform_nodes.read': entry('platform', [...OPERATOR, 'recovery-admin', 'auditor'], 'Read physical nodes across clusters'),
+  'platform_nodes.read': entry(
+    'platform',
+    [...OPERATOR, 'recovery-admin', 'auditor'],
+    'Read physical nodes across clusters',
+  ),
   'role_assignments.create': entry('cluster', OPERATOR, 'Assign roles to nodes'),
   'role_assignments.delete': entry('cluster', OPERATOR, 'Remove role assignments'),
   'role_assignments.read': entry('cluster', READER, 'Read role assignments and the role catalogue'),
@@ -76,7 +88,9 @@ export const ALL_PERMISSIONS = Object.keys(PERMISSIONS) as Permission[];
 
 /** What a role may do. */
 export function permissionsOfRole(role: PrincipalRole): ReadonlySet<Permission> {
-  return new Set(ALL_PERMISSIONS.filter((name) => (PERMISSIONS[name].roles as readonly string[]).includes(role)));
+  return new Set(
+    ALL_PERMISSIONS.filter((name) => (PERMISSIONS[name].roles as readonly string[]).includes(role)),
+  );
 }
 
 /** The role of the bootstrap token: it holds every permission. */

@@ -31,7 +31,8 @@ export interface Principal {
 /** Whether `principal` holds `permission` over the cluster; with null, over the whole platform. */
 export function holds(principal: Principal, permission: Permission, clusterId: string | null): boolean {
   return principal.grants.some(
-    (grant) => grant.permissions.has(permission) && (grant.clusterId === null || grant.clusterId === clusterId),
+    (grant) =>
+      grant.permissions.has(permission) && (grant.clusterId === null || grant.clusterId === clusterId),
   );
 }
 
@@ -51,6 +52,8 @@ export function clustersWith(principal: Principal, permission: Permission): read
 
 /** Every permission that `principal` holds over the cluster; with null, over the whole platform, sorted. */
 export function permissionsOver(principal: Principal, clusterId: string | null): Permission[] {
-  const grants = principal.grants.filter((grant) => grant.clusterId === null || grant.clusterId === clusterId);
+  const grants = principal.grants.filter(
+    (grant) => grant.clusterId === null || grant.clusterId === clusterId,
+  );
   return [...new Set(grants.flatMap((grant) => [...grant.permissions]))].sort();
 }

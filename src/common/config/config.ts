@@ -50,18 +50,29 @@ export class ConfigError extends Error {
 }
 
 const url = (schemes: readonly string[]) =>
-  z.string().refine(
-    (text) => schemes.some((scheme) => text.startsWith(`${scheme}://`)) && URL.canParse(text),
-    { error: `must be a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` },
-  );
+  z
+    .string()
+    .refine((text) => schemes.some((scheme) => text.startsWith(`${scheme}://`)) && URL.canParse(text), {
+      error: `must be a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+    });
 
 const postgresUrl = url(['postgres', 'postgresql']);
 const httpUrl = url(['http', 'https']).transform((text) => text.replace(/\/+$/, ''));
-const commaList = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter(Boolean));
+const commaList = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean),
+);
 const masterKey = z.string().refine((text) => /^[A-Za-z0-9_-]{43}=?$/.test(text), {
   error: 'must be 32 bytes in base64url, such as `openssl rand 32 | basenc --base64url` prints',
 });
-const perMinute = (fallback: string) => z.string().regex(/^[1-9]\d{0,6}$/, 'must be a positive whole number').default(fallback).transform(Number);
+const perMinute = (fallback: string) =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,6}$/, 'must be a positive whole number')
+    .default(fallback)
+    .transform(Number);
 
 const Environment = z.object({
   FABRIC_ROLE: z.enum(['all', 'api', 'worker'], { error: 'must be one of all, api, worker' }).default('all'),
@@ -69,7 +80,9 @@ const Environment = z.object({
   PORT: z
     .string()
     .default('8080')
-    .refine((text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535, { error: 'must be a port number from 0 to 65535' })
+    .refine((text) => /^\d{1,5}$/.test(text) && Number(text) <= 65_535, {
+      error: 'must be a port number from 0 to 65535',
+    })
     .transform(Number),
   FABRIC_DATA_DIR: z.string().default('./data'),
   LOG_LEVEL: z
@@ -103,7 +116,9 @@ const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::', '[::]', '*'];
  * @throws ConfigError naming every wrong variable, not only the first
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const parsed = Environment.safeParse(given);
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`));
@@ -115,10 +130,14 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       if (values[name] !== undefined) lines.push(`${name} is set but DATABASE_URL is not`);
     }
   } else if (values.FABRIC_MASTER_KEY === undefined) {
-    lines.push('FABRIC_MASTER_KEY is required with DATABASE_URL: private keys rest in that database, sealed under it');
+    lines.push(
+      'FABRIC_MASTER_KEY is required with DATABASE_URL: private keys rest in that database, sealed under it',
+    );
   }
   if (WILDCARD_HOSTS.includes(values.HOST) && values.FABRIC_PUBLIC_URL === undefined) {
-    lines.push(`FABRIC_PUBLIC_URL is required when HOST is ${values.HOST}: nodes sign for the URL by which they reach this service`);
+    lines.push(
+      `FABRIC_PUBLIC_URL is required when HOST is ${values.HOST}: nodes sign for the URL by which they reach this service`,
+    );
   }
   if (lines.length > 0) throw new ConfigError(lines);
   return {

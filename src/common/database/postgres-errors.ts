@@ -9,7 +9,11 @@ export interface PostgresRefusal {
 interface PgErrorShape {
   code?: unknown;
   constraint?: unknown;
-  meta?: { driverAdapterError?: { cause?: { originalCode?: unknown; originalMessage?: unknown; constraint?: unknown } } };
+  meta?: {
+    driverAdapterError?: {
+      cause?: { originalCode?: unknown; originalMessage?: unknown; constraint?: unknown };
+    };
+  };
 }
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
@@ -26,7 +30,10 @@ export function postgresRefusal(error: unknown): PostgresRefusal | null {
     return { sqlState: cause.originalCode, constraint: constraintOf(cause) };
   }
   if (typeof shape.code === 'string' && SQLSTATE.test(shape.code)) {
-    return { sqlState: shape.code, constraint: typeof shape.constraint === 'string' ? shape.constraint : null };
+    return {
+      sqlState: shape.code,
+      constraint: typeof shape.constraint === 'string' ? shape.constraint : null,
+    };
   }
   return null;
 }
@@ -34,14 +41,15 @@ export function postgresRefusal(error: unknown): PostgresRefusal | null {
 function constraintOf(cause: { originalMessage?: unknown; constraint?: unknown }): string | null {
   const named = cause.constraint as { index?: unknown } | undefined;
   if (typeof named?.index === 'string') return named.index;
-  const quoted = typeof cause.originalMessage === 'string' ? /constraint "([^"]+)"/.exec(cause.originalMessage) : null;
+  const quoted =
+    typeof cause.originalMessage === 'string' ? /constraint "([^"]+)"/.exec(cause.originalMessage) : null;
   return quoted?.[1] ?? null;
 }
 
 /** True when a unique index or constraint of this name refused. */
 export function violates(error: unknown, constraint: string): boolean {
   const refusal = postgresRefusal(error);
-  return refusal !== null && refusal.sqlState.startsWith('23') && refusal.constraint === constraint;
+  return refusal?.sqlState.startsWith('23') === true && refusal.constraint === constraint;
 }
 
 /** Serialization failure or deadlock: the same work from the start may well succeed. */
@@ -56,7 +64,16 @@ export function isTimeout(error: unknown): boolean {
   return state === '55P03' || state === '57014';
 }
 
-const CONNECTION_CODES: readonly string[] = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'P1001', 'P1017', 'P2024', 'P2028'];
+const CONNECTION_CODES: readonly string[] = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'P1001',
+  'P1017',
+  'P2024',
+  'P2028',
+];
 const CONNECTION_MESSAGES =
   /connection terminated|timeout exceeded when trying to connect|cannot use a pool|connection ended|not queryable/i;
 
@@ -66,5 +83,7 @@ export function isUnavailable(error: unknown): boolean {
   if (state !== undefined && (/^(08|57P)/.test(state) || state === '53300')) return true;
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
-  return (typeof code === 'string' && CONNECTION_CODES.includes(code)) || CONNECTION_MESSAGES.test(error.message);
+  return (
+    (typeof code === 'string' && CONNECTION_CODES.includes(code)) || CONNECTION_MESSAGES.test(error.message)
+  );
 }

@@ -82,7 +82,8 @@ export async function openDirectSession(database: Database, begin = 'BEGIN'): Pr
     },
     commit: async () => {
       // Postgres answers COMMIT of a failed transaction with ROLLBACK and no error.
-      if ((await end('COMMIT')) !== 'COMMIT') throw new Error('the transaction had failed and was rolled back');
+      if ((await end('COMMIT')) !== 'COMMIT')
+        throw new Error('the transaction had failed and was rolled back');
     },
     rollback: async () => {
       await end('ROLLBACK').catch(() => undefined);

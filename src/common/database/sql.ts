@@ -1,1 +1,1 @@
-export { empty, join, raw, Sql, default as sql } from 'sql-template-tag';
+export { default as sql, empty, join, raw, Sql } from 'sql-template-tag';

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { PROBLEMS } from './problems.js';
 import type { ProblemAnswer } from './problem-document.js';
+import { PROBLEMS } from './problems.js';
 import { contextOf } from './request-hooks.js';
 
 /** Knows which methods each path takes, so that a wrong method is a 405 with `Allow` and not a 404. */
@@ -13,7 +13,9 @@ export class AllowedMethods {
   observe(app: FastifyInstance): void {
     app.addHook('onRoute', ({ url, method }) => {
       if (url.includes('*')) return;
-      const pattern = new RegExp(`^${url.replace(/[.+?^$()|[\]\\]/g, '\\$&').replace(/:[A-Za-z]+/g, '[^/]+')}/?$`);
+      const pattern = new RegExp(
+        `^${url.replace(/[.+?^$()|[\]\\]/g, '\\$&').replace(/:[A-Za-z]+/g, '[^/]+')}/?$`,
+      );
       this.routes.push({ pattern, methods: [method].flat().map(String) });
     });
   }
@@ -35,7 +37,15 @@ export class AllowedMethods {
     return {
       status: 405,
       headers: { Allow: allow.join(', ') },
-      body: { type: `/problems/${code}`, title: PROBLEMS[code].title, status: 405, detail, instance: path, code, requestId },
+      body: {
+        type: `/problems/${code}`,
+        title: PROBLEMS[code].title,
+        status: 405,
+        detail,
+        instance: path,
+        code,
+        requestId,
+      },
       isFault: false,
     };
   }

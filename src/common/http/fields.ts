@@ -21,7 +21,10 @@ export const Labels = z
 
 /** Labels in a merge patch: null removes. */
 export const LabelsPatch = z
-  .record(z.string().regex(LABEL_KEY, 'A label name is 1 to 100 of A-Z a-z 0-9 . _ / -'), z.string().max(255).nullable())
+  .record(
+    z.string().regex(LABEL_KEY, 'A label name is 1 to 100 of A-Z a-z 0-9 . _ / -'),
+    z.string().max(255).nullable(),
+  )
   .refine((labels) => Object.keys(labels).length <= 64, 'At most 64 labels.')
   .meta({ description: 'Merged into the labels; null removes one.', example: { site: 'spb', ring: null } });
 
@@ -32,7 +35,10 @@ const METADATA_LIMIT = 16_384;
 export const Metadata = z
   .record(z.string().max(200), z.json())
   .refine((metadata) => JSON.stringify(metadata).length <= METADATA_LIMIT, 'At most 16 KiB of JSON.')
-  .meta({ description: 'Free JSON that the service keeps and does not read, up to 16 KiB.', example: { ticket: 'OPS-17' } });
+  .meta({
+    description: 'Free JSON that the service keeps and does not read, up to 16 KiB.',
+    example: { ticket: 'OPS-17' },
+  });
 
 /** A name for people: one line, no control characters, no space at its ends. */
 export const DisplayName = z
@@ -44,7 +50,12 @@ export const DisplayName = z
   .meta({ example: 'Moscow edge' });
 
 /** Why somebody did it; stands in the audit log. */
-export const Reason = z.string().min(1).max(500).regex(/^[^\p{Cc}]*$/u, 'No control characters.').meta({ example: 'Host was decommissioned.' });
+export const Reason = z
+  .string()
+  .min(1)
+  .max(500)
+  .regex(/^[^\p{Cc}]*$/u, 'No control characters.')
+  .meta({ example: 'Host was decommissioned.' });
 
 /** Name of a node, unique among the unrevoked members of its cluster. */
 export const NodeName = z
@@ -53,4 +64,7 @@ export const NodeName = z
   .meta({ example: 'edge-1' });
 
 /** Who did something. */
-export const ActorRef = z.object({ type: z.string().meta({ example: 'bootstrap' }), id: z.string().nullable().meta({ example: 'bootstrap' }) });
+export const ActorRef = z.object({
+  type: z.string().meta({ example: 'bootstrap' }),
+  id: z.string().nullable().meta({ example: 'bootstrap' }),
+});

@@ -44,9 +44,13 @@ export class IdempotencyStore {
     const [lock] = await tx.query<{ taken: boolean }>(sql`
       SELECT pg_try_advisory_xact_lock(hashtextextended(${keyHash.toString('hex')}, 0)) AS taken`);
     if (lock?.taken !== true) {
-      throw conflict('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.', {
-        retryAfterSeconds: 1,
-      });
+      throw conflict(
+        'idempotency_in_progress',
+        'The first request with this Idempotency-Key is still running.',
+        {
+          retryAfterSeconds: 1,
+        },
+      );
     }
     const [row] = await tx.query<{ fingerprint: Buffer; answer: Buffer }>(sql`
       SELECT k.fingerprint, k.answer FROM idempotency_keys AS k
@@ -73,16 +77,28 @@ export class IdempotencyStore {
   private seal(claim: IdempotentRequest, answer: StoredAnswer): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', answerKey(this.keyring.purposeKey(PURPOSE), claim), nonce);
-    return Buffer.concat([nonce, cipher.update(JSON.stringify(answer), 'utf8'), cipher.final(), cipher.getAuthTag()]);
+    return Buffer.concat([
+      nonce,
+      cipher.update(JSON.stringify(answer), 'utf8'),
+      cipher.final(),
+      cipher.getAuthTag(),
+    ]);
   }
 
   /** null when no configured master key opens it: an answer from before a key change cannot be given again. */
   private open(claim: IdempotentRequest, sealed: Buffer): StoredAnswer | null {
     for (const purposeKey of this.keyring.purposeKeys(PURPOSE)) {
-      const decipher = createDecipheriv('aes-256-gcm', answerKey(purposeKey, claim), sealed.subarray(0, NONCE_BYTES));
+      const decipher = createDecipheriv(
+        'aes-256-gcm',
+        answerKey(purposeKey, claim),
+        sealed.subarray(0, NONCE_BYTES),
+      );
       decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
       try {
-        const text = Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
+        const text = Buffer.concat([
+          decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)),
+          decipher.final(),
+        ]);
         return JSON.parse(text.toString('utf8')) as StoredAnswer;
       } catch {
         // Another key's turn.

@@ -41,7 +41,9 @@ function badParameters(errors: InputFault[]) {
 export function checkBody(operation: Operation, body: unknown): unknown {
   if (operation.body === undefined) {
     if (body === undefined || body === null || isEmptyObject(body)) return undefined;
-    throw invalid('invalid_request', 'This operation takes no body.', { errors: [{ pointer: '#', message: 'Leave it out.' }] });
+    throw invalid('invalid_request', 'This operation takes no body.', {
+      errors: [{ pointer: '#', message: 'Leave it out.' }],
+    });
   }
   const given = (body === undefined || body === null) && operation.bodyOptional === true ? {} : body;
   const parsed = operation.body.safeParse(given);
@@ -53,13 +55,18 @@ export function checkBody(operation: Operation, body: unknown): unknown {
 
 function bodyFaults(issue: z.core.$ZodIssue): InputFault[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ pointer: jsonPointer([...issue.path, key]), message: 'Unknown member.' }));
+    return issue.keys.map((key) => ({
+      pointer: jsonPointer([...issue.path, key]),
+      message: 'Unknown member.',
+    }));
   }
   return [{ pointer: jsonPointer(issue.path), message: issue.message }];
 }
 
 function isEmptyObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0;
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length === 0
+  );
 }
 
 /** Members of `body` that the schema does not name, at the top level. Node agents newer than the service send some. */

@@ -17,7 +17,11 @@ export const PageQuery = z.strictObject({
     .transform(Number)
     .refine((limit) => limit >= 1 && limit <= MAX_LIMIT, 'Must be a number from 1 to 200.')
     .meta({ description: 'Items a page, 1 to 200.', example: '50' }),
-  cursor: z.string().max(2048).optional().meta({ description: '`nextCursor` of the page before.', example: undefined }),
+  cursor: z
+    .string()
+    .max(2048)
+    .optional()
+    .meta({ description: '`nextCursor` of the page before.', example: undefined }),
 });
 
 /** One page of a list. */
@@ -30,7 +34,10 @@ export interface Page<T> {
 export function pageOf<T extends z.ZodType>(item: T) {
   return z.object({
     items: z.array(item),
-    nextCursor: z.string().nullable().describe('Send it as `cursor` for the next page; null on the last one.'),
+    nextCursor: z
+      .string()
+      .nullable()
+      .describe('Send it as `cursor` for the next page; null on the last one.'),
   });
 }
 
@@ -57,15 +64,24 @@ export class Paging {
   }
 
   /** Makes the page of `rows`, of which the query asked for one more than the limit. */
-  page<R, T>(list: PagedList, rows: readonly R[], keyOf: (row: R) => CursorValues, view: (row: R) => T): Page<T> {
+  page<R, T>(
+    list: PagedList,
+    rows: readonly R[],
+    keyOf: (row: R) => CursorValues,
+    view: (row: R) => T,
+  ): Page<T> {
     const shown = rows.slice(0, list.limit);
     const last = shown.at(-1);
     const nextCursor =
-      rows.length > list.limit && last !== undefined ? this.codec.encode(list.kind, digest(list.filters), keyOf(last)) : null;
+      rows.length > list.limit && last !== undefined
+        ? this.codec.encode(list.kind, digest(list.filters), keyOf(last))
+        : null;
     return { items: shown.map(view), nextCursor };
   }
 }
 
 function digest(filters: unknown): string {
-  return createHash('sha256').update(canonicalJson(filters ?? null)).digest('base64url');
+  return createHash('sha256')
+    .update(canonicalJson(filters ?? null))
+    .digest('base64url');
 }

@@ -42,7 +42,9 @@ export function planHash({ operationId, path, body, newIds, changes }: PlannedCa
     .map((change) => [change.nodeId, contentHash(change.before, newIds), contentHash(change.after, newIds)])
     .sort(([left], [right]) => (String(left) < String(right) ? -1 : 1));
   const plan = { operationId, path, body: body ?? null, nodes };
-  return createHash('sha256').update(withoutNewIds(canonicalJson(plan), newIds)).digest('base64url');
+  return createHash('sha256')
+    .update(withoutNewIds(canonicalJson(plan), newIds))
+    .digest('base64url');
 }
 
 /** The answer of a dry run. */
@@ -66,7 +68,9 @@ export function planAnswer(call: PlannedCall, result: unknown): PlanAnswer {
 
 function contentHash(content: unknown, newIds: readonly string[]): string | null {
   if (content === null) return null;
-  return createHash('sha256').update(withoutNewIds(canonicalJson(content), newIds)).digest('base64url');
+  return createHash('sha256')
+    .update(withoutNewIds(canonicalJson(content), newIds))
+    .digest('base64url');
 }
 
 function withoutNewIds(text: string, newIds: readonly string[]): string {

@@ -29,12 +29,24 @@ const STATUS: Record<DomainErrorKind, number> = {
 /** Fastify's own refusals, by its error code or else by its status. */
 const FRAMEWORK: Readonly<Record<string, { code: ProblemCode; detail: string }>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: { code: 'body_too_large', detail: 'The body is larger than 1 MiB.' },
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: { code: 'unsupported_media_type', detail: 'A body of this type is not taken here; send application/json.' },
-  FST_ERR_CTP_EMPTY_TYPE: { code: 'unsupported_media_type', detail: 'The body has no Content-Type; send application/json.' },
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: { code: 'malformed_request', detail: 'The body is not as long as Content-Length says.' },
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: {
+    code: 'unsupported_media_type',
+    detail: 'A body of this type is not taken here; send application/json.',
+  },
+  FST_ERR_CTP_EMPTY_TYPE: {
+    code: 'unsupported_media_type',
+    detail: 'The body has no Content-Type; send application/json.',
+  },
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: {
+    code: 'malformed_request',
+    detail: 'The body is not as long as Content-Length says.',
+  },
   404: { code: 'not_found', detail: 'There is nothing under this path.' },
   413: { code: 'body_too_large', detail: 'The body is larger than 1 MiB.' },
-  415: { code: 'unsupported_media_type', detail: 'A body of this type is not taken here; send application/json.' },
+  415: {
+    code: 'unsupported_media_type',
+    detail: 'A body of this type is not taken here; send application/json.',
+  },
   400: { code: 'malformed_request', detail: 'The request cannot be read.' },
 };
 
@@ -71,7 +83,14 @@ function describe(error: unknown): Description {
     const { errors, extensions, retryAfterSeconds } = error.details;
     const extras = { ...extensions, ...(errors === undefined ? {} : { errors }) };
     const retry = retryAfterSeconds ?? (error.kind === 'unavailable' ? 1 : undefined);
-    return { status: STATUS[error.kind], code: error.code, detail: error.message, extras, retryAfterSeconds: retry, isFault: false };
+    return {
+      status: STATUS[error.kind],
+      code: error.code,
+      detail: error.message,
+      extras,
+      retryAfterSeconds: retry,
+      isFault: false,
+    };
   }
   const shape = error as { code?: unknown; statusCode?: unknown; status?: unknown } | null;
   const known = FRAMEWORK[String(shape?.code)] ?? FRAMEWORK[String(shape?.statusCode ?? shape?.status)];

@@ -24,9 +24,16 @@ export class ProblemFilter implements ExceptionFilter {
     if (answer.isFault) this.logger.error({ err: error, requestId: context.requestId }, 'request failed');
     else if (error instanceof DomainError && error.details.reason !== undefined) {
       const { code, details } = error;
-      this.logger.warn({ code, reason: details.reason, requestId: context.requestId, ip: context.ip }, 'request refused');
+      this.logger.warn(
+        { code, reason: details.reason, requestId: context.requestId, ip: context.ip },
+        'request refused',
+      );
     }
     if (reply.sent) return;
-    await reply.status(answer.status).headers(answer.headers).type('application/problem+json').send(answer.body);
+    await reply
+      .status(answer.status)
+      .headers(answer.headers)
+      .type('application/problem+json')
+      .send(answer.body);
   }
 }

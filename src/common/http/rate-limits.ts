@@ -20,7 +20,8 @@ export class RateLimits {
   private readonly nodes: RateLimiterMemory;
 
   constructor(@Inject(RUNTIME) runtime: Runtime) {
-    const limiter = (keyPrefix: string, points: number) => new RateLimiterMemory({ keyPrefix, points, duration: WINDOW_SECONDS });
+    const limiter = (keyPrefix: string, points: number) =>
+      new RateLimiterMemory({ keyPrefix, points, duration: WINDOW_SECONDS });
     this.unknown = limiter('unknown', runtime.config.limits.unknownCredentialsPerMinute);
     this.principals = limiter('principal', runtime.config.limits.principalPerMinute);
     this.nodes = limiter('node', NODE_PER_MINUTE);

@@ -29,11 +29,15 @@ export function addRequestHooks(app: FastifyInstance): void {
   app.addHook('preValidation', (request, _reply, done) => runInRequest(contextOf(request), done));
   app.removeAllContentTypeParsers();
   const json = { parseAs: 'buffer' as const, bodyLimit: BODY_LIMIT_BYTES };
-  app.addContentTypeParser(/^application\/(json|merge-patch\+json)(;|$)/, json, async (_request: FastifyRequest, body: Buffer) =>
-    body.length === 0 ? undefined : parseStrictJson(body),
+  app.addContentTypeParser(
+    /^application\/(json|merge-patch\+json)(;|$)/,
+    json,
+    async (_request: FastifyRequest, body: Buffer) => (body.length === 0 ? undefined : parseStrictJson(body)),
   );
-  app.addContentTypeParser('application/x-www-form-urlencoded', json, async (_request: FastifyRequest, body: Buffer) =>
-    parseForm(body.toString('utf8')),
+  app.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    json,
+    async (_request: FastifyRequest, body: Buffer) => parseForm(body.toString('utf8')),
   );
   app.addContentTypeParser('*', json, async (request: FastifyRequest, body: Buffer) => {
     if (body.length === 0) return undefined;

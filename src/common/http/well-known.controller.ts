@@ -27,7 +27,12 @@ export class WellKnownController {
     summary: 'Where this service is reached, what time it has, and its version',
     access: 'public',
     response: ServiceInfo,
-    responseExample: { publicUrl: 'https://fabric.example', apiBase: 'https://fabric.example/api/v1', serverTime: '2026-11-23T08:00:00.000Z', version: '0.1.0' },
+    responseExample: {
+      publicUrl: 'https://fabric.example',
+      apiBase: 'https://fabric.example/api/v1',
+      serverTime: '2026-11-23T08:00:00.000Z',
+      version: '0.1.0',
+    },
   })
   async info(): Promise<z.infer<typeof ServiceInfo>> {
     const [row] = await this.database.query<{ now: Date }>(sql`SELECT now() AS now`);

@@ -23,7 +23,13 @@ export class HealthController {
   ) {}
 
   @Get('livez')
-  @Route({ id: 'getLiveness', summary: 'Whether the process lives', access: 'public', response: Alive, responseExample: { status: 'alive' } })
+  @Route({
+    id: 'getLiveness',
+    summary: 'Whether the process lives',
+    access: 'public',
+    response: Alive,
+    responseExample: { status: 'alive' },
+  })
   live(): z.infer<typeof Alive> {
     return { status: 'alive' };
   }
@@ -50,7 +56,8 @@ export class HealthController {
     access: 'public',
     response: z.string(),
     responseType: 'text/plain',
-    responseExample: '# HELP http_request_duration_seconds Time from the arrival of a request to the end of its answer.',
+    responseExample:
+      '# HELP http_request_duration_seconds Time from the arrival of a request to the end of its answer.',
   })
   scrape(): Promise<string> {
     return this.metrics.registry.metrics();

@@ -21,7 +21,9 @@ export class Readiness {
   /** Asks every part at once. */
   async look(): Promise<{ ready: boolean; parts: Record<string, PartState> }> {
     const entries = await Promise.all(
-      [...this.checks].map(async ([part, check]): Promise<[string, PartState]> => [part, await this.ask(check)]),
+      [...this.checks].map(
+        async ([part, check]): Promise<[string, PartState]> => [part, await this.ask(check)],
+      ),
     );
     return { ready: entries.every(([, state]) => state.ok), parts: Object.fromEntries(entries) };
   }

@@ -10,7 +10,11 @@ const PLAINTEXT = Buffer.from('fabric');
  * A previous key that is still configured counts, and the value is sealed anew under the current one.
  * @throws StartupError when the key is another: everything sealed would be lost to this process
  */
-export async function checkMasterKey(appUrl: string, current: string, previous: readonly string[]): Promise<void> {
+export async function checkMasterKey(
+  appUrl: string,
+  current: string,
+  previous: readonly string[],
+): Promise<void> {
   const keyring = new MasterKeyring(current, previous);
   const client = new pg.Client({ connectionString: appUrl });
   await client.connect();
@@ -18,9 +22,12 @@ export async function checkMasterKey(appUrl: string, current: string, previous: 
     await client.query('UPDATE installation SET master_key_check = $1 WHERE master_key_check IS NULL', [
       keyring.seal(PLAINTEXT, CONTEXT),
     ]);
-    const { rows } = await client.query<{ check: Buffer }>('SELECT master_key_check AS check FROM installation');
+    const { rows } = await client.query<{ check: Buffer }>(
+      'SELECT master_key_check AS check FROM installation',
+    );
     const sealed = rows[0]?.check;
-    if (sealed === undefined) throw new StartupError('The table installation is empty: the database is not whole.');
+    if (sealed === undefined)
+      throw new StartupError('The table installation is empty: the database is not whole.');
     open(keyring, sealed);
     if (sealedKeyId(sealed) !== keyring.keyId) {
       const again = keyring.seal(PLAINTEXT, CONTEXT);

@@ -18,7 +18,11 @@ export interface OpenRuntime {
  * Makes ready what the service stands on: the data directory, a database with the newest schema, the keys.
  * @throws StartupError, MigrationError; nothing is left running
  */
-export async function openRuntime(config: Config, version: string, log: (line: string) => void): Promise<OpenRuntime> {
+export async function openRuntime(
+  config: Config,
+  version: string,
+  log: (line: string) => void,
+): Promise<OpenRuntime> {
   const isEmbedded = config.database === null;
   const undo: (() => Promise<void>)[] = [];
   const close = async () => {
@@ -32,7 +36,9 @@ export async function openRuntime(config: Config, version: string, log: (line: s
     const bootstrapToken = hasOwnToken ? await data.ownerToken() : config.bootstrapToken;
     const database = config.database ?? (await embedded(data.path, log, undo));
     if (!isEmbedded && database.ownerUrl === database.appUrl) {
-      log('warning: FABRIC_DATABASE_OWNER_URL is not set: only a separate owner keeps the service from rewriting its audit log');
+      log(
+        'warning: FABRIC_DATABASE_OWNER_URL is not set: only a separate owner keeps the service from rewriting its audit log',
+      );
     }
     await migrate({ ...database, log });
     await checkMasterKey(database.appUrl, masterKey, config.masterKeyPrevious);
@@ -48,7 +54,11 @@ export async function openRuntime(config: Config, version: string, log: (line: s
   }
 }
 
-async function embedded(dataDir: string, log: (line: string) => void, undo: (() => Promise<void>)[]): Promise<Runtime['database']> {
+async function embedded(
+  dataDir: string,
+  log: (line: string) => void,
+  undo: (() => Promise<void>)[],
+): Promise<Runtime['database']> {
   const postgres = await startEmbeddedPostgres({ dataDir, log });
   undo.push(() => postgres.stop());
   return { appUrl: postgres.appUrl, directUrl: postgres.appUrl, ownerUrl: postgres.ownerUrl };

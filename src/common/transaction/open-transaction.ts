@@ -50,7 +50,9 @@ export class OpenTransaction implements ModelTx {
   }
 
   async clock(): Promise<Date> {
-    const [row] = await this.query<{ now: Date }>(sql`SELECT date_trunc('milliseconds', clock_timestamp()) AS now`);
+    const [row] = await this.query<{ now: Date }>(
+      sql`SELECT date_trunc('milliseconds', clock_timestamp()) AS now`,
+    );
     if (row === undefined) throw new Error('the database did not tell the time');
     return row.now;
   }
@@ -79,13 +81,17 @@ export class OpenTransaction implements ModelTx {
     this.matchChecked = true;
     const ifMatch = currentRequest()?.ifMatch ?? null;
     if (ifMatch === null || matchesIfMatch(ifMatch, etag)) return;
-    throw stale('precondition_failed', 'The resource has changed since it was read: If-Match names another revision.');
+    throw stale(
+      'precondition_failed',
+      'The resource has changed since it was read: If-Match names another revision.',
+    );
   }
 
   /** A route that takes `If-Match` and forgets to look at it would overwrite what somebody else wrote. */
   assertMatchWasChecked(): void {
     const request = currentRequest();
-    if (request === undefined || request.ifMatch === null || this.matchChecked || request.method === 'POST') return;
+    if (request === undefined || request.ifMatch === null || this.matchChecked || request.method === 'POST')
+      return;
     throw new Error(`${request.operationId ?? request.path} does not check If-Match`);
   }
 

@@ -9,10 +9,10 @@ import { openDirectSession, openModelSession, type Session } from '../database/s
 import { IdempotencyStore } from '../http/idempotency-store.js';
 import type { Actor } from '../request/actor.js';
 import { currentRequest } from '../request/request-context.js';
+import { OpenTransaction } from './open-transaction.js';
 import { SNAPSHOT_PORT, type SnapshotPort, TRANSACTION_GATE, type TransactionGate } from './ports.js';
 import type { ModelTx, ReadTx, Tx } from './tx.js';
 import { TxEvents } from './tx-events.js';
-import { OpenTransaction } from './open-transaction.js';
 
 /** What a mutation comes to: its result with its audit events, or an idempotent repeat that changed nothing. */
 export type Outcome<R> = { result: R; events: AuditEvents } | { result: R; unchanged: true };

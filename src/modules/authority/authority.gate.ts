@@ -17,11 +17,16 @@ export class AuthorityGate implements TransactionGate {
     if (request.clusterId === null) return;
     const held = await this.authorities.hold(tx, request.clusterId, request.guardedByAuthority);
     if (held === null) throw notFound('not_found', 'There is no such cluster.');
-    if (held.status === 'archived') throw conflict('cluster_archived', 'The cluster is archived and takes no changes.');
+    if (held.status === 'archived')
+      throw conflict('cluster_archived', 'The cluster is archived and takes no changes.');
     if (request.guardedByAuthority && held.state !== 'authoritative') {
-      throw conflict('cluster_not_authoritative', `The cluster is ${held.state}: nothing that spreads trust may change.`, {
-        extensions: { authorityState: held.state },
-      });
+      throw conflict(
+        'cluster_not_authoritative',
+        `The cluster is ${held.state}: nothing that spreads trust may change.`,
+        {
+          extensions: { authorityState: held.state },
+        },
+      );
     }
   }
 }

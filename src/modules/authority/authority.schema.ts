@@ -4,7 +4,9 @@ import { Instant } from '../../common/http/fields.js';
 export const AuthorityView = z
   .object({
     state: z.enum(['authoritative', 'degraded', 'partitioned', 'recovering', 'fenced']),
-    term: z.int().describe('Grows whenever authority is established anew; agents refuse snapshots of an older one.'),
+    term: z
+      .int()
+      .describe('Grows whenever authority is established anew; agents refuse snapshots of an older one.'),
     holder: z.string().meta({ example: 'control-plane' }),
     since: Instant,
     partitions: z.array(z.object({ nodeIds: z.array(z.string()) })),

@@ -63,7 +63,10 @@ export class ClusterKeys implements JwksProvider, OnModuleInit {
     const jwk = pair.publicKey.export({ format: 'jwk' }) as JWK;
     const kid = await calculateJwkThumbprint(jwk);
     const publicJwk = { ...jwk, kid, alg: 'EdDSA', use: 'sig' };
-    const sealed = this.keyring.seal(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), { purpose: PURPOSE, clusterId });
+    const sealed = this.keyring.seal(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), {
+      purpose: PURPOSE,
+      clusterId,
+    });
     await tx.query(sql`
       INSERT INTO cluster_keys (kid, cluster_id, purpose, public_jwk, sealed_private_key, created_at)
       VALUES (${kid}, ${clusterId}::uuid, ${PURPOSE}, ${JSON.stringify(publicJwk)}::jsonb, ${sealed}, ${tx.now})`);

@@ -30,7 +30,15 @@ const resource = ({ id, name }: Cluster) => ({ type: 'cluster', id, name });
 
 export function clusterCreated(cluster: Cluster): AuditEvent {
   const { id, name, slug } = cluster;
-  return { action: 'cluster.created', resource: resource(cluster), clusterId: id, outcome: 'success', reason: null, before: null, after: { name, slug } };
+  return {
+    action: 'cluster.created',
+    resource: resource(cluster),
+    clusterId: id,
+    outcome: 'success',
+    reason: null,
+    before: null,
+    after: { name, slug },
+  };
 }
 
 /** The event of a change of settings, holding only what changed; null when nothing did. */

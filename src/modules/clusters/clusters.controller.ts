@@ -2,7 +2,12 @@ import { Body, Controller, Delete, Get, Patch, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import type { Principal } from '../../common/auth/principal.js';
-import { ClusterId, CurrentActor, CurrentPrincipal, ValidQuery } from '../../common/auth/request-principal.js';
+import {
+  ClusterId,
+  CurrentActor,
+  CurrentPrincipal,
+  ValidQuery,
+} from '../../common/auth/request-principal.js';
 import { contentEtag } from '../../common/http/etag.js';
 import { Route } from '../../common/http/operation.js';
 import type { Page } from '../../common/http/paging.js';
@@ -39,12 +44,21 @@ export class ClustersController {
     query: ClusterQuery,
     response: ClusterPage,
   })
-  list(@CurrentPrincipal() principal: Principal, @ValidQuery() query: z.infer<typeof ClusterQuery>): Promise<Page<ClusterView>> {
+  list(
+    @CurrentPrincipal() principal: Principal,
+    @ValidQuery() query: z.infer<typeof ClusterQuery>,
+  ): Promise<Page<ClusterView>> {
     return this.clusters.list(principal, query);
   }
 
   @Get(':cluster')
-  @Route({ id: 'getCluster', summary: 'Read a cluster', access: { permission: 'clusters.read' }, response: ClusterView, etag: contentEtag })
+  @Route({
+    id: 'getCluster',
+    summary: 'Read a cluster',
+    access: { permission: 'clusters.read' },
+    response: ClusterView,
+    etag: contentEtag,
+  })
   get(@ClusterId() clusterId: string): Promise<ClusterView> {
     return this.clusters.get(clusterId);
   }

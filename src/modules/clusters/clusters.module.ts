@@ -14,7 +14,15 @@ import { TrustController } from './trust.controller.js';
 @Module({
   imports: [AuthorityModule],
   controllers: [ClustersController, PolicyController, TrustController],
-  providers: [ClusterDirectory, ClusterKeys, ClustersRepository, ClustersService, PolicyReadModel, PolicyRepository, PolicyService],
+  providers: [
+    ClusterDirectory,
+    ClusterKeys,
+    ClustersRepository,
+    ClustersService,
+    PolicyReadModel,
+    PolicyRepository,
+    PolicyService,
+  ],
   exports: [ClusterDirectory, ClusterKeys, ClustersService, PolicyReadModel, PolicyService],
 })
 export class ClustersModule {}

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import type { CursorValues } from '../../common/http/cursor.js';
 import { join, type Sql, sql } from '../../common/database/sql.js';
+import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Cluster, ClusterSettings } from './cluster.js';
 
@@ -35,7 +35,9 @@ export class ClustersRepository {
 
   /** Locks the row against every other change, archiving and joining included. */
   async lock(tx: Tx, id: string): Promise<Cluster | null> {
-    const [row] = await tx.query<Cluster>(sql`SELECT ${COLUMNS} FROM clusters AS c WHERE c.id = ${id}::uuid FOR UPDATE`);
+    const [row] = await tx.query<Cluster>(
+      sql`SELECT ${COLUMNS} FROM clusters AS c WHERE c.id = ${id}::uuid FOR UPDATE`,
+    );
     return row ?? null;
   }
 
@@ -55,12 +57,21 @@ export class ClustersRepository {
   }
 
   /** Newest first; one more than `limit`, so that the page knows whether another follows. */
-  async list(tx: ReadTx, filter: ClusterFilter, after: CursorValues | null, limit: number): Promise<Cluster[]> {
+  async list(
+    tx: ReadTx,
+    filter: ClusterFilter,
+    after: CursorValues | null,
+    limit: number,
+  ): Promise<Cluster[]> {
     const conditions: Sql[] = [sql`true`];
     if (filter.ids !== null) conditions.push(sql`c.id = ANY(${filter.ids}::uuid[])`);
     if (filter.status !== undefined) conditions.push(sql`c.status = ${filter.status}`);
-    if (filter.q !== undefined) conditions.push(sql`(strpos(lower(c.name), lower(${filter.q})) > 0 OR strpos(c.slug, lower(${filter.q})) > 0)`);
-    if (after !== null) conditions.push(sql`(c.created_at, c.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`);
+    if (filter.q !== undefined)
+      conditions.push(
+        sql`(strpos(lower(c.name), lower(${filter.q})) > 0 OR strpos(c.slug, lower(${filter.q})) > 0)`,
+      );
+    if (after !== null)
+      conditions.push(sql`(c.created_at, c.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`);
     return tx.query<Cluster>(sql`
       SELECT ${COLUMNS} FROM clusters AS c WHERE ${join(conditions, ' AND ')}
        ORDER BY c.created_at DESC, c.id DESC LIMIT ${limit + 1}`);

@@ -9,7 +9,12 @@ const Slug = z
   .max(63)
   .refine(isSlug, 'A slug is 1 to 63 of a-z 0-9 and -, not at its ends, and not a UUID.')
   .meta({ description: 'Stands in URLs beside the id; unique for ever.', example: 'moscow-edge' });
-const Region = z.string().min(1).max(100).regex(/^\P{C}+$/u, 'No control characters.').meta({ example: 'eu-east' });
+const Region = z
+  .string()
+  .min(1)
+  .max(100)
+  .regex(/^\P{C}+$/u, 'No control characters.')
+  .meta({ example: 'eu-east' });
 
 export const CreateCluster = z
   .strictObject({
@@ -26,7 +31,11 @@ export const PatchCluster = z
     name: DisplayName.optional(),
     region: Region.nullable().optional(),
     labels: LabelsPatch.nullable().optional(),
-    metadata: z.record(z.string().max(200), z.json()).nullable().optional().describe('Merged into the metadata; null removes a member.'),
+    metadata: z
+      .record(z.string().max(200), z.json())
+      .nullable()
+      .optional()
+      .describe('Merged into the metadata; null removes a member.'),
   })
   .meta({ id: 'PatchCluster' });
 
@@ -48,7 +57,12 @@ export type ClusterView = z.infer<typeof ClusterView>;
 
 export const ClusterQuery = PageQuery.extend({
   status: z.enum(['active', 'archived']).optional().meta({ description: 'Only clusters of this status.' }),
-  q: z.string().min(1).max(100).optional().meta({ description: 'Only clusters whose name or slug contains this text.' }),
+  q: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .meta({ description: 'Only clusters whose name or slug contains this text.' }),
 });
 
 export const ClusterPage = pageOf(ClusterView).meta({ id: 'ClusterPage' });

@@ -14,10 +14,16 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import { authorityView } from '../authority/authority.js';
 import { AuthorityReadModel } from '../authority/authority.read-model.js';
 import { AuthorityService } from '../authority/authority.service.js';
-import { type Cluster, type ClusterSettings, clusterArchived, clusterCreated, clusterUpdated } from './cluster.js';
+import {
+  type Cluster,
+  type ClusterSettings,
+  clusterArchived,
+  clusterCreated,
+  clusterUpdated,
+} from './cluster.js';
 import { ClusterArchiving, ClusterCreated } from './cluster-events.js';
-import type { ClusterQuery, ClusterView, CreateCluster, PatchCluster } from './clusters.schema.js';
 import { ClustersRepository } from './clusters.repository.js';
+import type { ClusterQuery, ClusterView, CreateCluster, PatchCluster } from './clusters.schema.js';
 import { PolicyRepository } from './policy.repository.js';
 
 @Injectable()
@@ -47,7 +53,10 @@ export class ClustersService {
         const authority = await this.authorities.establish(tx, id);
         await this.policies.insert(tx, id);
         await tx.raise(new ClusterCreated(id));
-        return { result: { ...view(cluster), authority: authorityView(authority) }, events: [clusterCreated(cluster)] };
+        return {
+          result: { ...view(cluster), authority: authorityView(authority) },
+          events: [clusterCreated(cluster)],
+        };
       });
     } catch (error) {
       if (!violates(error, 'clusters_slug_is_unique')) throw error;
@@ -66,7 +75,10 @@ export class ClustersService {
     const list = { kind: 'clusters', filters: filter, limit: query.limit, cursor: query.cursor };
     return this.transactor.read(async (tx) => {
       const rows = await this.clusters.list(tx, filter, this.paging.after(list), query.limit);
-      const authorities = await this.authorityOf.byCluster(tx, rows.map((row) => row.id));
+      const authorities = await this.authorityOf.byCluster(
+        tx,
+        rows.map((row) => row.id),
+      );
       const keyOf = (row: Cluster) => [row.createdAt.toISOString(), row.id];
       return this.paging.page(list, rows, keyOf, (row) => withAuthority(row, authorities));
     });
@@ -118,7 +130,17 @@ function withAuthority(cluster: Cluster, authorities: Authorities): ClusterView 
 function view(cluster: Cluster): Omit<ClusterView, 'authority'> {
   const { id, name, slug, status, region, labels, metadata, createdAt, updatedAt } = cluster;
   const shown = metadata as ClusterView['metadata'];
-  return { id, name, slug, status, region, labels, metadata: shown, createdAt: createdAt.toISOString(), updatedAt: updatedAt.toISOString() };
+  return {
+    id,
+    name,
+    slug,
+    status,
+    region,
+    labels,
+    metadata: shown,
+    createdAt: createdAt.toISOString(),
+    updatedAt: updatedAt.toISOString(),
+  };
 }
 
 function patched(cluster: Cluster, patch: z.infer<typeof PatchCluster>): ClusterSettings {

@@ -37,7 +37,11 @@ export class PolicyController {
     etag: contentEtag,
     problems: ['cluster_archived', 'cluster_not_authoritative'],
   })
-  replace(@CurrentActor() actor: Actor, @ClusterId() clusterId: string, @Body() body: PolicyView): Promise<PolicyView> {
+  replace(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @Body() body: PolicyView,
+  ): Promise<PolicyView> {
     return this.policies.replace(actor, clusterId, body);
   }
 }

@@ -13,7 +13,9 @@ const COLUMNS = sql`p.heartbeat_seconds AS "heartbeatSeconds", p.stale_after_mis
 export class PolicyRepository {
   /** The defaults are the table's. */
   async insert(tx: Tx, clusterId: string): Promise<void> {
-    await tx.query(sql`INSERT INTO cluster_policies (cluster_id, updated_at) VALUES (${clusterId}::uuid, ${tx.now})`);
+    await tx.query(
+      sql`INSERT INTO cluster_policies (cluster_id, updated_at) VALUES (${clusterId}::uuid, ${tx.now})`,
+    );
   }
 
   async find(tx: ReadTx, clusterId: string): Promise<PolicyView | null> {

@@ -2,7 +2,12 @@ import { z } from 'zod';
 
 /** Capabilities that a policy denies: shown on nodes, not counted for roles. */
 const CapabilityPolicy = z
-  .strictObject({ denied: z.array(z.string().regex(/^[a-z][a-z0-9_]{1,62}$/)).max(64).optional() })
+  .strictObject({
+    denied: z
+      .array(z.string().regex(/^[a-z][a-z0-9_]{1,62}$/))
+      .max(64)
+      .optional(),
+  })
   .meta({ description: 'Capabilities that are shown but not counted.', example: { denied: [] } });
 const FourEyes = z
   .record(z.string().regex(/^[a-z_]+\.[a-z_]+$/), z.boolean())
@@ -15,11 +20,21 @@ const members = {
   heartbeatSeconds: z.int().min(1).max(3600).describe('How often a node reports.'),
   staleAfterMissed: z.int().min(1).max(1000).describe('Missed heartbeats until a node is `stale`.'),
   offlineAfterMissed: z.int().min(2).max(10_000).describe('Missed heartbeats until a node is `offline`.'),
-  tokenMakerMayApprove: z.boolean().describe('Whether who made a join token may approve the requests made with it.'),
+  tokenMakerMayApprove: z
+    .boolean()
+    .describe('Whether who made a join token may approve the requests made with it.'),
   rolloutApprovals: z.int().min(0).max(10).describe('Approvals that a rollout needs.'),
   partitionDetection: PartitionDetection,
-  snapshotLifetimeSeconds: z.int().min(60).max(2_592_000).describe('How long a snapshot is valid; it is issued again at half of it.'),
-  degradedGraceSeconds: z.int().min(0).max(2_592_000).describe('How long an agent goes on with an expired snapshot.'),
+  snapshotLifetimeSeconds: z
+    .int()
+    .min(60)
+    .max(2_592_000)
+    .describe('How long a snapshot is valid; it is issued again at half of it.'),
+  degradedGraceSeconds: z
+    .int()
+    .min(0)
+    .max(2_592_000)
+    .describe('How long an agent goes on with an expired snapshot.'),
   capabilityPolicy: CapabilityPolicy,
   fourEyes: FourEyes,
 };

@@ -14,7 +14,8 @@ export function policyUpdated(clusterId: string, before: PolicyView, after: Poli
     (key) => canonicalJson(before[key]) !== canonicalJson(after[key]),
   );
   if (changed.length === 0) return null;
-  const pick = (from: PolicyView): Partial<PolicyView> => Object.fromEntries(changed.map((key) => [key, from[key]]));
+  const pick = (from: PolicyView): Partial<PolicyView> =>
+    Object.fromEntries(changed.map((key) => [key, from[key]]));
   return {
     action: 'cluster_policy.updated',
     resource: { type: 'cluster_policy', id: clusterId, name: null },

@@ -19,7 +19,18 @@ export class TrustController {
     summary: "The keys by which a cluster's snapshots can be checked",
     access: 'public',
     response: SnapshotKeys,
-    responseExample: { keys: [{ kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', kid: 'k', alg: 'EdDSA', use: 'sig' }] },
+    responseExample: {
+      keys: [
+        {
+          kty: 'OKP',
+          crv: 'Ed25519',
+          x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+          kid: 'k',
+          alg: 'EdDSA',
+          use: 'sig',
+        },
+      ],
+    },
     etag: contentEtag,
     problems: ['not_found'],
   })

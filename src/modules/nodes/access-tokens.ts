@@ -70,7 +70,8 @@ export class AccessTokens {
     try {
       const { payload } = await jwtVerify(credential, key.publicKey, { algorithms: ['EdDSA'], typ: TYPE });
       const { sub, cluster, aud, exp } = payload;
-      if (typeof sub !== 'string' || typeof cluster !== 'string' || exp === undefined) return { reason: 'claims are missing' };
+      if (typeof sub !== 'string' || typeof cluster !== 'string' || exp === undefined)
+        return { reason: 'claims are missing' };
       if (aud !== clusterAudience(cluster)) return { reason: 'the audience is another' };
       const subject = { nodeId: sub, clusterId: cluster, expiresAtMs: exp * 1000 };
       this.remember(digest, subject);

@@ -28,14 +28,25 @@ export const CLOCK_SKEW_SECONDS = 60;
 const MAX_JTI_LENGTH = 256;
 
 /** What is wrong with the claims at `now`; null when nothing is. */
-export function assertionFault(claims: AssertionClaims, rule: AssertionRule, now: Date): AssertionFault | null {
+export function assertionFault(
+  claims: AssertionClaims,
+  rule: AssertionRule,
+  now: Date,
+): AssertionFault | null {
   const { iss, sub, aud, jti, iat, exp } = claims;
-  if (iss !== rule.subject || sub !== rule.subject) return { fault: 'claims', detail: 'iss and sub must both be the caller.' };
-  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) return { fault: 'claims', detail: 'jti is missing or too long.' };
-  if (typeof iat !== 'number' || typeof exp !== 'number') return { fault: 'claims', detail: 'iat and exp must be numbers.' };
-  if (!rule.acceptsAudience(aud as string | string[] | undefined)) return { fault: 'audience', detail: 'The audience is not this service.' };
+  if (iss !== rule.subject || sub !== rule.subject)
+    return { fault: 'claims', detail: 'iss and sub must both be the caller.' };
+  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH)
+    return { fault: 'claims', detail: 'jti is missing or too long.' };
+  if (typeof iat !== 'number' || typeof exp !== 'number')
+    return { fault: 'claims', detail: 'iat and exp must be numbers.' };
+  if (!rule.acceptsAudience(aud as string | string[] | undefined))
+    return { fault: 'audience', detail: 'The audience is not this service.' };
   if (exp <= iat || exp - iat > rule.maxLifetimeSeconds) {
-    return { fault: 'claims', detail: `exp must be later than iat, by at most ${rule.maxLifetimeSeconds} s.` };
+    return {
+      fault: 'claims',
+      detail: `exp must be later than iat, by at most ${rule.maxLifetimeSeconds} s.`,
+    };
   }
   const seconds = now.getTime() / 1000;
   if (iat > seconds + CLOCK_SKEW_SECONDS) return { fault: 'time', detail: 'iat is in the future.' };

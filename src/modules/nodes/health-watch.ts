@@ -28,7 +28,12 @@ export class HealthWatch implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.jobs.define({ queue: 'nodes', name: 'health', everySeconds: SWEEP_SECONDS, run: () => this.sweep() });
+    this.jobs.define({
+      queue: 'nodes',
+      name: 'health',
+      everySeconds: SWEEP_SECONDS,
+      run: () => this.sweep(),
+    });
   }
 
   /** Writes down every transition that has no record yet. */
@@ -39,7 +44,9 @@ export class HealthWatch implements OnModuleInit {
   private writeSome(): Promise<number> {
     return this.transactor.observe(systemActor('health-watch'), async (tx) => {
       // One sweep at a time writes; another worker's finds nothing left.
-      const [lock] = await tx.query<{ taken: boolean }>(sql`SELECT pg_try_advisory_xact_lock(7411230002) AS taken`);
+      const [lock] = await tx.query<{ taken: boolean }>(
+        sql`SELECT pg_try_advisory_xact_lock(7411230002) AS taken`,
+      );
       if (lock?.taken !== true) return { result: 0 };
       const transitions = await tx.query<Transition>(sql`
         WITH changed AS (

@@ -11,8 +11,14 @@ export const Heartbeat = z
     sequence: count().describe('Grows within one agentInstanceId.').meta({ example: 17 }),
     agentInstanceId: z.uuid().optional().describe('Made anew at each start of the agent.'),
     uptimeSeconds: z.number().min(0).max(1e11).optional().meta({ example: 3600 }),
-    load: z.object({ one: load(), five: load(), fifteen: load() }).optional().meta({ example: { one: 0.4, five: 0.3, fifteen: 0.2 } }),
-    memory: z.object({ totalBytes: count(), usedBytes: count() }).optional().meta({ example: { totalBytes: 8_589_934_592, usedBytes: 2_147_483_648 } }),
+    load: z
+      .object({ one: load(), five: load(), fifteen: load() })
+      .optional()
+      .meta({ example: { one: 0.4, five: 0.3, fifteen: 0.2 } }),
+    memory: z
+      .object({ totalBytes: count(), usedBytes: count() })
+      .optional()
+      .meta({ example: { totalBytes: 8_589_934_592, usedBytes: 2_147_483_648 } }),
     appliedGeneration: count().optional().meta({ example: 3 }),
     authorityTermSeen: count().optional().meta({ example: 1 }),
     revocationEpochApplied: count().optional(),
@@ -33,7 +39,10 @@ export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswer>;
 
 export const ReportCapabilities = z
   .object({
-    capabilities: z.array(z.string().regex(/^[a-z][a-z0-9_]{1,62}$/)).max(128).meta({ example: ['can_run_vpn_exit'] }),
+    capabilities: z
+      .array(z.string().regex(/^[a-z][a-z0-9_]{1,62}$/))
+      .max(128)
+      .meta({ example: ['can_run_vpn_exit'] }),
     facts: z
       .record(z.string().min(1).max(64), z.union([z.string().max(512), z.number(), z.boolean(), z.null()]))
       .refine((facts) => Object.keys(facts).length <= 40, 'At most 40 facts.')

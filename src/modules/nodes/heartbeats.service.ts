@@ -31,15 +31,26 @@ export class HeartbeatsService {
   /** @throws unauthenticated when the node is no live member; unavailable when the database does not keep up */
   async receive(beat: NodeHeartbeat): Promise<HeartbeatAnswer> {
     if (this.queue.length >= MAX_WAITING) {
-      throw unavailable('unavailable', 'Too many heartbeats are waiting.', { retryAfterSeconds: RETRY_AFTER_SECONDS });
+      throw unavailable('unavailable', 'Too many heartbeats are waiting.', {
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      });
     }
     const row = await new Promise<HeartbeatRow | null>((resolve, reject) => {
       this.queue.push({ beat, resolve, reject });
       this.schedule();
     });
-    if (row === null) throw unauthenticated('unauthenticated', 'The bearer token is not valid.', { reason: 'the membership is revoked' });
+    if (row === null)
+      throw unauthenticated('unauthenticated', 'The bearer token is not valid.', {
+        reason: 'the membership is revoked',
+      });
     const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch } = row;
-    return { serverTime: serverTime.toISOString(), nextHeartbeatSeconds: heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch };
+    return {
+      serverTime: serverTime.toISOString(),
+      nextHeartbeatSeconds: heartbeatSeconds,
+      snapshotGeneration,
+      authorityTerm,
+      revocationEpoch,
+    };
   }
 
   private schedule(): void {

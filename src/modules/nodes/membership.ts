@@ -47,8 +47,14 @@ export type MembershipSettings = Pick<Membership, 'name' | 'groupId' | 'labels' 
 declare module '../../common/audit/audit-event.js' {
   interface AuditActions {
     'node.updated': { before: Partial<MembershipSettings>; after: Partial<MembershipSettings> };
-    'node.disabled': { before: { membershipStatus: MembershipStatus }; after: { membershipStatus: MembershipStatus } };
-    'node.enabled': { before: { membershipStatus: MembershipStatus }; after: { membershipStatus: MembershipStatus } };
+    'node.disabled': {
+      before: { membershipStatus: MembershipStatus };
+      after: { membershipStatus: MembershipStatus };
+    };
+    'node.enabled': {
+      before: { membershipStatus: MembershipStatus };
+      after: { membershipStatus: MembershipStatus };
+    };
     'node.revoked': {
       before: { membershipStatus: MembershipStatus };
       after: { membershipStatus: MembershipStatus; revocationEpoch: number };
@@ -76,9 +82,19 @@ export function nodeUpdated(member: Membership, next: MembershipSettings): Audit
 }
 
 /** The event of a change between active and disabled. */
-export function nodeSwitched(member: Membership, to: 'active' | 'disabled', reason: string | null): AuditEvent {
+export function nodeSwitched(
+  member: Membership,
+  to: 'active' | 'disabled',
+  reason: string | null,
+): AuditEvent {
   const action = to === 'disabled' ? 'node.disabled' : 'node.enabled';
-  return { action, ...about(member), reason, before: { membershipStatus: member.membershipStatus }, after: { membershipStatus: to } };
+  return {
+    action,
+    ...about(member),
+    reason,
+    before: { membershipStatus: member.membershipStatus },
+    after: { membershipStatus: to },
+  };
 }
 
 /** The event of a revocation. */
@@ -93,17 +109,28 @@ export function nodeRevoked(member: Membership, reason: string, revocationEpoch:
 }
 
 /** The events of a report that differs from the last one. */
-export function nodeReported(member: Membership, capabilities: string[], facts: Record<string, unknown>): AuditEvent[] {
+export function nodeReported(
+  member: Membership,
+  capabilities: string[],
+  facts: Record<string, unknown>,
+): AuditEvent[] {
   const events: AuditEvent[] = [];
   if (JSON.stringify(member.capabilities) !== JSON.stringify(capabilities)) {
     const before = { capabilities: member.capabilities };
-    events.push({ action: 'node.capabilities_changed', ...about(member), reason: null, before, after: { capabilities } });
+    events.push({
+      action: 'node.capabilities_changed',
+      ...about(member),
+      reason: null,
+      before,
+      after: { capabilities },
+    });
   }
   const changed = Object.keys({ ...member.facts, ...facts }).filter(
     (key) => JSON.stringify(member.facts[key]) !== JSON.stringify(facts[key]),
   );
   if (changed.length > 0) {
-    const pick = (from: Record<string, unknown>) => Object.fromEntries(changed.map((key) => [key, from[key] ?? null]));
+    const pick = (from: Record<string, unknown>) =>
+      Object.fromEntries(changed.map((key) => [key, from[key] ?? null]));
     const [before, after] = [{ facts: pick(member.facts) }, { facts: pick(facts) }];
     events.push({ action: 'node.facts_changed', ...about(member), reason: null, before, after });
   }

@@ -42,7 +42,10 @@ export class MembershipsReadModel {
   }
 
   /** Unrevoked members in any cluster on the machines with these ids. */
-  findByMachineIds(tx: ReadTx, machineIds: readonly string[]): Promise<(KnownMember & { machineId: string })[]> {
+  findByMachineIds(
+    tx: ReadTx,
+    machineIds: readonly string[],
+  ): Promise<(KnownMember & { machineId: string })[]> {
     return tx.query(sql`
       SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.name, m.facts ->> 'machineId' AS "machineId"
         FROM cluster_memberships AS m

@@ -62,7 +62,12 @@ export class MembershipsRepository {
     return row?.epoch ?? 0;
   }
 
-  async report(tx: Tx, { clusterId, nodeId }: Membership, capabilities: string[], facts: object): Promise<void> {
+  async report(
+    tx: Tx,
+    { clusterId, nodeId }: Membership,
+    capabilities: string[],
+    facts: object,
+  ): Promise<void> {
     await tx.query(sql`
       UPDATE cluster_memberships AS m
          SET capabilities = ${capabilities}::text[], facts = ${JSON.stringify(facts)}::jsonb, updated_at = ${tx.now}

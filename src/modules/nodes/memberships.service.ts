@@ -1,4 +1,5 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import type { z } from 'zod';
 import { postgresRefusal, violates } from '../../common/database/postgres-errors.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
 import { mergePatch } from '../../common/http/merge-patch.js';
@@ -7,13 +8,26 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import { ClusterArchiving } from '../clusters/cluster-events.js';
-import { type Membership, type MembershipSettings, type NewMember, nodeReported, nodeRevoked, nodeSwitched, nodeUpdated } from './membership.js';
-import { CapabilitiesChanged, MembershipDisabled, MembershipEnabled, MembershipEnded, NodeAdmitted } from './membership-events.js';
+import {
+  type Membership,
+  type MembershipSettings,
+  type NewMember,
+  nodeReported,
+  nodeRevoked,
+  nodeSwitched,
+  nodeUpdated,
+} from './membership.js';
+import {
+  CapabilitiesChanged,
+  MembershipDisabled,
+  MembershipEnabled,
+  MembershipEnded,
+  NodeAdmitted,
+} from './membership-events.js';
 import { MembershipsRepository } from './memberships.repository.js';
+import { nodeEtag } from './node-view.js';
 import { NodesReadModel } from './nodes.read-model.js';
 import type { NodeView, PatchNode } from './nodes.schema.js';
-import type { z } from 'zod';
-import { nodeEtag } from './node-view.js';
 
 /** A live member, as those who build on it see it. */
 export type Member = Membership & { membershipStatus: 'active' | 'disabled' };
@@ -53,12 +67,20 @@ export class MembershipsService implements OnModuleInit {
   }
 
   /** Changes name, group, labels or telemetry. @throws not_found; stale; conflict `node_name_taken`, `membership_revoked` */
-  patch(actor: Actor, clusterId: string, nodeId: string, patch: z.infer<typeof PatchNode>): Promise<NodeView> {
+  patch(
+    actor: Actor,
+    clusterId: string,
+    nodeId: string,
+    patch: z.infer<typeof PatchNode>,
+  ): Promise<NodeView> {
     return this.transactor.mutate(actor, async (tx) => {
       const { member, view } = await this.lockLive(tx, clusterId, nodeId);
       tx.requireMatch(nodeEtag(view));
       const { name, groupId, labels, telemetryEnabled } = member;
-      const next = settingsOf(mergePatch({ name, groupId, labels, telemetryEnabled }, patch) as Partial<MembershipSettings>, member);
+      const next = settingsOf(
+        mergePatch({ name, groupId, labels, telemetryEnabled }, patch) as Partial<MembershipSettings>,
+        member,
+      );
       const event = nodeUpdated(member, next);
       if (event === null) return { result: view, unchanged: true };
       await translate(() => this.memberships.update(tx, member, next));
@@ -68,14 +90,27 @@ export class MembershipsService implements OnModuleInit {
   }
 
   /** Takes its work from a member, or gives it back; its identity stays. */
-  switch(actor: Actor, clusterId: string, nodeId: string, to: 'active' | 'disabled', reason: string | null): Promise<NodeView> {
+  switch(
+    actor: Actor,
+    clusterId: string,
+    nodeId: string,
+    to: 'active' | 'disabled',
+    reason: string | null,
+  ): Promise<NodeView> {
     return this.transactor.mutate(actor, async (tx) => {
       const { member, view } = await this.lockLive(tx, clusterId, nodeId);
       if (member.membershipStatus === to) return { result: view, unchanged: true };
       await this.memberships.setStatus(tx, member, to);
       tx.touch(clusterId, [nodeId]);
-      await tx.raise(to === 'disabled' ? new MembershipDisabled(clusterId, nodeId) : new MembershipEnabled(clusterId, nodeId));
-      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [nodeSwitched(member, to, reason)] };
+      await tx.raise(
+        to === 'disabled'
+          ? new MembershipDisabled(clusterId, nodeId)
+          : new MembershipEnabled(clusterId, nodeId),
+      );
+      return {
+        result: await this.nodes.get(tx, clusterId, nodeId),
+        events: [nodeSwitched(member, to, reason)],
+      };
     });
   }
 
@@ -84,16 +119,26 @@ export class MembershipsService implements OnModuleInit {
     return this.transactor.mutate(actor, async (tx) => {
       const member = await this.memberships.lock(tx, clusterId, nodeId);
       if (member === null) throw noSuchNode();
-      if (member.membershipStatus === 'revoked') return { result: await this.nodes.get(tx, clusterId, nodeId), unchanged: true };
+      if (member.membershipStatus === 'revoked')
+        return { result: await this.nodes.get(tx, clusterId, nodeId), unchanged: true };
       const epoch = await this.memberships.revoke(tx, member, reason);
       tx.touch(clusterId, [nodeId]);
       await tx.raise(new MembershipEnded(clusterId, nodeId));
-      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [nodeRevoked(member, reason, epoch)] };
+      return {
+        result: await this.nodes.get(tx, clusterId, nodeId),
+        events: [nodeRevoked(member, reason, epoch)],
+      };
     });
   }
 
   /** Takes what the agent says of its host. Only a change is written. */
-  report(actor: Actor, clusterId: string, nodeId: string, capabilities: string[], facts: Record<string, unknown>): Promise<void> {
+  report(
+    actor: Actor,
+    clusterId: string,
+    nodeId: string,
+    capabilities: string[],
+    facts: Record<string, unknown>,
+  ): Promise<void> {
     return this.transactor.observe(actor, async (tx) => {
       const member = await this.memberships.lock(tx, clusterId, nodeId);
       if (member === null) throw noSuchNode();
@@ -106,10 +151,15 @@ export class MembershipsService implements OnModuleInit {
     });
   }
 
-  private async lockLive(tx: Tx, clusterId: string, nodeId: string): Promise<{ member: Membership; view: NodeView }> {
+  private async lockLive(
+    tx: Tx,
+    clusterId: string,
+    nodeId: string,
+  ): Promise<{ member: Membership; view: NodeView }> {
     const member = await this.memberships.lock(tx, clusterId, nodeId);
     if (member === null) throw noSuchNode();
-    if (member.membershipStatus === 'revoked') throw conflict('membership_revoked', 'The membership is revoked, for ever.');
+    if (member.membershipStatus === 'revoked')
+      throw conflict('membership_revoked', 'The membership is revoked, for ever.');
     return { member, view: await this.nodes.get(tx, clusterId, nodeId) };
   }
 }
@@ -128,7 +178,11 @@ async function translate(write: () => Promise<void>): Promise<void> {
       throw conflict('node_name_taken', 'Another member of the cluster has this name.', { cause: error });
     }
     if (violates(error, 'node_identities_key_is_unique') || violates(error, 'cluster_memberships_pkey')) {
-      throw conflict('key_already_enrolled', 'This key belongs to another node or cluster, or the host is a member already.', { cause: error });
+      throw conflict(
+        'key_already_enrolled',
+        'This key belongs to another node or cluster, or the host is a member already.',
+        { cause: error },
+      );
     }
     if (postgresRefusal(error)?.constraint === 'cluster_memberships_cluster_id_group_id_fkey') {
       const errors = [{ pointer: '#/groupId', message: 'No such group in this cluster.' }];

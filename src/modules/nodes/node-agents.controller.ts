@@ -25,7 +25,12 @@ export class NodeAgentsController {
     access: 'node',
     mutates: false,
     body: Heartbeat,
-    bodyExample: { agentVersion: '0.1.0', sequence: 17, agentInstanceId: '0c1f6f0e-6f0f-4a3e-9a43-6f6f8f0f9d11', appliedGeneration: 3 },
+    bodyExample: {
+      agentVersion: '0.1.0',
+      sequence: 17,
+      agentInstanceId: '0c1f6f0e-6f0f-4a3e-9a43-6f6f8f0f9d11',
+      appliedGeneration: 3,
+    },
     response: HeartbeatAnswer,
   })
   heartbeat(@CurrentNode() node: NodePrincipal, @Body() body: Heartbeat): Promise<HeartbeatAnswer> {
@@ -40,9 +45,16 @@ export class NodeAgentsController {
     mutates: false,
     status: 204,
     body: ReportCapabilities,
-    bodyExample: { capabilities: ['can_run_vpn_exit'], facts: { os: 'linux', arch: 'x64', hostname: 'edge-1' } },
+    bodyExample: {
+      capabilities: ['can_run_vpn_exit'],
+      facts: { os: 'linux', arch: 'x64', hostname: 'edge-1' },
+    },
   })
-  async report(@CurrentActor() actor: Actor, @CurrentNode() node: NodePrincipal, @Body() body: z.infer<typeof ReportCapabilities>): Promise<void> {
+  async report(
+    @CurrentActor() actor: Actor,
+    @CurrentNode() node: NodePrincipal,
+    @Body() body: z.infer<typeof ReportCapabilities>,
+  ): Promise<void> {
     await this.memberships.report(actor, node.clusterId, node.nodeId, body.capabilities, body.facts);
   }
 }

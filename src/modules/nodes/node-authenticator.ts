@@ -26,9 +26,18 @@ export class NodeAuthenticator implements Authenticator, OnModuleInit {
     if ('reason' in subject) return { refused: subject.reason };
     const { nodeId, clusterId } = subject;
     const state = await this.states.get(clusterId, nodeId);
-    if (state === null || state.membershipStatus === 'revoked') return { refused: 'the membership is revoked' };
-    const actor = { type: 'node' as const, id: nodeId, displayName: nodeId, ip: request.ip, userAgent: request.userAgent };
+    if (state === null || state.membershipStatus === 'revoked')
+      return { refused: 'the membership is revoked' };
+    const actor = {
+      type: 'node' as const,
+      id: nodeId,
+      displayName: nodeId,
+      ip: request.ip,
+      userAgent: request.userAgent,
+    };
     const key = `node:${clusterId}:${nodeId}`;
-    return { principal: { actor, key, bootstrap: false, highRisk: false, grants: [], node: { nodeId, clusterId } } };
+    return {
+      principal: { actor, key, bootstrap: false, highRisk: false, grants: [], node: { nodeId, clusterId } },
+    };
   }
 }

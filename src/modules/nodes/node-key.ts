@@ -6,7 +6,13 @@ const coordinate = () => z.string().regex(COORDINATE, 'Must be 32 bytes in base6
 const FORBIDDEN = { d: z.undefined({ error: 'A private key must never be sent.' }).optional() };
 
 const Ed25519 = z.object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: coordinate(), ...FORBIDDEN });
-const P256 = z.object({ kty: z.literal('EC'), crv: z.literal('P-256'), x: coordinate(), y: coordinate(), ...FORBIDDEN });
+const P256 = z.object({
+  kty: z.literal('EC'),
+  crv: z.literal('P-256'),
+  x: coordinate(),
+  y: coordinate(),
+  ...FORBIDDEN,
+});
 
 /** A public key of a node: Ed25519 or P-256, as a JWK. Private members are refused, others ignored. */
 export const PublicJwk = z
@@ -18,7 +24,9 @@ export const PublicJwk = z
   });
 
 /** A JWK with its public members alone. */
-export type NodeJwk = { kty: 'OKP'; crv: 'Ed25519'; x: string } | { kty: 'EC'; crv: 'P-256'; x: string; y: string };
+export type NodeJwk =
+  | { kty: 'OKP'; crv: 'Ed25519'; x: string }
+  | { kty: 'EC'; crv: 'P-256'; x: string; y: string };
 
 /** A node's public key, checked. */
 export interface NodeKey {
@@ -43,6 +51,9 @@ export function readNodeKey(value: unknown): NodeKey {
 
 /** RFC 7638: the required members in lexical order, without white space. */
 function thumbprintOf(jwk: NodeJwk): string {
-  const members = jwk.kty === 'OKP' ? { crv: jwk.crv, kty: jwk.kty, x: jwk.x } : { crv: jwk.crv, kty: jwk.kty, x: jwk.x, y: jwk.y };
+  const members =
+    jwk.kty === 'OKP'
+      ? { crv: jwk.crv, kty: jwk.kty, x: jwk.x }
+      : { crv: jwk.crv, kty: jwk.kty, x: jwk.x, y: jwk.y };
   return createHash('sha256').update(JSON.stringify(members)).digest('base64url');
 }

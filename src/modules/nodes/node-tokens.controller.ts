@@ -45,22 +45,37 @@ export class NodeTokensController {
   @Route({
     id: 'issueNodeToken',
     summary: 'Exchange a client assertion for an access token (RFC 7523)',
-    description: 'OAuth 2.0 client credentials with `private_key_jwt`. Errors come in the form of RFC 6749 section 5.2.',
+    description:
+      'OAuth 2.0 client credentials with `private_key_jwt`. Errors come in the form of RFC 6749 section 5.2.',
     access: 'public',
     mutates: false,
     body: TokenRequest,
     bodyOptional: true,
     bodyType: 'application/x-www-form-urlencoded',
-    bodyExample: { grant_type: 'client_credentials', client_assertion_type: ASSERTION_TYPE, client_assertion: 'eyJhbGciOiJFZERTQSJ9.e30.c2ln' },
+    bodyExample: {
+      grant_type: 'client_credentials',
+      client_assertion_type: ASSERTION_TYPE,
+      client_assertion: 'eyJhbGciOiJFZERTQSJ9.e30.c2ln',
+    },
     response: TokenAnswer,
-    responseExample: { access_token: 'eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2ln', token_type: 'Bearer', expires_in: 900 },
+    responseExample: {
+      access_token: 'eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2ln',
+      token_type: 'Bearer',
+      expires_in: 900,
+    },
   })
-  async issue(@Body() form: z.infer<typeof TokenRequest>, @Req() request: FastifyRequest): Promise<IssuedToken | WithStatus<OAuthError>> {
+  async issue(
+    @Body() form: z.infer<typeof TokenRequest>,
+    @Req() request: FastifyRequest,
+  ): Promise<IssuedToken | WithStatus<OAuthError>> {
     const { grant_type, client_assertion_type, client_assertion } = form;
     if (grant_type === undefined) return oauthError(400, 'invalid_request', 'grant_type is missing.');
-    if (grant_type !== 'client_credentials') return oauthError(400, 'unsupported_grant_type', 'grant_type must be client_credentials.');
-    if (client_assertion_type !== ASSERTION_TYPE) return oauthError(400, 'invalid_request', `client_assertion_type must be ${ASSERTION_TYPE}.`);
-    if (client_assertion === undefined) return oauthError(400, 'invalid_request', 'client_assertion is missing.');
+    if (grant_type !== 'client_credentials')
+      return oauthError(400, 'unsupported_grant_type', 'grant_type must be client_credentials.');
+    if (client_assertion_type !== ASSERTION_TYPE)
+      return oauthError(400, 'invalid_request', `client_assertion_type must be ${ASSERTION_TYPE}.`);
+    if (client_assertion === undefined)
+      return oauthError(400, 'invalid_request', 'client_assertion is missing.');
     const answer = await this.tokens.exchange(client_assertion);
     if ('access_token' in answer) return answer;
     const { requestId, ip } = contextOf(request);
@@ -74,13 +89,28 @@ export class NodeTokensController {
     summary: 'The keys by which access tokens can be checked',
     access: 'public',
     response: JwkSet,
-    responseExample: { keys: [{ kty: 'OKP', crv: 'Ed25519', x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo', kid: 'k', alg: 'EdDSA', use: 'sig' }] },
+    responseExample: {
+      keys: [
+        {
+          kty: 'OKP',
+          crv: 'Ed25519',
+          x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+          kid: 'k',
+          alg: 'EdDSA',
+          use: 'sig',
+        },
+      ],
+    },
   })
   async jwks(): Promise<z.infer<typeof JwkSet>> {
     return (await this.keys.jwks()) as z.infer<typeof JwkSet>;
   }
 }
 
-function oauthError(status: number, error: OAuthError['error'], error_description: string): WithStatus<OAuthError> {
+function oauthError(
+  status: number,
+  error: OAuthError['error'],
+  error_description: string,
+): WithStatus<OAuthError> {
   return new WithStatus(status, { error, error_description });
 }

@@ -45,7 +45,8 @@ export class NodeTokensService {
   /** A token for the node that signed `assertion`. Depends on the identity key and the membership alone. */
   async exchange(assertion: string): Promise<IssuedToken | TokenRefusal> {
     const claimed = readClaims(assertion);
-    if (claimed === null) return refused('The client assertion is not a JWT of a node.', 'not a JWT with sub and cluster');
+    if (claimed === null)
+      return refused('The client assertion is not a JWT of a node.', 'not a JWT with sub and cluster');
     const { nodeId, clusterId } = claimed;
     const [identity] = await this.database.query<IdentityRow>(sql`
       SELECT i.public_key AS "publicKey", date_trunc('milliseconds', now()) AS now
@@ -58,11 +59,20 @@ export class NodeTokensService {
     if (claims === null) return refused(UNKNOWN, 'signature does not match');
     const fault = assertionFault(
       claims,
-      { subject: nodeId, maxLifetimeSeconds: MAX_ASSERTION_LIFETIME_SECONDS, acceptsAudience: (aud) => this.address.audience.accepts(aud, TOKEN_PATH) },
+      {
+        subject: nodeId,
+        maxLifetimeSeconds: MAX_ASSERTION_LIFETIME_SECONDS,
+        acceptsAudience: (aud) => this.address.audience.accepts(aud, TOKEN_PATH),
+      },
       identity.now,
     );
     if (fault !== null) {
-      const hint = fault.fault === 'audience' ? ` Expected ${this.address.publicUrl}.` : fault.fault === 'time' ? ` The server's time is ${identity.now.toISOString()}.` : '';
+      const hint =
+        fault.fault === 'audience'
+          ? ` Expected ${this.address.publicUrl}.`
+          : fault.fault === 'time'
+            ? ` The server's time is ${identity.now.toISOString()}.`
+            : '';
       return refused(`${fault.detail}${hint}`, fault.detail);
     }
     const expiresAt = new Date((Number(claims.exp) + CLOCK_SKEW_SECONDS) * 1000);
@@ -84,7 +94,8 @@ function readClaims(assertion: string): { nodeId: string; clusterId: string } | 
   if (assertion.length > MAX_ASSERTION_LENGTH) return null;
   try {
     const { sub, cluster } = decodeJwt(assertion);
-    if (typeof sub !== 'string' || typeof cluster !== 'string' || !isUuid(sub) || !isUuid(cluster)) return null;
+    if (typeof sub !== 'string' || typeof cluster !== 'string' || !isUuid(sub) || !isUuid(cluster))
+      return null;
     return { nodeId: sub, clusterId: cluster };
   } catch {
     return null;
@@ -99,7 +110,8 @@ async function verified(assertion: string, publicKey: unknown): Promise<Assertio
     const claims: unknown = JSON.parse(new TextDecoder().decode(payload));
     return typeof claims === 'object' && claims !== null ? claims : null;
   } catch (error) {
-    if (error instanceof errors.JOSEError || error instanceof SyntaxError || error instanceof TypeError) return null;
+    if (error instanceof errors.JOSEError || error instanceof SyntaxError || error instanceof TypeError)
+      return null;
     throw error;
   }
 }

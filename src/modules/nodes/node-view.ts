@@ -22,5 +22,8 @@ export function nodeView(row: NodeRow): NodeView {
 /** `"<config>.<observed>"`: a heartbeat changes the second part alone, so that it stops no operator's change. */
 export function nodeEtag(view: NodeView): string {
   const { name, groupId, labels, telemetryEnabled, membershipStatus, roles, ...observed } = view;
-  return twoPartEtag({ nodeId: view.nodeId, name, groupId, labels, telemetryEnabled, membershipStatus, roles }, observed);
+  return twoPartEtag(
+    { nodeId: view.nodeId, name, groupId, labels, telemetryEnabled, membershipStatus, roles },
+    observed,
+  );
 }

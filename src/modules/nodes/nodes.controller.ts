@@ -27,12 +27,21 @@ export class NodesController {
     response: NodePage,
     problems: ['invalid_filter'],
   })
-  list(@ClusterId() clusterId: string, @ValidQuery() query: z.infer<typeof NodeQuery>): Promise<Page<NodeView>> {
+  list(
+    @ClusterId() clusterId: string,
+    @ValidQuery() query: z.infer<typeof NodeQuery>,
+  ): Promise<Page<NodeView>> {
     return this.nodes.list(clusterId, query);
   }
 
   @Get(':node')
-  @Route({ id: 'getNode', summary: 'Read a node', access: { permission: 'nodes.read' }, response: NodeView, etag: nodeEtag })
+  @Route({
+    id: 'getNode',
+    summary: 'Read a node',
+    access: { permission: 'nodes.read' },
+    response: NodeView,
+    etag: nodeEtag,
+  })
   get(@ClusterId() clusterId: string, @PathId('node') nodeId: string): Promise<NodeView> {
     return this.nodes.get(clusterId, nodeId);
   }
@@ -87,7 +96,11 @@ export class NodesController {
     etag: nodeEtag,
     problems: ['cluster_archived', 'membership_revoked'],
   })
-  enable(@CurrentActor() actor: Actor, @ClusterId() clusterId: string, @PathId('node') nodeId: string): Promise<NodeView> {
+  enable(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @PathId('node') nodeId: string,
+  ): Promise<NodeView> {
     return this.memberships.switch(actor, clusterId, nodeId, 'active', null);
   }
 

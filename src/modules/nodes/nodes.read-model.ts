@@ -8,7 +8,13 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import { NodeFacets } from './node-facets.js';
 import { type NodeRow, nodeView } from './node-view.js';
 import type { Health, NodeView } from './nodes.schema.js';
-import { groupSubtree, HEALTH_EXPRESSION, NODE_COLUMNS, NODE_FILTER_FIELDS, nodeTables } from './nodes.sql.js';
+import {
+  groupSubtree,
+  HEALTH_EXPRESSION,
+  NODE_COLUMNS,
+  NODE_FILTER_FIELDS,
+  nodeTables,
+} from './nodes.sql.js';
 
 /** Which nodes of a cluster a list shows. */
 export interface NodeSelection {
@@ -36,9 +42,16 @@ export class NodesReadModel {
   }
 
   /** Newest members first; one more than `limit`. @throws malformed `invalid_filter` */
-  list(tx: ReadTx, clusterId: string, selection: NodeSelection, after: CursorValues | null, limit: number): Promise<NodeRow[]> {
+  list(
+    tx: ReadTx,
+    clusterId: string,
+    selection: NodeSelection,
+    after: CursorValues | null,
+    limit: number,
+  ): Promise<NodeRow[]> {
     const conditions = [sql`m.cluster_id = ${clusterId}::uuid`, ...selectionConditions(clusterId, selection)];
-    if (after !== null) conditions.push(sql`(m.joined_at, m.node_id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`);
+    if (after !== null)
+      conditions.push(sql`(m.joined_at, m.node_id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`);
     return tx.query<NodeRow>(sql`
       SELECT ${NODE_COLUMNS} FROM ${nodeTables(this.facets)} WHERE ${join(conditions, ' AND ')}
        ORDER BY m.joined_at DESC, m.node_id DESC LIMIT ${limit + 1}`);
@@ -55,7 +68,11 @@ export class NodesReadModel {
   }
 
   /** Members with a risky state, with its kinds. */
-  riskyNodes(tx: ReadTx, clusterId: string, limit: number): Promise<{ nodeId: string; name: string; kinds: string[] }[]> {
+  riskyNodes(
+    tx: ReadTx,
+    clusterId: string,
+    limit: number,
+  ): Promise<{ nodeId: string; name: string; kinds: string[] }[]> {
     return tx.query(sql`
       SELECT m.node_id AS "nodeId", m.name, x.risks AS kinds FROM ${nodeTables(this.facets)}
        WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked' AND cardinality(x.risks) > 0

@@ -3,12 +3,16 @@ import { Id, Instant, LabelsPatch, NodeName, Reason } from '../../common/http/fi
 import { PageQuery, pageOf } from '../../common/http/paging.js';
 
 export const HEALTH = ['unknown', 'online', 'degraded', 'stale', 'offline'] as const;
-export const Health = z.enum(HEALTH).describe('`unknown` before the first heartbeat; `degraded` is online with a risky state.');
+export const Health = z
+  .enum(HEALTH)
+  .describe('`unknown` before the first heartbeat; `degraded` is online with a risky state.');
 export type Health = z.infer<typeof Health>;
 const MembershipStatus = z.enum(['active', 'disabled', 'revoked']);
 
 /** Facts as the agent reported them. */
-export const NodeFacts = z.record(z.string(), z.json()).meta({ example: { os: 'linux', arch: 'x64', hostname: 'edge-1' } });
+export const NodeFacts = z
+  .record(z.string(), z.json())
+  .meta({ example: { os: 'linux', arch: 'x64', hostname: 'edge-1' } });
 
 export const NodeView = z
   .object({
@@ -25,7 +29,10 @@ export const NodeView = z
     agentVersion: z.string().nullable().meta({ example: '0.1.0' }),
     os: z.string().meta({ example: 'linux' }),
     arch: z.string().meta({ example: 'x64' }),
-    roles: z.array(z.string()).describe('Roles assigned and not disabled, effective or not.').meta({ example: ['vpn-exit'] }),
+    roles: z
+      .array(z.string())
+      .describe('Roles assigned and not disabled, effective or not.')
+      .meta({ example: ['vpn-exit'] }),
     lastSeenAt: Instant.nullable(),
     joinedAt: Instant,
     snapshotGeneration: z.int().meta({ example: 3 }),
@@ -47,8 +54,15 @@ export const NodeQuery = PageQuery.extend({
     .regex(/^[^=]{1,100}(=.{0,255})?$/, 'Must be name=value, or a name alone.')
     .optional()
     .meta({ description: 'Only nodes with this label, `name=value`, or with any value, `name`.' }),
-  q: z.string().min(1).max(100).optional().meta({ description: 'Only nodes whose name, hostname or id contains this text.' }),
-  filter: z.string().max(2000).optional().meta({ description: 'Filter expression (AIP-160 subset), such as `health = "online" AND labels.site = "msk"`.' }),
+  q: z
+    .string()
+    .min(1)
+    .max(100)
+    .optional()
+    .meta({ description: 'Only nodes whose name, hostname or id contains this text.' }),
+  filter: z.string().max(2000).optional().meta({
+    description: 'Filter expression (AIP-160 subset), such as `health = "online" AND labels.site = "msk"`.',
+  }),
 });
 
 export const PatchNode = z
@@ -61,7 +75,15 @@ export const PatchNode = z
   .meta({ id: 'PatchNode' });
 
 export const DisableNode = z
-  .strictObject({ reason: Reason.optional(), force: z.boolean().optional().describe('Go on although a role with a wanted minimum loses its last node.') })
+  .strictObject({
+    reason: Reason.optional(),
+    force: z
+      .boolean()
+      .optional()
+      .describe('Go on although a role with a wanted minimum loses its last node.'),
+  })
   .meta({ id: 'DisableNode' });
 
-export const RevokeNode = z.strictObject({ reason: Reason, force: z.boolean().optional() }).meta({ id: 'RevokeNode' });
+export const RevokeNode = z
+  .strictObject({ reason: Reason, force: z.boolean().optional() })
+  .meta({ id: 'RevokeNode' });

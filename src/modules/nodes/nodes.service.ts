@@ -21,11 +21,19 @@ export class NodesService {
   }
 
   /** Newest members first. */
-  list(clusterId: string, { limit, cursor, ...selection }: z.infer<typeof NodeQuery>): Promise<Page<NodeView>> {
+  list(
+    clusterId: string,
+    { limit, cursor, ...selection }: z.infer<typeof NodeQuery>,
+  ): Promise<Page<NodeView>> {
     const list = { kind: 'nodes', filters: { clusterId, ...selection }, limit, cursor };
     return this.transactor.read(async (tx) => {
       const rows = await this.nodes.list(tx, clusterId, selection, this.paging.after(list), limit);
-      return this.paging.page(list, rows, (row: NodeRow) => [row.joinedAt.toISOString(), row.nodeId], nodeView);
+      return this.paging.page(
+        list,
+        rows,
+        (row: NodeRow) => [row.joinedAt.toISOString(), row.nodeId],
+        nodeView,
+      );
     });
   }
 }

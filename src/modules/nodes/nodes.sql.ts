@@ -40,7 +40,11 @@ export const NODE_FILTER_FIELDS: FilterFields = {
   name: { column: sql`m.name`, type: 'text' },
   nodeId: { column: sql`m.node_id::text`, type: 'text' },
   health: { column: HEALTH_EXPRESSION, type: 'enum', values: HEALTH },
-  membershipStatus: { column: sql`m.membership_status`, type: 'enum', values: ['active', 'disabled', 'revoked'] },
+  membershipStatus: {
+    column: sql`m.membership_status`,
+    type: 'enum',
+    values: ['active', 'disabled', 'revoked'],
+  },
   role: { column: sql`x.roles`, type: 'set' },
   capability: { column: sql`m.capabilities`, type: 'set' },
   riskyState: { column: sql`x.risks`, type: 'set' },

@@ -55,7 +55,9 @@ export class PlatformKeys {
     const jwk = pair.publicKey.export({ format: 'jwk' }) as JWK;
     const kid = await calculateJwkThumbprint(jwk);
     const publicJwk = { ...jwk, kid, alg: 'EdDSA', use: 'sig' };
-    const sealed = this.keyring.seal(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), { purpose: PURPOSE });
+    const sealed = this.keyring.seal(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), {
+      purpose: PURPOSE,
+    });
     // Another instance may have been faster; whoever is in the table is right.
     await this.database.query(sql`
       INSERT INTO platform_signing_keys (kid, purpose, public_jwk, sealed_private_key)

@@ -19,7 +19,11 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     private readonly changes: ChangeReader,
     metrics: Metrics,
   ) {
-    this.held = new Gauge({ name: 'fabric_held_polls', help: 'Polls that wait for a change.', registers: [metrics.registry] });
+    this.held = new Gauge({
+      name: 'fabric_held_polls',
+      help: 'Polls that wait for a change.',
+      registers: [metrics.registry],
+    });
   }
 
   onModuleInit(): void {

@@ -23,7 +23,11 @@ export function issueAt(nodeId: string, lifetimeSeconds: number, now: Date): Iss
 }
 
 /** The times in a snapshot of this issue, whose generation last grew at `changedAt`. */
-export function issueTimes(issue: Issue, changedAt: Date, lifetimeSeconds: number): { issuedAt: Date; expiresAt: Date } {
+export function issueTimes(
+  issue: Issue,
+  changedAt: Date,
+  lifetimeSeconds: number,
+): { issuedAt: Date; expiresAt: Date } {
   const issuedAt = changedAt > issue.beganAt ? changedAt : issue.beganAt;
   return { issuedAt, expiresAt: new Date(issuedAt.getTime() + lifetimeSeconds * 1000) };
 }

@@ -31,7 +31,12 @@ export class SnapshotComposer {
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
       if (membershipStatus === 'revoked') return { member, content: null };
-      const granted = grantedRoles(grants.get(nodeId) ?? [], capabilities, capabilityPolicy.denied ?? [], membershipStatus);
+      const granted = grantedRoles(
+        grants.get(nodeId) ?? [],
+        capabilities,
+        capabilityPolicy.denied ?? [],
+        membershipStatus,
+      );
       const roles = granted.map(({ role, organizationId, policy, validFrom, validUntil }) => ({
         role,
         organizationId,
@@ -39,12 +44,18 @@ export class SnapshotComposer {
         validFrom: validFrom?.toISOString() ?? null,
         validUntil: validUntil?.toISOString() ?? null,
       }));
-      return { member, content: composeNodeContent({ clusterId, nodeId, name, membershipStatus, telemetryEnabled, roles }) };
+      return {
+        member,
+        content: composeNodeContent({ clusterId, nodeId, name, membershipStatus, telemetryEnabled, roles }),
+      };
     });
   }
 
   /** What all of the cluster's snapshots share, and how long they are valid. */
-  async cluster(tx: ReadTx, clusterId: string): Promise<ClusterContent & { snapshotLifetimeSeconds: number }> {
+  async cluster(
+    tx: ReadTx,
+    clusterId: string,
+  ): Promise<ClusterContent & { snapshotLifetimeSeconds: number }> {
     const policy = await this.policies.get(tx, clusterId);
     const authority = (await this.authorities.byCluster(tx, [clusterId])).get(clusterId);
     if (authority === undefined) throw new Error(`cluster ${clusterId} has no authority`);

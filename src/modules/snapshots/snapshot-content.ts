@@ -102,7 +102,9 @@ export function contentHash(content: NodeContent): Buffer {
 
 /** A role's service type bears its name. */
 function serviceTypes(roles: readonly SnapshotRole[]): { serviceType: string }[] {
-  const names = roles.filter(({ role }) => SECTIONS_OF_ROLE[role]?.includes('services')).map(({ role }) => role);
+  const names = roles
+    .filter(({ role }) => SECTIONS_OF_ROLE[role]?.includes('services'))
+    .map(({ role }) => role);
   return [...new Set(names)].map((serviceType) => ({ serviceType }));
 }
 

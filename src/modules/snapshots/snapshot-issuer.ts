@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { CompactSign } from 'jose';
-import { Transactor } from '../../common/transaction/transactor.js';
 import { sql } from '../../common/database/sql.js';
+import { notFound } from '../../common/errors/domain-error.js';
+import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
-import { notFound } from '../../common/errors/domain-error.js';
 import { issueAt, issueTimes } from './issue.js';
 import { SnapshotComposer } from './snapshot-composer.js';
 import type { SnapshotContent } from './snapshot-content.js';
@@ -53,21 +53,33 @@ export class SnapshotIssuer {
     const jws = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
       .setProtectedHeader({ alg: 'EdDSA', typ: 'rap-snapshot+jws', kid })
       .sign(privateKey);
-    const snapshot = { jws, generation: payload.generation, etag: snapshotEtag(payload.authorityTerm, payload.generation, issue) };
+    const snapshot = {
+      jws,
+      generation: payload.generation,
+      etag: snapshotEtag(payload.authorityTerm, payload.generation, issue),
+    };
     if (this.signed.size >= REMEMBERED) this.signed.clear();
     this.signed.set(key, snapshot);
     return snapshot;
   }
 
-  private async renderIn(tx: ReadTx, clusterId: string, nodeId: string): Promise<{ payload: SnapshotPayload; issue: number }> {
+  private async renderIn(
+    tx: ReadTx,
+    clusterId: string,
+    nodeId: string,
+  ): Promise<{ payload: SnapshotPayload; issue: number }> {
     const [composed] = await this.composer.compose(tx, clusterId, [nodeId]);
-    if (composed === undefined || composed.content === null) throw notFound('not_found', 'The node has no snapshot.');
-    const { authorityTerm, degradedGraceSeconds, snapshotLifetimeSeconds } = await this.composer.cluster(tx, clusterId);
+    if (composed === undefined || composed.content === null)
+      throw notFound('not_found', 'The node has no snapshot.');
+    const { authorityTerm, degradedGraceSeconds, snapshotLifetimeSeconds } = await this.composer.cluster(
+      tx,
+      clusterId,
+    );
     const [base] = await tx.query<{ base: number; changedAt: Date }>(sql`
       SELECT c.generation_base AS base, c.generation_changed_at AS "changedAt" FROM clusters AS c WHERE c.id = ${clusterId}::uuid`);
     if (base === undefined) throw notFound('not_found', 'There is no such cluster.');
     const { member, content } = composed;
-    const changedAt = member.generationChangedAt > base.changedAt ? member.generationChangedAt : base.changedAt;
+    const changedAt = new Date(Math.max(Number(member.generationChangedAt), Number(base.changedAt)));
     const issue = issueAt(nodeId, snapshotLifetimeSeconds, tx.now);
     const { issuedAt, expiresAt } = issueTimes(issue, changedAt, snapshotLifetimeSeconds);
     const generation = base.base + member.generationCounter;

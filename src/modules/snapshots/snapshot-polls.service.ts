@@ -31,20 +31,31 @@ export class SnapshotPolls {
   ) {}
 
   /** @throws unauthenticated when the membership ends while the poll is held */
-  async poll({ clusterId, nodeId }: NodePrincipal, { ifNoneMatch, waitSeconds, gone }: SnapshotPoll): Promise<PollAnswer> {
+  async poll(
+    { clusterId, nodeId }: NodePrincipal,
+    { ifNoneMatch, waitSeconds, gone }: SnapshotPoll,
+  ): Promise<PollAnswer> {
     const deadline = performance.now() + waitSeconds * 1000;
     for (;;) {
       const state = await this.states.get(clusterId, nodeId);
       if (state === null || state.membershipStatus === 'revoked') {
-        throw unauthenticated('unauthenticated', 'The bearer token is not valid.', { reason: 'the membership is revoked' });
+        throw unauthenticated('unauthenticated', 'The bearer token is not valid.', {
+          reason: 'the membership is revoked',
+        });
       }
       const issue = this.issue(nodeId, state);
       const etag = snapshotEtag(state.authorityTerm, state.generation, issue.number);
-      if (ifNoneMatch === null || !matchesIfNoneMatch(ifNoneMatch, etag)) return this.issuer.sign(clusterId, nodeId, etag);
+      if (ifNoneMatch === null || !matchesIfNoneMatch(ifNoneMatch, etag))
+        return this.issuer.sign(clusterId, nodeId, etag);
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) return { notModified: etag };
       const untilIssueMs = issue.endsAt.getTime() - this.clock.now().getTime();
-      const release = await this.held.wait(clusterId, nodeId, Math.max(1, Math.min(leftMs, untilIssueMs)), gone);
+      const release = await this.held.wait(
+        clusterId,
+        nodeId,
+        Math.max(1, Math.min(leftMs, untilIssueMs)),
+        gone,
+      );
       if (release === 'stopping' || release === 'gone') return { notModified: etag };
     }
   }

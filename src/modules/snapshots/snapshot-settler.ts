@@ -38,7 +38,10 @@ export class SnapshotSettler implements SnapshotPort {
 
   async changes(tx: ReadTx, touched: Touched): Promise<SnapshotChange[]> {
     if (touched.size === 0) return [];
-    const committed = await openDirectSession(this.database, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const committed = await openDirectSession(
+      this.database,
+      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    );
     try {
       const before: ReadTx = { now: tx.now, query: (statement) => committed.query(statement) };
       const changes: SnapshotChange[] = [];
@@ -47,7 +50,12 @@ export class SnapshotSettler implements SnapshotPort {
         const old = await this.contents(before, clusterId, nodeIds);
         const next = await this.contents(tx, clusterId, nodeIds);
         for (const nodeId of [...new Set([...old.keys(), ...next.keys()])].sort()) {
-          const change = { clusterId, nodeId, before: old.get(nodeId) ?? null, after: next.get(nodeId) ?? null };
+          const change = {
+            clusterId,
+            nodeId,
+            before: old.get(nodeId) ?? null,
+            after: next.get(nodeId) ?? null,
+          };
           if (canonicalJson(change.before) !== canonicalJson(change.after)) changes.push(change);
         }
       }
@@ -57,13 +65,19 @@ export class SnapshotSettler implements SnapshotPort {
     }
   }
 
-  private async contents(tx: ReadTx, clusterId: string, nodeIds: readonly string[] | 'all'): Promise<Map<string, SnapshotContent>> {
+  private async contents(
+    tx: ReadTx,
+    clusterId: string,
+    nodeIds: readonly string[] | 'all',
+  ): Promise<Map<string, SnapshotContent>> {
     const composed = await this.composer.compose(tx, clusterId, nodeIds);
     if (composed.length === 0) return new Map();
     const { authorityTerm, degradedGraceSeconds } = await this.composer.cluster(tx, clusterId);
     return new Map(
       composed.flatMap(({ member, content }) =>
-        content === null ? [] : [[member.nodeId, { ...content, authorityTerm, degradedGraceSeconds }] as const],
+        content === null
+          ? []
+          : [[member.nodeId, { ...content, authorityTerm, degradedGraceSeconds }] as const],
       ),
     );
   }

@@ -7,7 +7,7 @@ import { ClusterId, CurrentNode, PathId, ValidQuery } from '../../common/auth/re
 import { contentEtag } from '../../common/http/etag.js';
 import { Route } from '../../common/http/operation.js';
 import { WithStatus } from '../../common/http/with-status.js';
-import { type SnapshotPayload, SnapshotIssuer } from './snapshot-issuer.js';
+import { SnapshotIssuer, type SnapshotPayload } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
 import { SignedSnapshotView, SnapshotPayloadView, SnapshotQuery } from './snapshots.schema.js';
 
@@ -23,7 +23,8 @@ export class SnapshotsController {
   @Route({
     id: 'pollSnapshot',
     summary: 'Get the own snapshot, or wait until it changes',
-    description: 'Answers 304 to a matching `If-None-Match`; with `waitSeconds` only after that long, or when the service stops.',
+    description:
+      'Answers 304 to a matching `If-None-Match`; with `waitSeconds` only after that long, or when the service stops.',
     access: 'node',
     query: SnapshotQuery,
     response: SignedSnapshotView,

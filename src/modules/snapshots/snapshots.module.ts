@@ -14,7 +14,14 @@ import { SnapshotsController } from './snapshots.controller.js';
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
   controllers: [SnapshotsController],
-  providers: [GenerationsRepository, HeldPolls, SnapshotComposer, SnapshotIssuer, SnapshotPolls, SnapshotSettler],
+  providers: [
+    GenerationsRepository,
+    HeldPolls,
+    SnapshotComposer,
+    SnapshotIssuer,
+    SnapshotPolls,
+    SnapshotSettler,
+  ],
   exports: [SnapshotSettler],
 })
 export class SnapshotsModule {}

@@ -11,8 +11,14 @@ export const SnapshotPayloadView = z
     authorityTerm: z.int().meta({ example: 1 }),
     issuedAt: Instant,
     expiresAt: Instant,
-    degradedGraceSeconds: z.int().describe('How long the agent goes on after `expiresAt` without the service.').meta({ example: 86_400 }),
-    membership: z.object({ status: z.enum(['active', 'disabled']), name: z.string().meta({ example: 'edge-1' }) }),
+    degradedGraceSeconds: z
+      .int()
+      .describe('How long the agent goes on after `expiresAt` without the service.')
+      .meta({ example: 86_400 }),
+    membership: z.object({
+      status: z.enum(['active', 'disabled']),
+      name: z.string().meta({ example: 'edge-1' }),
+    }),
     roles: z.array(
       z.object({
         role: z.string().meta({ example: 'vpn-exit' }),
@@ -37,7 +43,10 @@ export const SnapshotPayloadView = z
 
 export const SignedSnapshotView = z
   .object({
-    jws: z.string().describe('Compact JWS over the payload: `EdDSA`, `typ` `rap-snapshot+jws`.').meta({ example: 'eyJhbGciOiJFZERTQSJ9.e30.c2ln' }),
+    jws: z
+      .string()
+      .describe('Compact JWS over the payload: `EdDSA`, `typ` `rap-snapshot+jws`.')
+      .meta({ example: 'eyJhbGciOiJFZERTQSJ9.e30.c2ln' }),
     generation: z.int().meta({ example: 3 }),
   })
   .meta({ id: 'SignedSnapshot' });
@@ -52,5 +61,8 @@ export const SnapshotQuery = z.strictObject({
     .optional()
     .transform((text) => (text === undefined ? 0 : Number(text)))
     .refine((seconds) => seconds <= MAX_WAIT_SECONDS, 'Must be a number from 0 to 55.')
-    .meta({ description: 'With a matching `If-None-Match`: how long to wait for a change, 0 to 55 seconds.', example: '55' }),
+    .meta({
+      description: 'With a matching `If-None-Match`: how long to wait for a change, 0 to 55 seconds.',
+      example: '55',
+    }),
 });

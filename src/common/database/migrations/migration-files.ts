@@ -28,7 +28,11 @@ export async function readMigrations(folder: string): Promise<MigrationFile[]> {
   return Promise.all(
     names.sort().map(async (name) => {
       const bytes = await readFile(join(folder, name, 'migration.sql'));
-      return { name, sql: bytes.toString('utf8'), checksum: createHash('sha256').update(bytes).digest('hex') };
+      return {
+        name,
+        sql: bytes.toString('utf8'),
+        checksum: createHash('sha256').update(bytes).digest('hex'),
+      };
     }),
   );
 }
@@ -55,8 +59,12 @@ export function pendingMigrations(
   }
   const done = new Set(applied.map((row) => row.name));
   const pending = files.filter((file) => !done.has(file.name));
-  const last = applied.map((row) => row.name).sort().at(-1);
+  const last = applied
+    .map((row) => row.name)
+    .sort()
+    .at(-1);
   const late = pending.find((file) => last !== undefined && file.name < last);
-  if (late !== undefined) throw new MigrationError(`migration ${late.name} sorts before ${last}, which is applied already`);
+  if (late !== undefined)
+    throw new MigrationError(`migration ${late.name} sorts before ${last}, which is applied already`);
   return pending;
 }

@@ -2,8 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
 import { projectRoot } from '../../project-root.js';
-import { type AppliedMigration, type MigrationFile, MigrationError, pendingMigrations, readMigrations } from './migration-files.js';
 import { grantsFor } from './grants.js';
+import {
+  type AppliedMigration,
+  MigrationError,
+  type MigrationFile,
+  pendingMigrations,
+  readMigrations,
+} from './migration-files.js';
 
 /** Any instance that starts takes this session lock first, so that two starting at once migrate one after the other. */
 const MIGRATION_LOCK = 7_411_230_001;
@@ -63,7 +69,9 @@ async function appliedMigrations(client: pg.Client): Promise<AppliedMigration[]>
   );
   const broken = rows.find((row) => !row.finished);
   if (broken !== undefined) {
-    throw new MigrationError(`migration ${broken.name} is recorded as begun and not finished; resolve it with prisma migrate resolve`);
+    throw new MigrationError(
+      `migration ${broken.name} is recorded as begun and not finished; resolve it with prisma migrate resolve`,
+    );
   }
   return rows;
 }
