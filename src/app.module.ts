@@ -5,6 +5,7 @@ import type { Runtime } from './common/config/runtime.js';
 import { SNAPSHOT_PORT, TRANSACTION_GATE } from './common/transaction/ports.js';
 import { JWKS_PROVIDER } from './common/trust/ports.js';
 import { AccessModule } from './modules/access/access.module.js';
+import { AuditModule } from './modules/audit/audit.module.js';
 import { AuthorityGate } from './modules/authority/authority.gate.js';
 import { AuthorityModule } from './modules/authority/authority.module.js';
 import { ClusterDirectory } from './modules/clusters/cluster-directory.js';
@@ -38,6 +39,7 @@ export class AppModule {
       imports: [
         CommonModule.forRuntime(runtime),
         PortsModule,
+        AuditModule,
         AccessModule,
         AuthorityModule,
         ClustersModule,
