@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ModulesContainer } from '@nestjs/core';
+import type { FastifyInstance } from 'fastify';
+import { createApp } from '../../src/app.js';
+import { ALL_PERMISSIONS } from '../../src/common/auth/permissions.js';
+import { OPERATION, type Operation } from '../../src/common/http/operation.js';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+
+/**
+ * Who may call what: written out by hand, so that no route opens or closes unseen. `!` marks what is high-risk, `~`
+ * what is refused while the cluster is not authoritative.
+ */
+const WHO_MAY_CALL: Readonly<Record<string, string>> = {
+  // Service
+  getLiveness: 'public',
+  getReadiness: 'public',
+  getMetrics: 'public',
+  getProblem: 'public',
+  getServiceInfo: 'public',
+  // Access
+  createApiToken: 'api_tokens.create',
+  listApiTokens: 'api_tokens.read',
+  getApiToken: 'api_tokens.read',
+  revokeApiToken: 'api_tokens.revoke',
+  getMe: 'authenticated',
+  getMyPermissions: 'authenticated',
+  listPermissions: 'authenticated',
+  // Clusters
+  createCluster: 'clusters.create',
+  listClusters: 'clusters.read',
+  getCluster: 'clusters.read',
+  updateCluster: 'clusters.update',
+  archiveCluster: 'clusters.archive',
+  getClusterPolicy: 'cluster_policies.read',
+  replaceClusterPolicy: 'cluster_policies.update!~',
+  getSnapshotKeys: 'public',
+  getAuthority: 'authority.read',
+  // Nodes
+  getAccessTokenKeys: 'public',
+  issueNodeToken: 'public',
+  sendHeartbeat: 'node',
+  reportCapabilities: 'node',
+  pollSnapshot: 'node',
+  listNodes: 'nodes.read',
+  getNode: 'nodes.read',
+  updateNode: 'nodes.update',
+  disableNode: 'nodes.disable',
+  enableNode: 'nodes.disable',
+  revokeNode: 'nodes.revoke!',
+  getNodeSnapshot: 'snapshots.read',
+  // Roles
+  listRoleCatalog: 'role_assignments.read',
+  createRoleAssignment: 'role_assignments.create!~',
+  listRoleAssignments: 'role_assignments.read',
+  getRoleAssignment: 'role_assignments.read',
+  disableRoleAssignment: 'role_assignments.update',
+  enableRoleAssignment: 'role_assignments.update~',
+  deleteRoleAssignment: 'role_assignments.delete',
+  // Audit and events
+  listAuditEvents: 'audit.read',
+  getAuditEvent: 'audit.read',
+  exportAuditEvents: 'audit.read',
+  followEvents: 'events.read',
+};
+
+/** Paths that are no operations: documents about the service, not part of it. */
+const DOCUMENTS = /^\/(docs|openapi)/;
+
+/** Metadata keys by which Nest knows routes. */
+const PATH = 'path';
+const METHOD = 'method';
+
+let controlPlane: ControlPlane;
+beforeAll(async () => {
+  controlPlane = await startControlPlane();
+});
+afterAll(() => controlPlane?.close());
+
+interface FoundRoute {
+  handler: string;
+  path: string;
+  operation: Operation | undefined;
+}
+
+/** Every handler of every controller that the service has. */
+function routes(): FoundRoute[] {
+  const modules = [...controlPlane.app.get(ModulesContainer).values()];
+  const controllers = new Set(
+    modules.flatMap(({ controllers }) => [...controllers.values()]).map(({ metatype }) => metatype),
+  );
+  return [...controllers].flatMap((controller) => {
+    const prototype = (controller as { prototype: Record<string, unknown> }).prototype;
+    return Object.getOwnPropertyNames(prototype)
+      .filter((name) => name !== 'constructor')
+      .map((name) => ({ name, member: Object.getOwnPropertyDescriptor(prototype, name)?.value as unknown }))
+      .filter(
+        ({ member }) =>
+          typeof member === 'function' &&
+          Reflect.hasMetadata(PATH, member) &&
+          Reflect.hasMetadata(METHOD, member),
+      )
+      .map(({ name, member }) => ({
+        handler: `${controller?.name ?? ''}.${name}`,
+        path: `/${[
+          Reflect.getMetadata(PATH, controller as object),
+          Reflect.getMetadata(PATH, member as object),
+        ]
+          .map((part: string) => part.replace(/^\/|\/$/g, ''))
+          .filter((part) => part !== '')
+          .join('/')}`,
+        operation: Reflect.getMetadata(OPERATION, member as object) as Operation | undefined,
+      }));
+  });
+}
+
+function whoMayCall({ access, highRisk, guardedByAuthority }: Operation): string {
+  const who = typeof access === 'string' ? access : access.permission;
+  return `${who}${highRisk === true ? '!' : ''}${guardedByAuthority === true ? '~' : ''}`;
+}
+
+/** Every path that Fastify answers, whoever added it. */
+async function fastifyPaths(): Promise<string[]> {
+  const app = await createApp(controlPlane.runtime);
+  const paths = new Set<string>();
+  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  fastify.addHook('onRoute', ({ url }) => {
+    paths.add(url);
+  });
+  await app.init();
+  await app.close();
+  return [...paths];
+}
+
+describe('the table of who may call what', () => {
+  it('names every operation and says what the service does', () => {
+    const found = routes().flatMap(({ operation }) =>
+      operation === undefined ? [] : [[operation.id, whoMayCall(operation)]],
+    );
+    expect(Object.fromEntries(found)).toEqual(WHO_MAY_CALL);
+  });
+
+  it('has no route without an operation, and no operation on two routes', () => {
+    const found = routes();
+    expect(found.filter(({ operation }) => operation === undefined).map(({ handler }) => handler)).toEqual(
+      [],
+    );
+    const ids = found.map(({ operation }) => operation?.id);
+    expect(ids.filter((id, index) => ids.indexOf(id) !== index)).toEqual([]);
+  });
+
+  it('covers every path that the server answers', async () => {
+    const known = new Set(routes().map(({ path }) => path));
+    const others = (await fastifyPaths()).filter((path) => !known.has(path) && !DOCUMENTS.test(path));
+    expect(others).toEqual([]);
+  });
+
+  it('asks for no permission that the catalogue does not have', () => {
+    const names = Object.values(WHO_MAY_CALL).map((who) => who.replace(/[!~]/g, ''));
+    const known: readonly string[] = ['public', 'node', 'authenticated', ...ALL_PERMISSIONS];
+    expect(names.filter((name) => !known.includes(name))).toEqual([]);
+  });
+});
