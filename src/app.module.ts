@@ -11,7 +11,9 @@ import { AuthorityModule } from './modules/authority/authority.module.js';
 import { ClusterDirectory } from './modules/clusters/cluster-directory.js';
 import { ClusterKeys } from './modules/clusters/cluster-keys.js';
 import { ClustersModule } from './modules/clusters/clusters.module.js';
+import { EnrollmentModule } from './modules/enrollment/enrollment.module.js';
 import { NodesModule } from './modules/nodes/nodes.module.js';
+import { OverviewModule } from './modules/overview/overview.module.js';
 import { RolesModule } from './modules/roles/roles.module.js';
 import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
@@ -45,7 +47,9 @@ export class AppModule {
         ClustersModule,
         NodesModule,
         RolesModule,
+        EnrollmentModule,
         SnapshotsModule,
+        OverviewModule,
       ],
     };
   }

@@ -14,6 +14,7 @@ import { checkBody, checkQuery, unknownMembers } from './input.js';
 import { OPERATION, type Operation, isMutation } from './operation.js';
 import { planAnswer, planHash, type PlannedCall } from './plan.js';
 import { contextOf } from './request-hooks.js';
+import { rememberSentBody } from './sent-body.js';
 import { WithStatus } from './with-status.js';
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
@@ -82,6 +83,7 @@ export class RequestPipeline implements NestInterceptor {
     const rest = mutates || dryRun === undefined ? query : { dryRun, ...query };
     request.query = checkQuery(operation, rest);
     const sent = request.body;
+    rememberSentBody(request, sent);
     if (operation.access === 'node' || operation.access === 'public') this.unknown.count(operation.id, unknownMembers(operation, sent));
     const key = request.headers['idempotency-key'];
     if (key !== undefined && context.method === 'POST' && !context.dryRun && context.actor !== null) {

@@ -3,6 +3,12 @@ import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Authority } from './authority.js';
 
+/** A cluster that cannot be archived while the transaction lasts. */
+export interface HeldCluster {
+  status: 'active' | 'archived';
+  state: Authority['state'];
+}
+
 @Injectable()
 export class AuthorityRepository {
   async insert(tx: Tx, clusterId: string, holder: string): Promise<Authority> {
@@ -20,8 +26,8 @@ export class AuthorityRepository {
   }
 
   /** Keeps the cluster from being archived, and its authority from changing, until the transaction ends. */
-  async hold(tx: Tx, clusterId: string, keepAuthority: boolean): Promise<{ status: string; state: Authority['state'] } | null> {
-    const [cluster] = await tx.query<{ status: string }>(sql`
+  async hold(tx: Tx, clusterId: string, keepAuthority: boolean): Promise<HeldCluster | null> {
+    const [cluster] = await tx.query<Pick<HeldCluster, 'status'>>(sql`
       SELECT c.status FROM clusters AS c WHERE c.id = ${clusterId}::uuid FOR KEY SHARE`);
     if (cluster === undefined) return null;
     const lock = keepAuthority ? sql`FOR SHARE` : sql``;

@@ -1,7 +1,7 @@
-import { Body, Controller, Delete, Get, Param, Post } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
-import { ClusterId, CurrentActor, ValidQuery } from '../../common/auth/request-principal.js';
+import { ClusterId, CurrentActor, PathId, ValidQuery } from '../../common/auth/request-principal.js';
 import { Route } from '../../common/http/operation.js';
 import type { Page } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
@@ -69,7 +69,7 @@ export class RoleAssignmentsController {
     response: RoleAssignmentView,
     etag: roleAssignmentEtag,
   })
-  get(@ClusterId() clusterId: string, @Param('assignment') id: string): Promise<RoleAssignmentView> {
+  get(@ClusterId() clusterId: string, @PathId('assignment') id: string): Promise<RoleAssignmentView> {
     return this.assignments.get(clusterId, id);
   }
 
@@ -85,7 +85,7 @@ export class RoleAssignmentsController {
   disable(
     @CurrentActor() actor: Actor,
     @ClusterId() clusterId: string,
-    @Param('assignment') id: string,
+    @PathId('assignment') id: string,
   ): Promise<RoleAssignmentView> {
     return this.assignments.switch(actor, clusterId, id, 'disabled');
   }
@@ -104,7 +104,7 @@ export class RoleAssignmentsController {
   enable(
     @CurrentActor() actor: Actor,
     @ClusterId() clusterId: string,
-    @Param('assignment') id: string,
+    @PathId('assignment') id: string,
   ): Promise<RoleAssignmentView> {
     return this.assignments.switch(actor, clusterId, id, 'active');
   }
@@ -120,7 +120,7 @@ export class RoleAssignmentsController {
   delete(
     @CurrentActor() actor: Actor,
     @ClusterId() clusterId: string,
-    @Param('assignment') id: string,
+    @PathId('assignment') id: string,
   ): Promise<void> {
     return this.assignments.delete(actor, clusterId, id);
   }

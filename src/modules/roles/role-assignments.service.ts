@@ -4,11 +4,10 @@ import type { AuditEvents } from '../../common/audit/audit-event.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
 import { twoPartEtag } from '../../common/http/etag.js';
 import { type Page, Paging } from '../../common/http/paging.js';
-import { isUuid } from '../../common/ids/uuid.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import { PolicyService } from '../clusters/policy.service.js';
+import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
 import {
@@ -48,7 +47,7 @@ export class RoleAssignmentsService {
     private readonly assignments: RoleAssignmentsRepository,
     private readonly memberships: MembershipsService,
     private readonly members: MembershipsReadModel,
-    private readonly policies: PolicyService,
+    private readonly policies: PolicyReadModel,
     private readonly paging: Paging,
   ) {}
 
@@ -118,7 +117,7 @@ export class RoleAssignmentsService {
   /** @throws not_found */
   get(clusterId: string, id: string): Promise<RoleAssignmentView> {
     return this.transactor.read(async (tx) => {
-      const assignment = isUuid(id) ? await this.assignments.find(tx, clusterId, id) : null;
+      const assignment = await this.assignments.find(tx, clusterId, id);
       if (assignment === null) throw noSuchAssignment();
       return this.show(tx, assignment);
     });
@@ -160,7 +159,7 @@ export class RoleAssignmentsService {
   }
 
   private async lock(tx: Tx, clusterId: string, id: string): Promise<RoleAssignment> {
-    const assignment = isUuid(id) ? await this.assignments.lock(tx, clusterId, id) : null;
+    const assignment = await this.assignments.lock(tx, clusterId, id);
     if (assignment === null) throw noSuchAssignment();
     return assignment;
   }

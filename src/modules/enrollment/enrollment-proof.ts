@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { compactVerify, errors } from 'jose';
+import { canonicalJson } from '../../common/json/canonical-json.js';
+import type { NodeKey } from '../nodes/node-key.js';
+
+/** How far the node's clock may be off: a host that was just installed has no time service yet. */
+export const MAX_PROOF_SKEW_SECONDS = 600;
+const MAX_JTI_LENGTH = 256;
+
+/** What a proof of possession has to fit. */
+export interface ProofRule {
+  /** The key in the body; it alone decides the algorithm. */
+  key: NodeKey;
+  token: string;
+  /** The request body as it came, `proof` included. */
+  sentBody: unknown;
+  acceptsAudience(aud: string | readonly string[] | undefined): boolean;
+  now: Date;
+}
+
+/** Whether a proof holds: then the node's clock minus the service's, in seconds; else what is wrong with it. */
+export type ProofVerdict =
+  | { clockSkewSeconds: number }
+  | { fault: 'signature' | 'claims' | 'audience' | 'token' | 'body' | 'time'; detail: string };
+
+/** Checks a proof of possession (API.md section 5): nothing is believed, and nothing written, before it holds. */
+export async function checkProof(
+  proof: string,
+  { key, token, sentBody, acceptsAudience, now }: ProofRule,
+): Promise<ProofVerdict> {
+  const claims = await verifiedClaims(proof, key);
+  if (claims === null)
+    return { fault: 'signature', detail: `The proof is not signed by publicKey with ${key.alg}.` };
+  const { jti, iat, aud, tokenHash, bodyHash } = claims;
+  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
+    return { fault: 'claims', detail: 'jti is missing or too long.' };
+  }
+  if (typeof iat !== 'number' || !Number.isFinite(iat))
+    return { fault: 'claims', detail: 'iat must be a number of seconds.' };
+  if (!isAudience(aud) || !acceptsAudience(aud))
+    return { fault: 'audience', detail: 'The audience of the proof is not this service.' };
+  if (tokenHash !== sha256(token)) return { fault: 'token', detail: 'tokenHash is not that of the token.' };
+  if (bodyHash !== undefined && bodyHash !== bodyHashOf(sentBody)) {
+    return {
+      fault: 'body',
+      detail:
+        'bodyHash is not that of the body: something altered the body, or the proof was made for another.',
+    };
+  }
+  const clockSkewSeconds = iat - now.getTime() / 1000;
+  if (Math.abs(clockSkewSeconds) > MAX_PROOF_SKEW_SECONDS) {
+    return {
+      fault: 'time',
+      detail: `iat is more than ${MAX_PROOF_SKEW_SECONDS} s off the time of the service.`,
+    };
+  }
+  return { clockSkewSeconds };
+}
+
+/** What `bodyHash` covers: the whole body but the proof itself. */
+export function bodyHashOf(sentBody: unknown): string {
+  const { proof: _proof, ...covered } = sentBody as Record<string, unknown>;
+  return sha256(canonicalJson(covered));
+}
+
+async function verifiedClaims(proof: string, { key, alg }: NodeKey): Promise<Record<string, unknown> | null> {
+  try {
+    const { payload } = await compactVerify(proof, key, { algorithms: [alg] });
+    const claims: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : null;
+  } catch (error) {
+    if (error instanceof errors.JOSEError || error instanceof SyntaxError || error instanceof TypeError)
+      return null;
+    throw error;
+  }
+}
+
+function isAudience(aud: unknown): aud is string | readonly string[] {
+  return typeof aud === 'string' || (Array.isArray(aud) && aud.every((each) => typeof each === 'string'));
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text, 'utf8').digest('base64url');
+}

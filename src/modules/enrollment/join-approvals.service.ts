@@ -1,0 +1,193 @@
+import { Injectable } from '@nestjs/common';
+import type { z } from 'zod';
+import type { AuditEvents } from '../../common/audit/audit-event.js';
+import { holds, type Principal } from '../../common/auth/principal.js';
+import { conflict, forbidden, invalid } from '../../common/errors/domain-error.js';
+import { jsonPointer } from '../../common/json/json-pointer.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { PolicyReadModel } from '../clusters/policy.read-model.js';
+import { MembershipsService } from '../nodes/memberships.service.js';
+import { RoleAssignmentsService } from '../roles/role-assignments.service.js';
+import type { RoleName } from '../roles/role-catalogue.js';
+import { type JoinRequest, joinRequestApproved, requestDigest, requireUndecided } from './join-request.js';
+import { JoinRequestReviews } from './join-request-reviews.js';
+import { JoinRequestsRepository } from './join-requests.repository.js';
+import type { ApproveJoinRequest, JoinRequestView } from './join-requests.schema.js';
+import { JoinRequestsService, noSuchRequest } from './join-requests.service.js';
+import type { JoinToken } from './join-token.js';
+import { defaultRoles, outsideScope } from './join-token-scope.js';
+import { JoinTokensRepository } from './join-tokens.repository.js';
+
+/** What an approval makes of a request. */
+interface Admission {
+  nodeName: string;
+  groupId: string | null;
+  labels: Record<string, string>;
+  roles: RoleName[];
+}
+
+/** Turns join requests into members. */
+@Injectable()
+export class JoinApprovalsService {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly requests: JoinRequestsRepository,
+    private readonly joinTokens: JoinTokensRepository,
+    private readonly joinRequests: JoinRequestsService,
+    private readonly reviews: JoinRequestReviews,
+    private readonly memberships: MembershipsService,
+    private readonly roles: RoleAssignmentsService,
+    private readonly policies: PolicyReadModel,
+  ) {}
+
+  /**
+   * Admits the node of a request, once, however many decide at the same time.
+   * @throws not_found; conflict `join_request_decided`, `join_request_changed`, `node_name_taken`,
+   * `key_already_enrolled`, `capability_missing`; invalid `outside_token_scope`, `group_not_found`; forbidden
+   * `token_maker_may_not_approve`, and without role_assignments.create when roles are to be given
+   */
+  approve(
+    principal: Principal,
+    clusterId: string,
+    id: string,
+    input: z.infer<typeof ApproveJoinRequest>,
+  ): Promise<JoinRequestView> {
+    return this.transactor.mutate(principal.actor, async (tx) => {
+      const { request, token } = await this.lock(tx, clusterId, id);
+      requireUndecided(request, 'approved', await tx.clock());
+      requireDigest(request, input.requestDigest);
+      const policy = await this.policies.get(tx, clusterId);
+      if (!policy.tokenMakerMayApprove && isMaker(token, principal)) throw tokenMakerMayNotApprove();
+      const admission = await this.admissionOf(tx, request, token, input);
+      requireScope(token, admission);
+      if (admission.roles.length > 0) requireMayAssign(principal, clusterId);
+      const { approved, events } = await this.admit(tx, request, token, admission, false);
+      return { result: await this.joinRequests.show(tx, approved), events };
+    });
+  }
+
+  /** Admits at once, in the transaction of the request: its token was made for it. @throws what admission throws */
+  async approveAutomatically(
+    tx: Tx,
+    request: JoinRequest,
+    token: JoinToken,
+  ): Promise<{ approved: JoinRequest; events: AuditEvents }> {
+    return this.admit(tx, request, token, await this.admissionOf(tx, request, token, {}), true);
+  }
+
+  /** Locks the token first, as whoever spends its uses does, so that no use is counted as free while it is decided. */
+  private async lock(
+    tx: Tx,
+    clusterId: string,
+    id: string,
+  ): Promise<{ request: JoinRequest; token: JoinToken }> {
+    const seen = await this.requests.find(tx, clusterId, id);
+    const token = seen === null ? null : await this.joinTokens.lock(tx, seen.tokenId);
+    const request = token === null ? null : await this.requests.lock(tx, id);
+    if (token === null || request === null) throw noSuchRequest();
+    return { request, token };
+  }
+
+  private async admissionOf(
+    tx: ReadTx,
+    request: JoinRequest,
+    { scope }: JoinToken,
+    input: z.infer<typeof ApproveJoinRequest>,
+  ): Promise<Admission> {
+    const { nodeName = request.nodeName, groupId = scope.groupId ?? null, labels = {} } = input;
+    const denied = (await this.policies.get(tx, request.clusterId)).capabilityPolicy.denied ?? [];
+    const usable = request.reportedCapabilities.filter((name) => !denied.includes(name));
+    return {
+      nodeName,
+      groupId,
+      labels,
+      roles: input.roles ?? defaultRoles(scope, request.requestedRoles, usable),
+    };
+  }
+
+  private async admit(
+    tx: Tx,
+    request: JoinRequest,
+    token: JoinToken,
+    { nodeName, groupId, labels, roles }: Admission,
+    automatic: boolean,
+  ): Promise<{ approved: JoinRequest; events: AuditEvents }> {
+    const { clusterId, reportedFacts: facts } = request;
+    const warnings = (await this.reviews.warnings(tx, clusterId, [request])).get(request.id) ?? [];
+    const nodeId = tx.newId();
+    await this.memberships.admit(tx, {
+      nodeId,
+      isNewNode: true,
+      clusterId,
+      name: nodeName,
+      groupId,
+      labels,
+      publicKey: request.publicKey,
+      keyThumbprint: request.nodeFingerprint,
+      capabilities: request.reportedCapabilities,
+      facts,
+      agentVersion: request.agentVersion,
+      os: String(facts.os),
+      arch: String(facts.arch),
+      machineId: typeof facts.machineId === 'string' ? facts.machineId : null,
+    });
+    const by = { type: tx.actor.type, id: tx.actor.id ?? tx.actor.type };
+    const approved = await this.requests.decide(
+      tx,
+      request.id,
+      { status: 'approved', approvedNodeId: nodeId },
+      by,
+    );
+    const codes = [...new Set(warnings.map((warning) => warning.code))];
+    const event = joinRequestApproved(request, {
+      nodeId,
+      nodeName,
+      groupId,
+      roles,
+      automatic,
+      warnings: codes,
+    });
+    const organizationId = token.scope.organizationId ?? null;
+    const given: AuditEvents[] = [];
+    for (const role of roles) {
+      given.push((await this.roles.assignInTx(tx, { clusterId, nodeId, role, organizationId })).events);
+    }
+    return { approved, events: [event, ...given.flat()] };
+  }
+}
+
+function requireDigest(request: JoinRequest, reviewed: string | undefined): void {
+  const current = requestDigest(request);
+  if (reviewed === undefined || reviewed === current) return;
+  throw conflict('join_request_changed', 'The request is not the one that was reviewed.', {
+    extensions: { requestDigest: current },
+  });
+}
+
+function requireScope({ scope }: JoinToken, admission: Admission): void {
+  const outside = outsideScope(scope, admission);
+  if (outside.length === 0) return;
+  throw invalid('outside_token_scope', 'The approval gives more than the scope of the join token allows.', {
+    errors: outside.map(({ member, detail }) => ({ pointer: jsonPointer([member]), message: detail })),
+  });
+}
+
+function requireMayAssign(principal: Principal, clusterId: string): void {
+  const permission = 'role_assignments.create';
+  if (holds(principal, permission, clusterId)) return;
+  throw forbidden('forbidden', `To give roles by the approval needs the permission ${permission}.`, {
+    extensions: { permission },
+  });
+}
+
+function isMaker({ createdBy }: JoinToken, { actor }: Principal): boolean {
+  return createdBy.type === actor.type && createdBy.id === (actor.id ?? actor.type);
+}
+
+function tokenMakerMayNotApprove() {
+  return forbidden(
+    'token_maker_may_not_approve',
+    'The policy of the cluster wants another than the maker of the join token to approve.',
+  );
+}
