@@ -28,6 +28,7 @@ import { sql } from './database/sql.js';
 import { AllowedMethods } from './http/allowed-methods.js';
 import { IdempotencyStore } from './http/idempotency-store.js';
 import { Paging } from './http/paging.js';
+import { PlanSlots } from './http/plan-slots.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { ProblemsController } from './http/problems.controller.js';
 import { RateLimits } from './http/rate-limits.js';
@@ -76,6 +77,7 @@ const shared = [
   AllowedMethods,
   IdempotencyStore,
   Paging,
+  PlanSlots,
   RateLimits,
   ServiceAddress,
   Metrics,

@@ -71,8 +71,11 @@ export class Transactor {
     await this.observe(actor, async () => ({ result: undefined, events: [event] }));
   }
 
-  /** Reads at one instant: every statement of `work` sees the same database. */
+  /** Reads at one instant: every statement of `work` sees the same database. Inside a request that has made its
+   *  mutation, the same as that mutation sees: what it did is not committed yet. */
   async read<R>(work: (tx: ReadTx) => Promise<R>): Promise<R> {
+    const mutation = currentRequest()?.unit?.mutation ?? null;
+    if (mutation !== null) return work(mutation.tx);
     const session = await openDirectSession(this.database, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     try {
       const now = await OpenTransaction.begin(session);
@@ -96,6 +99,7 @@ export class Transactor {
           await this.gate.enter(open, request);
         }
         const outcome = await work(open);
+        open.assertMatchWasChecked();
         await this.flush(open, 'events' in outcome ? outcome.events : []);
         const unit = request?.unit ?? null;
         if (unit === null) await open.commit();
@@ -118,7 +122,6 @@ export class Transactor {
   }
 
   private async flush(open: OpenTransaction, events: readonly AuditEvent[]): Promise<void> {
-    open.assertMatchWasChecked();
     if (events.length > 0) {
       const request = currentRequest();
       await writeAuditEvents(open, events, {

@@ -1,0 +1,25 @@
+import { Injectable } from '@nestjs/common';
+
+/** Plans made at a time by one instance. Each holds two connections and may read a whole cluster. */
+const SLOTS = 2;
+
+/** Lets plans through a few at a time, so that large ones hold nobody else up. */
+@Injectable()
+export class PlanSlots {
+  private taken = 0;
+  private readonly waiting: (() => void)[] = [];
+
+  /** Runs `work` when a slot is free. */
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.taken < SLOTS) this.taken += 1;
+    // Whoever leaves hands its slot over, so that the count stays.
+    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.waiting.shift();
+      if (next === undefined) this.taken -= 1;
+      else next();
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import { Injectable } from '@nestjs/common';
+import type { Page } from '../../common/http/paging.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { ReadTx } from '../../common/transaction/tx.js';
+import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
+import { NodesReadModel } from '../nodes/nodes.read-model.js';
+import type { ClusterSummary, RiskyState } from './overview.schema.js';
+
+/** Risky states that a summary shows, and the most that a list reads. */
+const SHOWN = 20;
+const LISTED = 1_000;
+
+/** Reads all modules below for the screens that show everything at once; imported by none. */
+@Injectable()
+export class OverviewService {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly nodes: NodesReadModel,
+    private readonly enrollment: EnrollmentReadModel,
+  ) {}
+
+  /** A cluster at a glance, all of it at one instant. */
+  summary(clusterId: string): Promise<ClusterSummary> {
+    return this.transactor.read(async (tx) => ({
+      nodes: await this.nodes.countByHealth(tx, clusterId),
+      joinRequests: { pending: await this.enrollment.countPending(tx, clusterId) },
+      roleGaps: [],
+      workloads: {},
+      leases: {},
+      rollouts: {},
+      riskyStates: (await this.risks(tx, clusterId, SHOWN)).slice(0, SHOWN),
+    }));
+  }
+
+  /** What works now and should not be left so. */
+  riskyStates(clusterId: string): Promise<Page<RiskyState>> {
+    return this.transactor.read(async (tx) => ({
+      items: await this.risks(tx, clusterId, LISTED),
+      nextCursor: null,
+    }));
+  }
+
+  private async risks(tx: ReadTx, clusterId: string, limit: number): Promise<RiskyState[]> {
+    const nodes = await this.nodes.riskyNodes(tx, clusterId, limit);
+    return nodes.flatMap(({ nodeId, name, kinds }) =>
+      kinds.map((kind) => ({
+        kind,
+        resource: { type: 'node', id: nodeId, name },
+        since: null,
+        severity: 'warning' as const,
+        acknowledgedBy: null,
+      })),
+    );
+  }
+}

@@ -1,0 +1,245 @@
+import { createPublicKey, verify } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { given } from '../support/given.js';
+import { admittedNode, type TestNode } from '../support/test-node.js';
+
+describe('snapshots', () => {
+  let plane: ControlPlane;
+  let second: ControlPlane;
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    second = await startControlPlane({ beside: plane });
+  });
+  afterAll(async () => {
+    await second.close();
+    await plane.close();
+  });
+
+  const poll = async (node: TestNode, etag?: string | null, waitSeconds?: number, on = plane) => {
+    const { access_token } = (await node.requestToken()).body;
+    const query = waitSeconds === undefined ? '' : `?waitSeconds=${waitSeconds}`;
+    const headers: Record<string, string> = etag === undefined || etag === null ? {} : { 'if-none-match': etag };
+    return on.api.as(access_token).get(`/node-agents/me/snapshot${query}`, undefined, headers);
+  };
+  const decode = (jws: string) => JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString());
+  const assign = (node: TestNode, role: string, more: object = {}) =>
+    plane.api.post(`/clusters/${node.clusterId}/role-assignments`, { nodeId: node.nodeId, role, ...more });
+
+  it('are signed by the key of the cluster, as stock cryptography can check', async () => {
+    const node = await admittedNode(plane);
+    const { body } = await poll(node);
+    const [header = '', payload = '', signature = ''] = body.jws.split('.');
+    const { alg, typ, kid } = JSON.parse(Buffer.from(header, 'base64url').toString());
+    expect([alg, typ]).toEqual(['EdDSA', 'rap-snapshot+jws']);
+    const { keys } = (await plane.api.as(null).get(`/clusters/${node.clusterId}/trust/jwks`)).body;
+    const jwk = keys.find((key: { kid: string }) => key.kid === kid);
+    const key = createPublicKey({ key: jwk, format: 'jwk' });
+    expect(verify(null, Buffer.from(`${header}.${payload}`), key, Buffer.from(signature, 'base64url'))).toBe(
+      true,
+    );
+  });
+
+  it('hold what the node may know of its one cluster', async () => {
+    const node = await admittedNode(plane);
+    const { body } = await poll(node);
+    const payload = decode(body.jws);
+    expect(payload).toEqual({
+      schema: 'rap.cluster_snapshot.v1',
+      clusterId: node.clusterId,
+      nodeId: node.nodeId,
+      generation: body.generation,
+      authorityTerm: 1,
+      issuedAt: expect.any(String),
+      expiresAt: expect.any(String),
+      degradedGraceSeconds: 86_400,
+      membership: { status: 'active', name: node.name },
+      roles: [],
+      workloads: [],
+      vpnAssignments: [],
+      peers: [],
+      routePolicy: {},
+      qosPolicy: {},
+      updates: [],
+      telemetry: { enabled: false },
+    });
+    expect(Date.parse(payload.expiresAt) - Date.parse(payload.issuedAt)).toBe(86_400_000);
+  });
+
+  it('show the sections of a role to its nodes alone', async () => {
+    const cluster = await given(plane).cluster();
+    const [exit, relay] = [await admittedNode(plane, cluster.id), await admittedNode(plane, cluster.id)];
+    expect((await assign(exit, 'vpn-exit')).status).toBe(201);
+    expect((await assign(relay, 'relay-node')).status).toBe(201);
+    expect(decode((await poll(exit)).body.jws).services).toEqual([{ serviceType: 'vpn-exit' }]);
+    expect(decode((await poll(relay)).body.jws)).not.toHaveProperty('services');
+  });
+
+  it('keep their ETag on every instance and for every token, and answer 304 to it', async () => {
+    const node = await admittedNode(plane);
+    const first = await poll(node);
+    const other = await poll(node, null, undefined, second);
+    expect(other.headers.get('etag')).toBe(first.headers.get('etag'));
+    expect(first.headers.get('etag')).toMatch(/^"1\.\d+\.\d+"$/);
+    const unchanged = await poll(node, first.headers.get('etag'));
+    expect([unchanged.status, unchanged.body, unchanged.headers.get('etag')]).toEqual([
+      304,
+      '',
+      first.headers.get('etag'),
+    ]);
+  });
+
+  it('grow their generation for the node that a change concerns, and for no other', async () => {
+    const cluster = await given(plane).cluster();
+    const [node, neighbour] = [await admittedNode(plane, cluster.id), await admittedNode(plane, cluster.id)];
+    const before = [(await poll(node)).body.generation, (await poll(neighbour)).body.generation];
+    await assign(node, 'vpn-exit');
+    expect([(await poll(node)).body.generation, (await poll(neighbour)).body.generation]).toEqual([
+      before[0] + 1,
+      before[1],
+    ]);
+  });
+
+  it('keep their generation when a change leaves their content as it is', async () => {
+    const node = await admittedNode(plane);
+    const before = (await poll(node)).body.generation;
+    await plane.api.patch(`/clusters/${node.clusterId}/nodes/${node.nodeId}`, { labels: { ring: 'canary' } });
+    expect((await poll(node)).body.generation).toBe(before);
+  });
+
+  it('grow for the whole cluster when all of them change', async () => {
+    const node = await admittedNode(plane);
+    const before = (await poll(node)).body.generation;
+    await plane.api.put(`/clusters/${node.clusterId}/policy`, { degradedGraceSeconds: 60 });
+    const { body } = await poll(node);
+    expect([body.generation, decode(body.jws).degradedGraceSeconds]).toEqual([before + 1, 60]);
+    await plane.api.patch(`/clusters/${node.clusterId}/nodes/${node.nodeId}`, { labels: { ring: 'canary' } });
+    expect((await poll(node)).body.generation).toBe(before + 1);
+  });
+
+  it('lose roles that the policy denies the capability of, and keep the assignment', async () => {
+    const node = await admittedNode(plane);
+    await assign(node, 'vpn-exit');
+    await plane.api.put(`/clusters/${node.clusterId}/policy`, {
+      capabilityPolicy: { denied: ['can_run_vpn_exit'] },
+    });
+    expect(decode((await poll(node)).body.jws).roles).toEqual([]);
+    const { body } = await plane.api.get(
+      `/clusters/${node.clusterId}/role-assignments?nodeId=${node.nodeId}`,
+    );
+    expect(body.items[0]).toMatchObject({ status: 'active', effective: false });
+  });
+
+  it('carry the times of a role and do not depend on the clock', async () => {
+    const node = await admittedNode(plane);
+    const validUntil = new Date(Date.now() + 3_600_000).toISOString();
+    await assign(node, 'vpn-exit', { validUntil });
+    expect(decode((await poll(node)).body.jws).roles).toEqual([
+      { role: 'vpn-exit', organizationId: null, policy: {}, validFrom: null, validUntil },
+    ]);
+  });
+
+  it('of a disabled node say so and hold no roles', async () => {
+    const node = await admittedNode(plane);
+    await assign(node, 'vpn-exit');
+    await plane.api.post(`/clusters/${node.clusterId}/nodes/${node.nodeId}/disable`, {
+      reason: 'Maintenance.',
+    });
+    expect(decode((await poll(node)).body.jws)).toMatchObject({
+      membership: { status: 'disabled' },
+      roles: [],
+    });
+    await plane.api.post(`/clusters/${node.clusterId}/nodes/${node.nodeId}/enable`);
+    expect(decode((await poll(node)).body.jws)).toMatchObject({
+      membership: { status: 'active' },
+      roles: [{ role: 'vpn-exit' }],
+    });
+  });
+
+  it('wake a held poll on another instance when they change', async () => {
+    const node = await admittedNode(plane);
+    const etag = (await poll(node, null, undefined, second)).headers.get('etag');
+    const held = poll(node, etag, 55, second);
+    await assign(node, 'vpn-exit');
+    const answer = await held;
+    expect(answer.status).toBe(200);
+    expect(decode(answer.body.jws).roles).toHaveLength(1);
+  });
+
+  it('end a held poll with 304 when the service stops', async () => {
+    const third = await startControlPlane({ beside: plane });
+    const node = await admittedNode(plane);
+    const { access_token } = (await node.requestToken()).body;
+    const api = third.api.as(access_token);
+    const etag = (await api.get('/node-agents/me/snapshot')).headers.get('etag') ?? '';
+    const held = api.get('/node-agents/me/snapshot?waitSeconds=55', undefined, { 'if-none-match': etag });
+    await heldPolls(third, 1);
+    await third.close();
+    expect((await held).status).toBe(304);
+  });
+
+  it('end a held poll of a caller who has left, without a trace', async () => {
+    const node = await admittedNode(plane);
+    const { access_token } = (await node.requestToken()).body;
+    const etag = (await poll(node)).headers.get('etag') ?? '';
+    const leaving = new AbortController();
+    const held = fetch(`${plane.url}/api/v1/node-agents/me/snapshot?waitSeconds=55`, {
+      headers: { authorization: `Bearer ${access_token}`, 'if-none-match': etag },
+      signal: leaving.signal,
+    });
+    await heldPolls(plane, 1);
+    leaving.abort();
+    await expect(held).rejects.toThrow();
+    await heldPolls(plane, 0);
+  });
+
+  it.each(['56', '-1', 'abc', '5.5'])('refuse to wait %s seconds', async (seconds) => {
+    const node = await admittedNode(plane);
+    const api = await node.api();
+    const answer = await api.get(`/node-agents/me/snapshot?waitSeconds=${seconds}`);
+    expect([answer.status, answer.body.errors[0].parameter]).toEqual([400, 'waitSeconds']);
+  });
+
+  it('show themselves decoded to those who may read them, and to nobody else', async () => {
+    const node = await admittedNode(plane);
+    const path = `/clusters/${node.clusterId}/nodes/${node.nodeId}/snapshot`;
+    expect((await plane.api.get(path)).body).toEqual(decode((await poll(node)).body.jws));
+    expect((await (await node.api()).get(path)).status).toBe(403);
+    await plane.api.post(`/clusters/${node.clusterId}/nodes/${node.nodeId}/revoke`, { reason: 'gone' });
+    expect((await plane.api.get(path)).status).toBe(404);
+  });
+
+  it('count each of many concurrent changes of one node', async () => {
+    const node = await admittedNode(plane, undefined, {
+      capabilities: [
+        'can_run_vpn_exit',
+        'can_route_mesh',
+        'can_run_vpn_connector',
+        'can_run_file_cache',
+        'can_run_update_cache',
+      ],
+    });
+    const before = (await poll(node)).body.generation;
+    const roles = [
+      'vpn-exit',
+      'relay-node',
+      'core-mesh',
+      'vpn-connector',
+      'file-storage-cache',
+      'update-cache',
+    ];
+    const answers = await Promise.all(roles.map((role) => assign(node, role)));
+    expect(answers.map((answer) => answer.status)).toEqual(roles.map(() => 201));
+    const { body } = await poll(node);
+    expect(body.generation).toBe(before + roles.length);
+    expect(decode(body.jws).roles.map((each: { role: string }) => each.role)).toEqual([...roles].sort());
+  });
+
+  /** Waits until this many polls are held. */
+  async function heldPolls(on: ControlPlane, count: number): Promise<void> {
+    for (;;) {
+      const metrics = (await on.api.get('//metrics')).body as string;
+      if (new RegExp(`^fabric_held_polls ${count}$`, 'm').test(metrics)) return;
+    }
+  }
+});
