@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import type { Runtime } from './common/config/runtime.js';
 import { AllowedMethods } from './common/http/allowed-methods.js';
+import { refuseBytes, refusePath } from './common/http/early-refusals.js';
 import { addRequestHooks, BODY_LIMIT_BYTES, contextOf } from './common/http/request-hooks.js';
 import { ServiceAddress } from './common/http/service-address.js';
 import { LOGGER } from './common/observability/logger.js';
@@ -21,6 +22,10 @@ export async function createApp(runtime: Runtime): Promise<NestFastifyApplicatio
     bodyLimit: BODY_LIMIT_BYTES,
     keepAliveTimeout: KEEP_ALIVE_MS,
     routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
+    frameworkErrors: refusePath,
+    clientErrorHandler: refuseBytes,
+    // What still arrives on an open connection while the service stops is answered like any other request.
+    return503OnClosing: false,
     trustProxy: runtime.config.trustedProxies.length > 0 ? [...runtime.config.trustedProxies] : false,
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRuntime(runtime), adapter, {

@@ -58,19 +58,26 @@ export async function openModelSession(prisma: PrismaClient): Promise<Session> {
 /** Opens a transaction on `pg`; `begin` is the statement that starts it. */
 export async function openDirectSession(database: Database, begin = 'BEGIN'): Promise<Session> {
   const client: PoolClient = await database.pool.connect();
+  // A connection that breaks between two statements has nobody else to tell, and would end the process. The next
+  // statement fails and says so.
+  client.on('error', ignore);
+  const release = (isBroken: boolean) => {
+    client.off('error', ignore);
+    client.release(isBroken);
+  };
   try {
     await client.query(begin);
   } catch (error) {
-    client.release(true);
+    release(true);
     throw error;
   }
   const end = async (statement: 'COMMIT' | 'ROLLBACK') => {
     try {
       const result = await client.query(statement);
-      client.release();
+      release(false);
       return result.command;
     } catch (error) {
-      client.release(true);
+      release(true);
       throw error;
     }
   };
@@ -90,3 +97,5 @@ export async function openDirectSession(database: Database, begin = 'BEGIN'): Pr
     },
   };
 }
+
+function ignore(): void {}

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
-import { type InputFault, invalid, malformed } from '../errors/domain-error.js';
+import { type InputFault, invalid, malformed, unsupportedMediaType } from '../errors/domain-error.js';
 import { jsonPointer } from '../json/json-pointer.js';
+import { isForm } from './form-body.js';
 import type { Operation } from './operation.js';
 
 /** Faults listed in one answer; a hostile body could have thousands. */
@@ -12,6 +13,8 @@ const MAX_FAULTS = 50;
  * @throws malformed `invalid_parameter`, with the parameter's name for each fault
  */
 export function checkQuery(operation: Operation, query: Record<string, unknown>): Record<string, unknown> {
+  const bad = Object.keys(query).find((name) => [query[name]].flat().some(isNoText));
+  if (bad !== undefined) throw badParameters([{ parameter: bad, message: 'No NUL character.' }]);
   if (operation.query === undefined) {
     const [unknown] = Object.keys(query);
     if (unknown === undefined) return {};
@@ -28,6 +31,11 @@ export function checkQuery(operation: Operation, query: Record<string, unknown>)
   );
 }
 
+/** No database text can hold a NUL character. */
+function isNoText(value: unknown): boolean {
+  return typeof value === 'string' && value.includes('\0');
+}
+
 function badParameters(errors: InputFault[]) {
   return malformed('invalid_parameter', 'A query parameter is unknown or has a value that it cannot take.', {
     errors: errors.slice(0, MAX_FAULTS),
@@ -36,9 +44,12 @@ function badParameters(errors: InputFault[]) {
 
 /**
  * The body as its schema makes it.
- * @throws invalid `invalid_request`, with the pointer of each fault
+ * @throws unsupported_media_type for a form where JSON is due; invalid `invalid_request`, with the pointer of each fault
  */
 export function checkBody(operation: Operation, body: unknown): unknown {
+  if (isForm(body) && operation.bodyType === undefined) {
+    throw unsupportedMediaType('unsupported_media_type', 'A form is not taken here; send application/json.');
+  }
   if (operation.body === undefined) {
     if (body === undefined || body === null || isEmptyObject(body)) return undefined;
     throw invalid('invalid_request', 'This operation takes no body.', {

@@ -1,4 +1,4 @@
-import { isTimeout, isUnavailable } from '../database/postgres-errors.js';
+import { isRetryable, isTimeout, isUnavailable } from '../database/postgres-errors.js';
 import { DomainError, type DomainErrorKind } from '../errors/domain-error.js';
 import { PROBLEMS, type ProblemCode } from './problems.js';
 
@@ -41,6 +41,8 @@ const FRAMEWORK: Readonly<Record<string, { code: ProblemCode; detail: string }>>
     code: 'malformed_request',
     detail: 'The body is not as long as Content-Length says.',
   },
+  FST_ERR_BAD_URL: { code: 'malformed_request', detail: 'The path has a percent sign that is not followed by two hexadecimal digits of UTF-8.' },
+  FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is nothing under this path.' },
   404: { code: 'not_found', detail: 'There is nothing under this path.' },
   413: { code: 'body_too_large', detail: 'The body is larger than 1 MiB.' },
   415: {
@@ -97,7 +99,7 @@ function describe(error: unknown): Description {
   if (known !== undefined) {
     return { status: PROBLEMS[known.code].status, ...known, extras: {}, isFault: false };
   }
-  if (isUnavailable(error) || isTimeout(error)) {
+  if (isUnavailable(error) || isTimeout(error) || isRetryable(error)) {
     const detail = 'The database is away or overloaded; nothing was changed.';
     return { status: 503, code: 'unavailable', detail, extras: {}, retryAfterSeconds: 2, isFault: true };
   }

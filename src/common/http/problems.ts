@@ -37,6 +37,7 @@ export const PROBLEMS = {
   not_found: entry(404, 'Not found', 'There is no such resource, or the credential may not know of it.', 'Check the path and the scope of the credential.'),
   method_not_allowed: entry(405, 'Method not allowed', 'The path exists and does not take this method.', 'See the Allow header.'),
   not_acceptable: entry(406, 'Not acceptable', 'The answer has no form that the Accept header allows.', 'Accept application/json.'),
+  request_timeout: entry(408, 'Request timeout', 'The request did not arrive in time.', 'Send the whole request without pauses.'),
   conflict: entry(409, 'Conflict', 'The state of the resource forbids it.', 'Read the resource again.'),
   cluster_archived: entry(409, 'Cluster archived', 'An archived cluster takes no changes.', 'Work in an active cluster.'),
   cluster_not_empty: entry(409, 'Cluster not empty', 'The cluster still has members that are not revoked.', 'Revoke its nodes first.'),
@@ -65,6 +66,7 @@ export const PROBLEMS = {
   permission_not_held: entry(422, 'Permission not held', 'A token cannot hold more than whoever creates it.', 'Leave the permission out.'),
   dry_run_unsupported: entry(422, 'Dry run unsupported', 'This operation cannot be tried without doing it.', 'Call it without dryRun.'),
   rate_limited: entry(429, 'Too many requests', 'The limit of requests a minute is reached.', 'Wait as long as Retry-After says.'),
+  headers_too_large: entry(431, 'Headers too large', 'Path and headers together are larger than 16 KiB.', 'Send shorter ones.'),
   internal_error: entry(500, 'Internal error', 'The service has a fault. It is logged under the request id.', 'Report the request id.'),
   unavailable: entry(503, 'Temporarily unavailable', 'The service or its database is starting, stopping or overloaded.', 'Repeat after the time that Retry-After names.'),
 } as const satisfies Record<string, ProblemEntry>;

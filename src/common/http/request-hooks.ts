@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { invalid, unsupportedMediaType } from '../errors/domain-error.js';
+import { unsupportedMediaType } from '../errors/domain-error.js';
 import { newId } from '../ids/uuid.js';
 import { type RequestContext, runInRequest } from '../request/request-context.js';
+import { parseForm } from './form-body.js';
 import { parseStrictJson } from './strict-json.js';
 
 /** Largest body that is read, save where a route streams. */
@@ -20,8 +21,7 @@ export function contextOf(request: FastifyRequest): RequestContext {
 /** Gives each request its context and id, and reads bodies strictly. Called before any route is known. */
 export function addRequestHooks(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
-    const context = newContext(request);
-    contexts.set(request.raw, context);
+    const context = openContext(request);
     void reply.header('X-Request-Id', context.requestId);
     runInRequest(context, done);
   });
@@ -48,13 +48,21 @@ export function addRequestHooks(app: FastifyInstance): void {
   });
 }
 
+/** Makes the context of a request that has just arrived. */
+export function openContext(request: FastifyRequest): RequestContext {
+  const context = newContext(request);
+  contexts.set(request.raw, context);
+  return context;
+}
+
 function newContext(request: FastifyRequest): RequestContext {
   const header = (name: string) => {
     const value = request.headers[name];
     return typeof value === 'string' ? value : null;
   };
   const sent = header('x-request-id');
-  const [path = '', query = ''] = request.url.split('?', 2);
+  const mark = request.url.indexOf('?');
+  const [path, query] = mark < 0 ? [request.url, ''] : [request.url.slice(0, mark), request.url.slice(mark + 1)];
   return {
     requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : newId(),
     method: request.method,
@@ -73,14 +81,4 @@ function newContext(request: FastifyRequest): RequestContext {
     guardedByAuthority: false,
     unit: null,
   };
-}
-
-/** @throws invalid when a field comes twice (RFC 6749 section 3.2) */
-function parseForm(text: string): Record<string, string> {
-  const fields: Record<string, string> = Object.create(null) as Record<string, string>;
-  for (const [name, value] of new URLSearchParams(text)) {
-    if (name in fields) throw invalid('invalid_request', `The form has ${name} twice.`);
-    fields[name] = value;
-  }
-  return { ...fields };
 }

@@ -4,8 +4,9 @@ import { clustersWith, type Principal } from '../../common/auth/principal.js';
 import { violates } from '../../common/database/postgres-errors.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
-import { Metadata } from '../../common/http/fields.js';
+import { Labels, Metadata } from '../../common/http/fields.js';
 import { mergePatch } from '../../common/http/merge-patch.js';
+import { checkMerged } from '../../common/http/merged.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import { slugFromName } from '../../common/ids/slug.js';
 import type { Actor } from '../../common/request/actor.js';
@@ -147,10 +148,8 @@ function patched(cluster: Cluster, patch: z.infer<typeof PatchCluster>): Cluster
   const { name, region, labels, metadata } = cluster;
   const next = mergePatch({ name, region, labels, metadata }, patch) as Partial<ClusterSettings>;
   const settings = { name, region: null, labels: {}, metadata: {}, ...next };
-  if (!Metadata.safeParse(settings.metadata).success) {
-    const errors = [{ pointer: '#/metadata', message: 'At most 16 KiB of JSON when merged.' }];
-    throw invalid('invalid_request', 'The merged metadata is too large.', { errors });
-  }
+  checkMerged(Labels, 'labels', settings.labels);
+  checkMerged(Metadata, 'metadata', settings.metadata);
   return settings;
 }
 
