@@ -48,6 +48,12 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   enableNode: 'nodes.disable',
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
+  // Node groups
+  createNodeGroup: 'node_groups.manage',
+  listNodeGroups: 'node_groups.read',
+  getNodeGroup: 'node_groups.read',
+  updateNodeGroup: 'node_groups.manage',
+  deleteNodeGroup: 'node_groups.manage',
   // Roles
   listRoleCatalog: 'role_assignments.read',
   createRoleAssignment: 'role_assignments.create!~',

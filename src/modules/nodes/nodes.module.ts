@@ -11,6 +11,9 @@ import { MembershipsService } from './memberships.service.js';
 import { NodeAgentsController } from './node-agents.controller.js';
 import { NodeAuthenticator } from './node-authenticator.js';
 import { NodeFacets } from './node-facets.js';
+import { NodeGroupsController } from './node-groups.controller.js';
+import { NodeGroupsRepository } from './node-groups.repository.js';
+import { NodeGroupsService } from './node-groups.service.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -21,7 +24,7 @@ import { PlatformKeys } from './platform-keys.js';
 
 @Module({
   imports: [ClustersModule],
-  controllers: [NodesController, NodeAgentsController, NodeTokensController],
+  controllers: [NodesController, NodeGroupsController, NodeAgentsController, NodeTokensController],
   providers: [
     AccessTokens,
     AssertionIds,
@@ -33,6 +36,8 @@ import { PlatformKeys } from './platform-keys.js';
     MembershipsService,
     NodeAuthenticator,
     NodeFacets,
+    NodeGroupsRepository,
+    NodeGroupsService,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
