@@ -27,9 +27,10 @@ export interface ControlPlane {
   close(): Promise<void>;
 }
 
-/** Starts the service on a free port. */
+/** Starts the service on a free port. It fails on an answer that is not as it is declared. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const { beside } = options;
+  process.env.FABRIC_VERIFY_RESPONSES = '1';
   const own = beside === undefined ? await createTestDatabase() : null;
   const database = beside?.runtime.database ?? {
     appUrl: own?.appUrl ?? '',
