@@ -100,7 +100,7 @@ CREATE TABLE cluster_memberships (
   os                     text NOT NULL,
   arch                   text NOT NULL,
   -- The node's own part of its snapshot generation, when it last grew, and the hash of the content it grew to.
-  generation_counter     bigint NOT NULL DEFAULT 1 CONSTRAINT cluster_memberships_generation CHECK (generation_counter >= 1),
+  generation_counter     bigint NOT NULL DEFAULT 0 CONSTRAINT cluster_memberships_generation CHECK (generation_counter >= 0),
   generation_changed_at  timestamptz(3) NOT NULL DEFAULT now(),
   content_hash           bytea,
   joined_at              timestamptz(3) NOT NULL DEFAULT now(),
