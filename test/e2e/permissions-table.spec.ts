@@ -35,6 +35,8 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   replaceClusterPolicy: 'cluster_policies.update!~',
   getSnapshotKeys: 'public',
   getAuthority: 'authority.read',
+  transitionAuthority: 'authority.transition!',
+  explainAuthority: 'authority.read',
   // Nodes
   getAccessTokenKeys: 'public',
   issueNodeToken: 'public',
