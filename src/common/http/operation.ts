@@ -39,6 +39,8 @@ export interface Operation {
   highRisk?: boolean;
   /** Spreads trust: refused while the cluster is not authoritative. */
   guardedByAuthority?: boolean;
+  /** Runs while nothing else changes its cluster: for what must see that nobody is in it. */
+  holdsClusterAlone?: boolean;
   /** Whether it changes something through the transactor (default: every method but GET). */
   mutates?: boolean;
   /** Problem codes beyond those that every operation may answer. */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { conflict, notFound } from '../../common/errors/domain-error.js';
+import { operationById } from '../../common/http/operation.js';
 import type { RequestContext } from '../../common/request/request-context.js';
 import type { TransactionGate } from '../../common/transaction/ports.js';
 import type { Tx } from '../../common/transaction/tx.js';
@@ -15,7 +16,9 @@ export class AuthorityGate implements TransactionGate {
 
   async enter(tx: Tx, request: RequestContext): Promise<void> {
     if (request.clusterId === null) return;
-    const held = await this.authorities.hold(tx, request.clusterId, request.guardedByAuthority);
+    // Taken at once in the strength that is needed: two that shared it and then wanted more would block each other.
+    const alone = operationById(request.operationId ?? '')?.holdsClusterAlone === true;
+    const held = await this.authorities.hold(tx, request.clusterId, request.guardedByAuthority, alone);
     if (held === null) throw notFound('not_found', 'There is no such cluster.');
     if (held.status === 'archived')
       throw conflict('cluster_archived', 'The cluster is archived and takes no changes.');

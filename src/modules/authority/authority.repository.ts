@@ -25,10 +25,14 @@ export class AuthorityRepository {
         FROM cluster_authorities AS a WHERE a.cluster_id = ANY(${clusterIds}::uuid[])`);
   }
 
-  /** Keeps the cluster from being archived, and its authority from changing, until the transaction ends. */
-  async hold(tx: Tx, clusterId: string, keepAuthority: boolean): Promise<HeldCluster | null> {
+  /**
+   * Keeps the cluster from being archived, and its authority from changing, until the transaction ends.
+   * @param alone wait for all others that hold the cluster, and let none begin
+   */
+  async hold(tx: Tx, clusterId: string, keepAuthority: boolean, alone = false): Promise<HeldCluster | null> {
+    const strength = alone ? sql`FOR UPDATE` : sql`FOR KEY SHARE`;
     const [cluster] = await tx.query<Pick<HeldCluster, 'status'>>(sql`
-      SELECT c.status FROM clusters AS c WHERE c.id = ${clusterId}::uuid FOR KEY SHARE`);
+      SELECT c.status FROM clusters AS c WHERE c.id = ${clusterId}::uuid ${strength}`);
     if (cluster === undefined) return null;
     const lock = keepAuthority ? sql`FOR SHARE` : sql``;
     const [authority] = await tx.query<{ state: Authority['state'] }>(sql`

@@ -88,6 +88,7 @@ export class ClustersController {
     summary: 'Archive a cluster without active members, for ever',
     access: { permission: 'clusters.archive' },
     status: 204,
+    holdsClusterAlone: true,
     problems: ['cluster_archived', 'cluster_not_empty'],
   })
   archive(@CurrentActor() actor: Actor, @ClusterId() clusterId: string): Promise<void> {

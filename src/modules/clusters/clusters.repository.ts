@@ -33,10 +33,13 @@ export class ClustersRepository {
     return row ?? null;
   }
 
-  /** Locks the row against every other change, archiving and joining included. */
+  /**
+   * Locks the row against every other change of it. No stronger: the gate has taken `FOR KEY SHARE` for each of them,
+   * so that two that went on to `FOR UPDATE` would wait for each other.
+   */
   async lock(tx: Tx, id: string): Promise<Cluster | null> {
     const [row] = await tx.query<Cluster>(
-      sql`SELECT ${COLUMNS} FROM clusters AS c WHERE c.id = ${id}::uuid FOR UPDATE`,
+      sql`SELECT ${COLUMNS} FROM clusters AS c WHERE c.id = ${id}::uuid FOR NO KEY UPDATE`,
     );
     return row ?? null;
   }

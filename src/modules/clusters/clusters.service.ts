@@ -103,7 +103,7 @@ export class ClustersService {
   /** Archives; for ever. @throws conflict `cluster_not_empty`; stale */
   archive(actor: Actor, id: string): Promise<void> {
     return this.transactor.mutate(actor, async (tx) => {
-      // The row is held for update, so that nobody joins between the look and the change.
+      // The gate holds the cluster alone: nobody joins between the look and the change.
       const cluster = await this.clusters.lock(tx, id);
       if (cluster === null) throw noSuchCluster();
       tx.requireMatch(contentEtag(await this.show(tx, id)));

@@ -2,7 +2,9 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { z } from 'zod';
 import { postgresRefusal, violates } from '../../common/database/postgres-errors.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
+import { Labels } from '../../common/http/fields.js';
 import { mergePatch } from '../../common/http/merge-patch.js';
+import { checkMerged } from '../../common/http/merged.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
@@ -166,6 +168,7 @@ export class MembershipsService implements OnModuleInit {
 
 function settingsOf(merged: Partial<MembershipSettings>, member: Membership): MembershipSettings {
   const { name = member.name, groupId = null, labels = {}, telemetryEnabled = false } = merged;
+  checkMerged(Labels, 'labels', labels);
   return { name, groupId, labels, telemetryEnabled };
 }
 
