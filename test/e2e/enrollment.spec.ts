@@ -1,0 +1,584 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Answer, Api } from '../support/api.js';
+import { Applicant, countByStatus, type EnrollmentChanges, send } from '../support/applicant.js';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { created, given } from '../support/given.js';
+
+let controlPlane: ControlPlane;
+let api: Api;
+let clusterId: string;
+beforeAll(async () => {
+  controlPlane = await startControlPlane();
+  api = controlPlane.api;
+});
+afterAll(() => controlPlane?.close());
+beforeEach(async () => {
+  clusterId = (await given(controlPlane).cluster()).id;
+});
+
+const applicant = (name?: string, kind?: 'ed25519' | 'p256') => new Applicant(controlPlane.url, name, kind);
+const joinToken = (input: Record<string, unknown> = {}) => given(controlPlane).joinToken(clusterId, input);
+const requestOf = async (answer: Answer) =>
+  (await api.get(`/clusters/${clusterId}/join-requests/${answer.body.joinRequestId}`)).body;
+const usedCount = async (id: string) =>
+  (await api.get(`/clusters/${clusterId}/join-tokens/${id}`)).body.usedCount;
+
+interface AuditRow {
+  action: string;
+  outcome: string;
+  high_risk: boolean;
+  actor_type: string;
+  actor_id: string | null;
+  actor_ip: string | null;
+  after: Record<string, unknown> | null;
+}
+
+async function auditOf(...actions: string[]): Promise<AuditRow[]> {
+  return controlPlane.database.query<AuditRow>(
+    'SELECT * FROM audit_events WHERE cluster_id = $1 AND action = ANY($2) ORDER BY id',
+    [clusterId, actions],
+  );
+}
+
+async function auditCounts(): Promise<Record<string, number>> {
+  const rows = await controlPlane.database.query<{ action: string; count: number }>(
+    `SELECT action, count(*)::int AS count FROM audit_events WHERE cluster_id = $1 AND action ~ '^join_' GROUP BY action`,
+    [clusterId],
+  );
+  return Object.fromEntries(rows.map(({ action, count }) => [action, count]));
+}
+
+const expireRequest = (id: string) =>
+  controlPlane.database.query('UPDATE node_join_requests SET expires_at = now() WHERE id = $1', [id]);
+
+describe('enrolling', () => {
+  it.each(['ed25519', 'p256'] as const)('makes a request for review with an %s key', async (kind) => {
+    const { id, token } = await joinToken();
+    const host = applicant(undefined, kind);
+    const answer = await host.enroll(token, {
+      body: { requestedRoles: ['vpn-exit'], capabilities: ['can_run_vpn_exit', 'can_run_vpn_exit'] },
+    });
+    expect(answer.status).toBe(202);
+    expect(answer.body).toEqual({
+      joinRequestId: expect.any(String),
+      clusterId,
+      status: 'pending',
+      pollAfterSeconds: expect.any(Number),
+    });
+    expect(await requestOf(answer)).toMatchObject({
+      clusterId,
+      tokenId: id,
+      nodeName: host.nodeName,
+      publicKey: host.publicKey,
+      nodeFingerprint: expect.stringMatching(/^[\w-]{43}$/),
+      reportedCapabilities: ['can_run_vpn_exit'],
+      reportedFacts: { os: 'linux', arch: 'x64', hostname: host.nodeName },
+      requestedRoles: ['vpn-exit'],
+      status: 'pending',
+      warnings: [],
+      reviewedBy: null,
+      approvedNodeId: null,
+    });
+    expect(await auditOf('join_request.received')).toMatchObject([
+      { actor_type: 'anonymous', actor_ip: '127.0.0.1', outcome: 'success' },
+    ]);
+  });
+
+  it('takes members that it does not know, and covers them by bodyHash', async () => {
+    const { token } = await joinToken();
+    const answer = await applicant().enroll(token, { body: { somethingNew: { deep: [1, 2] } } });
+    expect(answer.status).toBe(202);
+  });
+
+  it('takes a proof without bodyHash', async () => {
+    const { token } = await joinToken();
+    expect((await applicant().enroll(token, { claims: { bodyHash: undefined } })).status).toBe(202);
+  });
+
+  it('takes every loopback name as audience', async () => {
+    const { token } = await joinToken();
+    const aud = controlPlane.url.replace('127.0.0.1', 'localhost');
+    expect((await applicant().enroll(token, { claims: { aud } })).status).toBe(202);
+  });
+
+  it('warns the reviewer of a clock that is more than a minute off', async () => {
+    const { token } = await joinToken();
+    const answer = await applicant().enroll(token, { claims: { iat: Math.floor(Date.now() / 1000) - 300 } });
+    expect(answer.status).toBe(202);
+    expect((await requestOf(answer)).warnings).toEqual([expect.objectContaining({ code: 'clock_skew' })]);
+  });
+});
+
+describe('a body that is no enrollment', () => {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
+  const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
+  const ed448 = generateKeyPairSync('ed448').publicKey.export({ format: 'jwk' });
+  const withPrivate = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+  const facts = { os: 'linux', arch: 'x64', hostname: 'h' };
+  const many = Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`fact${index}`, index]));
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['an RSA key', { publicKey: rsa }, '#/publicKey'],
+    ['a key on another curve', { publicKey: p384 }, '#/publicKey'],
+    ['an Ed448 key', { publicKey: ed448 }, '#/publicKey'],
+    ['a symmetric key', { publicKey: { kty: 'oct', k: 'AAAA' } }, '#/publicKey'],
+    ['a private key', { publicKey: withPrivate }, '#/publicKey/d'],
+    [
+      'a point that is not on the curve',
+      { publicKey: { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) } },
+      '#/publicKey',
+    ],
+    ['an unknown system', { facts: { ...facts, os: 'plan9' } }, '#/facts/os'],
+    ['a fact that is no scalar', { facts: { ...facts, disks: ['sda'] } }, '#/facts/disks'],
+    ['too many facts', { facts: { ...facts, ...many } }, '#/facts'],
+    ['a fact that is too long', { facts: { ...facts, note: 'x'.repeat(513) } }, '#/facts/note'],
+    ['a capability of the wrong form', { capabilities: ['Can Fly'] }, '#/capabilities/0'],
+    [
+      'too many capabilities',
+      { capabilities: Array.from({ length: 129 }, (_, index) => `can_${index}x`) },
+      '#/capabilities',
+    ],
+    ['a name of the wrong form', { nodeName: 'edge 1' }, '#/nodeName'],
+    ['a csr that is none', { csr: 'hello' }, '#/csr'],
+    ['no proof', { proof: undefined }, '#/proof'],
+  ])('is refused for %s', async (_, afterProof, pointer) => {
+    const { token } = await joinToken();
+    const answer = await send(controlPlane.url, await applicant().body(token, { afterProof }));
+    expect(answer.status).toBe(422);
+    expect(answer.body.errors.map((fault: { pointer: string }) => fault.pointer).join()).toContain(pointer);
+    expect(await auditCounts()).toEqual({ 'join_token.created': 1 });
+  });
+
+  it('is refused before it is read when it is too large', async () => {
+    const { token } = await joinToken();
+    const body = await applicant().body(token, { afterProof: { padding: 'x'.repeat(1_100_000) } });
+    expect((await send(controlPlane.url, body)).status).toBe(413);
+  });
+});
+
+describe('a proof that does not hold', () => {
+  const stranger = generateKeyPairSync('ed25519');
+
+  it.each<[string, EnrollmentChanges]>([
+    ['by another key', { signer: stranger.privateKey }],
+    [
+      'by a key of its own header',
+      {
+        signer: stranger.privateKey,
+        header: { alg: 'EdDSA', jwk: stranger.publicKey.export({ format: 'jwk' }) },
+      },
+    ],
+    ['for another audience', { claims: { aud: 'https://elsewhere.example' } }],
+    ['for another token', { claims: { tokenHash: 'x' } }],
+    ['for another body', { afterProof: { nodeName: 'other' } }],
+    ['with a token put in its place', { afterProof: { token: 'fjt_other' } }],
+    ['from ten minutes ahead', { claims: { iat: Math.floor(Date.now() / 1000) + 660 } }],
+    ['from ten minutes ago', { claims: { iat: Math.floor(Date.now() / 1000) - 660 } }],
+    ['that is no JWS', { afterProof: { proof: 'proof' } }],
+  ])('is refused: %s', async (_, changes) => {
+    const { id, token } = await joinToken();
+    const answer = await applicant().enroll(token, changes);
+    expect(answer).toMatchObject({
+      status: 401,
+      body: { code: 'proof_invalid', serverTime: expect.stringMatching(/^\d{4}-.*Z$/) },
+    });
+    expect(answer.headers.get('www-authenticate')).toContain('Bearer');
+    expect(await usedCount(id)).toBe(0);
+    expect(await auditCounts()).toEqual({ 'join_token.created': 1 });
+  });
+
+  it('names the audience that was expected, when that is what was wrong', async () => {
+    const { token } = await joinToken();
+    const wrong = await applicant().enroll(token, { claims: { aud: 'https://elsewhere.example' } });
+    expect(wrong.body.expectedAudience).toBe(controlPlane.url);
+    const other = await applicant().enroll(token, { claims: { tokenHash: 'x' } });
+    expect(other.body).not.toHaveProperty('expectedAudience');
+  });
+
+  it('is refused without a signature, whatever the header calls it', async () => {
+    const { token } = await joinToken();
+    const body = await applicant().body(token);
+    const [, payload] = String(body.proof).split('.');
+    for (const alg of ['none', 'None', 'HS256']) {
+      const header = Buffer.from(JSON.stringify({ alg })).toString('base64url');
+      const answer = await send(controlPlane.url, { ...body, proof: `${header}.${payload}.` });
+      expect(answer).toMatchObject({ status: 401, body: { code: 'proof_invalid' } });
+    }
+  });
+
+  it('comes before the token: nobody learns of a token without a key', async () => {
+    const answer = await applicant().enroll('fjt_nonsense', { signer: stranger.privateKey });
+    expect(answer.body.code).toBe('proof_invalid');
+  });
+});
+
+describe('a join token that is not good', () => {
+  it('is refused alike whatever is wrong, and the reason stands in the audit log', async () => {
+    const expired = await joinToken();
+    await controlPlane.database.query(
+      `UPDATE node_join_tokens SET created_at = now() - interval '1 hour', expires_at = now() WHERE id = $1`,
+      [expired.id],
+    );
+    const spent = await joinToken();
+    expect((await applicant().enroll(spent.token)).status).toBe(202);
+    const revoked = await joinToken();
+    await api.post(`/clusters/${clusterId}/join-tokens/${revoked.id}/revoke`);
+    const narrow = await joinToken({ scope: { nodeNamePattern: 'edge-*', roles: ['vpn-exit'] } });
+    const answers = [
+      await applicant().enroll(expired.token),
+      await applicant().enroll(spent.token),
+      await applicant().enroll(revoked.token),
+      await applicant('core-1').enroll(narrow.token),
+      await applicant('edge-1').enroll(narrow.token, { body: { requestedRoles: ['relay-node'] } }),
+      await applicant().enroll('fjt_nonsense'),
+      await applicant().enroll(`${spent.token.slice(0, -1)}${spent.token.endsWith('a') ? 'b' : 'a'}`),
+    ];
+    const bodies = answers.map(({ status, body: { requestId: _, ...body } }) => ({ status, body }));
+    for (const each of bodies) expect(each).toEqual(bodies[0]);
+    expect(bodies[0]).toMatchObject({ status: 401, body: { code: 'join_token_invalid' } });
+    const refusals = await auditOf('join_token.refused');
+    expect(refusals.map(({ after }) => after?.refusal)).toEqual([
+      'expired',
+      'exhausted',
+      'revoked',
+      'outside_scope',
+      'outside_scope',
+    ]);
+    expect(refusals[0]).toMatchObject({ outcome: 'denied', actor_type: 'anonymous', actor_ip: '127.0.0.1' });
+    expect(await usedCount(narrow.id)).toBe(0);
+  });
+
+  it('is refused in an archived cluster', async () => {
+    const { token } = await joinToken();
+    expect((await api.delete(`/clusters/${clusterId}`)).status).toBe(204);
+    expect((await applicant().enroll(token)).body.code).toBe('join_token_invalid');
+    expect((await auditOf('join_token.refused'))[0]?.after?.refusal).toBe('cluster_archived');
+  });
+
+  it('slows guessing by address, and lets those with a token go on', async () => {
+    const limited = await startControlPlane({
+      beside: controlPlane,
+      config: { limits: { ...controlPlane.runtime.config.limits, unknownCredentialsPerMinute: 3 } },
+    });
+    try {
+      const guess = () => new Applicant(limited.url).enroll('fjt_guess');
+      const answers = [await guess(), await guess(), await guess(), await guess()];
+      expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 429]);
+      expect(Number(answers[3]?.headers.get('retry-after'))).toBeGreaterThan(0);
+      const { token } = await joinToken();
+      expect((await new Applicant(limited.url).enroll(token)).status).toBe(202);
+    } finally {
+      await limited.close();
+    }
+  });
+});
+
+describe('uses of a token', () => {
+  it('admits exactly as many of fifty racing nodes as it has uses', async () => {
+    const { id, token } = await joinToken({ maxUses: 10 });
+    const hosts = Array.from({ length: 50 }, () => applicant());
+    const answers = await Promise.all(hosts.map((host) => host.enroll(token)));
+    expect(countByStatus(answers)).toEqual({ 202: 10, 401: 40 });
+    expect(await usedCount(id)).toBe(10);
+    expect(await auditCounts()).toEqual({
+      'join_token.created': 1,
+      'join_request.received': 10,
+      'join_token.refused': 40,
+    });
+  });
+
+  it('lets one of ten racing nodes in with a single-use token, and that one again', async () => {
+    const { token } = await joinToken();
+    const hosts = Array.from({ length: 10 }, () => applicant());
+    const answers = await Promise.all(hosts.map((host) => host.enroll(token)));
+    expect(countByStatus(answers)).toEqual({ 202: 1, 401: 9 });
+    const index = answers.findIndex(({ status }) => status === 202);
+    const again = await hosts[index]?.enroll(token);
+    expect(again).toMatchObject({ status: 202, body: answers[index]?.body });
+  });
+
+  it('counts one key once, however often and however parallel it asks', async () => {
+    const { id, token } = await joinToken({ maxUses: 5 });
+    const host = applicant();
+    const answers = await Promise.all(Array.from({ length: 12 }, () => host.enroll(token)));
+    expect(countByStatus(answers)).toEqual({ 202: 12 });
+    expect(new Set(answers.map(({ body }) => body.joinRequestId)).size).toBe(1);
+    expect(await usedCount(id)).toBe(1);
+    expect(await auditCounts()).toEqual({ 'join_token.created': 1, 'join_request.received': 1 });
+  });
+
+  it('answers a repeat after the token is over: a lost answer strands nobody', async () => {
+    const { id, token } = await joinToken();
+    const host = applicant();
+    const first = await host.enroll(token);
+    await api.post(`/clusters/${clusterId}/join-tokens/${id}/revoke`);
+    expect(await host.enroll(token)).toMatchObject({ status: 202, body: first.body });
+    await api.post(`/clusters/${clusterId}/join-requests/${first.body.joinRequestId}/approve`);
+    expect(await host.enroll(token)).toMatchObject({
+      status: 202,
+      body: { ...first.body, status: 'approved' },
+    });
+  });
+
+  it('are given back when the request is rejected, cancelled or expires, worker or not', async () => {
+    const { id, token } = await joinToken();
+    const rejected = await applicant().enroll(token);
+    await api.post(`/clusters/${clusterId}/join-requests/${rejected.body.joinRequestId}/reject`, {
+      reason: 'No.',
+    });
+    expect(await usedCount(id)).toBe(0);
+    const host = applicant();
+    const cancelled = await host.enroll(token);
+    expect((await host.cancel(cancelled.body.joinRequestId)).status).toBe(204);
+    expect(await usedCount(id)).toBe(0);
+    const expired = await applicant().enroll(token);
+    await expireRequest(expired.body.joinRequestId);
+    expect(await usedCount(id)).toBe(0);
+    expect((await applicant().enroll(token)).status).toBe(202);
+    expect(await usedCount(id)).toBe(1);
+  });
+
+  it('stay spent when the node is admitted', async () => {
+    const { id, token } = await joinToken();
+    const answer = await applicant().enroll(token);
+    await api.post(`/clusters/${clusterId}/join-requests/${answer.body.joinRequestId}/approve`);
+    await expireRequest(answer.body.joinRequestId);
+    expect(await usedCount(id)).toBe(1);
+    expect((await applicant().enroll(token)).status).toBe(401);
+  });
+});
+
+describe('a repeat', () => {
+  it('replaces what the node says of itself, never its name, and changes the digest', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const before = await requestOf(await host.enroll(token));
+    const body = {
+      nodeName: 'renamed',
+      capabilities: ['can_route_mesh'],
+      requestedRoles: ['relay-node'],
+      agentVersion: '0.2.0',
+    };
+    const after = await requestOf(await host.enroll(token, { body }));
+    expect(after).toMatchObject({
+      id: before.id,
+      nodeName: host.nodeName,
+      reportedCapabilities: ['can_route_mesh'],
+      requestedRoles: ['relay-node'],
+      agentVersion: '0.2.0',
+      expiresAt: before.expiresAt,
+    });
+    expect(after.requestDigest).not.toBe(before.requestDigest);
+    const events = await auditOf('join_request.updated');
+    expect(events).toMatchObject([
+      { after: { changed: ['reportedCapabilities', 'requestedRoles', 'agentVersion'] } },
+    ]);
+  });
+
+  it('that says the same writes nothing', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const before = await requestOf(await host.enroll(token));
+    expect(await requestOf(await host.enroll(token))).toEqual(before);
+    expect(await auditCounts()).toEqual({ 'join_token.created': 1, 'join_request.received': 1 });
+  });
+
+  it('that asks for roles outside the scope is refused', async () => {
+    const { token } = await joinToken({ scope: { roles: ['vpn-exit'] } });
+    const host = applicant();
+    const before = await requestOf(await host.enroll(token));
+    expect((await host.enroll(token, { body: { requestedRoles: ['relay-node'] } })).status).toBe(401);
+    expect((await requestOf({ body: { joinRequestId: before.id } } as Answer)).requestedRoles).toEqual([]);
+  });
+
+  it('after the decision changes nothing', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const answer = await host.enroll(token);
+    await api.post(`/clusters/${clusterId}/join-requests/${answer.body.joinRequestId}/reject`, {
+      reason: 'No.',
+    });
+    const again = await host.enroll(token, { body: { agentVersion: '9.9.9' } });
+    expect(again).toMatchObject({ status: 202, body: { status: 'rejected' } });
+    expect((await requestOf(again)).agentVersion).toBe('0.1.0');
+  });
+});
+
+describe('asking what became of a request', () => {
+  it('tells status and, once approved, node and keys', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const { joinRequestId } = (await host.enroll(token)).body;
+    expect(await host.status(joinRequestId)).toMatchObject({
+      status: 200,
+      body: { status: 'pending', clusterId },
+    });
+    const approved = await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/approve`);
+    const answer = await host.status(joinRequestId);
+    const jwks = (await api.as(null).get(`/clusters/${clusterId}/trust/jwks`)).body;
+    expect(answer.body).toEqual({
+      status: 'approved',
+      clusterId,
+      nodeId: approved.body.approvedNodeId,
+      jwks,
+    });
+    expect(jwks.keys).toHaveLength(1);
+  });
+
+  it('tells why it was rejected', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const { joinRequestId } = (await host.enroll(token)).body;
+    await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/reject`, {
+      reason: 'Unknown host.',
+    });
+    expect((await host.status(joinRequestId)).body).toEqual({
+      status: 'rejected',
+      clusterId,
+      rejectionReason: 'Unknown host.',
+    });
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['that was made for another request', { sub: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21' }],
+    ['for another audience', { aud: 'https://elsewhere.example' }],
+    ['that lives too long', { exp: Math.floor(Date.now() / 1000) + 400 }],
+    [
+      'that has expired',
+      { iat: Math.floor(Date.now() / 1000) - 300, exp: Math.floor(Date.now() / 1000) - 250 },
+    ],
+    ['without jti', { jti: undefined }],
+  ])('is refused with a bearer %s', async (_, claims) => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const { joinRequestId } = (await host.enroll(token)).body;
+    const answer = await host.status(joinRequestId, claims);
+    expect(answer).toMatchObject({
+      status: 401,
+      body: { code: 'unauthenticated', serverTime: expect.any(String) },
+    });
+  });
+
+  it('is refused for a bearer that was used before, on another instance too', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const { joinRequestId } = (await host.enroll(token)).body;
+    const second = await startControlPlane({
+      beside: controlPlane,
+      config: { publicUrlAliases: [controlPlane.url] },
+    });
+    try {
+      const path = `/node-agents/enroll/${joinRequestId}`;
+      const bearer = await host.bearer(joinRequestId);
+      expect((await api.as(bearer).get(path)).status).toBe(200);
+      expect((await api.as(bearer).get(path)).status).toBe(401);
+      expect((await second.api.as(bearer).get(path)).status).toBe(401);
+    } finally {
+      await second.close();
+    }
+  });
+
+  it('is refused alike for an unknown id and for the key of another', async () => {
+    const { token } = await joinToken({ maxUses: 2 });
+    const [one, other] = [applicant(), applicant()];
+    const { joinRequestId } = (await one.enroll(token)).body;
+    await other.enroll(token);
+    const foreign = await other.status(joinRequestId);
+    const unknown = await other.status('019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21');
+    const nonsense = await other.status('nonsense');
+    for (const answer of [foreign, unknown, nonsense]) {
+      expect(answer).toMatchObject({
+        status: 401,
+        body: { code: 'unauthenticated', detail: foreign.body.detail },
+      });
+    }
+    expect((await api.as(null).get(`/node-agents/enroll/${joinRequestId}`)).status).toBe(401);
+    expect((await api.get(`/node-agents/enroll/${joinRequestId}`)).status).toBe(401);
+  });
+});
+
+describe('taking a request back', () => {
+  it('cancels it, and again changes nothing', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const { joinRequestId } = (await host.enroll(token)).body;
+    expect((await host.cancel(joinRequestId)).status).toBe(204);
+    expect((await host.cancel(joinRequestId)).status).toBe(204);
+    expect((await host.status(joinRequestId)).body.status).toBe('cancelled');
+    expect(await auditCounts()).toMatchObject({ 'join_request.cancelled': 1 });
+    const late = await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/approve`);
+    expect(late).toMatchObject({ status: 409, body: { code: 'join_request_decided' } });
+  });
+
+  it('is too late once it is decided', async () => {
+    const { token } = await joinToken();
+    const host = applicant();
+    const { joinRequestId } = (await host.enroll(token)).body;
+    await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/approve`);
+    expect(await host.cancel(joinRequestId)).toMatchObject({
+      status: 409,
+      body: { code: 'join_request_decided' },
+    });
+  });
+});
+
+describe('auto-approval', () => {
+  const scope = { roles: ['vpn-exit', 'relay-node'], nodeNamePattern: 'edge-*' };
+
+  it('admits at once with the roles of the scope that the node asks for, loud in the audit log', async () => {
+    const { token } = await joinToken({ autoApprove: true, scope });
+    const host = applicant('edge-1');
+    const answer = await host.enroll(token, { body: { requestedRoles: ['vpn-exit'] } });
+    expect(answer).toMatchObject({ status: 202, body: { status: 'approved' } });
+    const { nodeId } = (await host.status(answer.body.joinRequestId)).body;
+    const node = await api.get(`/clusters/${clusterId}/nodes/${nodeId}`);
+    expect(node.body).toMatchObject({ name: 'edge-1', membershipStatus: 'active', roles: ['vpn-exit'] });
+    const events = await auditOf('join_request.approved', 'role_assignment.created');
+    expect(events).toMatchObject([
+      {
+        action: 'join_request.approved',
+        high_risk: true,
+        actor_type: 'system',
+        actor_id: 'auto-approval',
+        actor_ip: '127.0.0.1',
+      },
+      { action: 'role_assignment.created', actor_type: 'system' },
+    ]);
+    expect(events[0]?.after).toMatchObject({ automatic: true, roles: ['vpn-exit'], nodeId });
+  });
+
+  it('leaves to a reviewer what keeps a node from being admitted', async () => {
+    const { token } = await joinToken({ autoApprove: true, maxUses: 2, scope });
+    expect((await applicant('edge-2').enroll(token)).body.status).toBe('approved');
+    const second = await applicant('edge-2').enroll(token);
+    expect(second).toMatchObject({ status: 202, body: { status: 'pending' } });
+    expect((await requestOf(second)).warnings).toEqual(
+      expect.arrayContaining([expect.objectContaining({ code: 'name_taken' })]),
+    );
+  });
+
+  it('leaves all to a reviewer while the cluster is not authoritative', async () => {
+    const { token } = await joinToken({ autoApprove: true, scope });
+    await controlPlane.database.query(
+      `UPDATE cluster_authorities SET state = 'partitioned' WHERE cluster_id = $1`,
+      [clusterId],
+    );
+    const answer = await applicant('edge-3').enroll(token);
+    expect(answer).toMatchObject({ status: 202, body: { status: 'pending' } });
+    const approval = await api.post(
+      `/clusters/${clusterId}/join-requests/${answer.body.joinRequestId}/approve`,
+    );
+    expect(approval).toMatchObject({ status: 409, body: { code: 'cluster_not_authoritative' } });
+  });
+
+  it('gives each of many racing nodes its membership', async () => {
+    const { token } = await joinToken({ autoApprove: true, maxUses: 10, scope });
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) => applicant(`edge-race-${index}`).enroll(token)),
+    );
+    expect(countByStatus(answers)).toEqual({ 202: 10, 401: 2 });
+    const { items } = created(await api.get(`/clusters/${clusterId}/nodes`)) as { items: unknown[] };
+    expect(items).toHaveLength(10);
+  });
+});
