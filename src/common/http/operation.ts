@@ -31,8 +31,12 @@ export interface Operation {
   responseExample?: unknown;
   /** Media type of the answer where it is not JSON. */
   responseType?: string;
+  /** Answers of other statuses that are no problem documents. */
+  otherAnswers?: readonly OtherAnswer[];
   /** What it answers carries an `ETag` of this kind; reads answer 304 to a matching `If-None-Match`. */
   etag?: (body: never) => string;
+  /** The handler sets the `ETag` itself, and answers 304 when it wants to. */
+  setsEtag?: boolean;
   /** Members of the answer that are shown once and therefore left out of a dry run. */
   secrets?: readonly string[];
   /** Needs a credential made for it, and is recorded when it is refused or fails. */
@@ -45,6 +49,14 @@ export interface Operation {
   mutates?: boolean;
   /** Problem codes beyond those that every operation may answer. */
   problems?: readonly ProblemCode[];
+}
+
+/** An answer beside the usual one: a PUT that created, an error in the form of another standard. */
+export interface OtherAnswer {
+  status: number;
+  description: string;
+  response: z.ZodType;
+  example?: unknown;
 }
 
 /** Metadata key under which a route keeps its {@link Operation}. */

@@ -16,12 +16,11 @@ export const PageQuery = z.strictObject({
     .default(DEFAULT_LIMIT)
     .transform(Number)
     .refine((limit) => limit >= 1 && limit <= MAX_LIMIT, 'Must be a number from 1 to 200.')
-    .meta({ description: 'Items a page, 1 to 200.', example: '50' }),
-  cursor: z
-    .string()
-    .max(2048)
-    .optional()
-    .meta({ description: '`nextCursor` of the page before.', example: undefined }),
+    .meta({
+      description: 'Items a page.',
+      jsonSchema: { type: 'integer', minimum: 1, maximum: MAX_LIMIT, default: Number(DEFAULT_LIMIT) },
+    }),
+  cursor: z.string().max(2048).optional().meta({ description: '`nextCursor` of the page before.' }),
 });
 
 /** One page of a list. */
@@ -34,10 +33,10 @@ export interface Page<T> {
 export function pageOf<T extends z.ZodType>(item: T) {
   return z.object({
     items: z.array(item),
-    nextCursor: z
-      .string()
-      .nullable()
-      .describe('Send it as `cursor` for the next page; null on the last one.'),
+    nextCursor: z.string().nullable().meta({
+      description: 'Send it as `cursor` for the next page; null on the last one.',
+      example: null,
+    }),
   });
 }
 

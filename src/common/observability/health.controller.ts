@@ -38,11 +38,17 @@ export class HealthController {
   @Route({
     id: 'getReadiness',
     summary: 'Whether the process can do its work, and which part cannot',
-    description: 'Answers 503 with the same body while a part is not ready.',
     access: 'public',
     response: Ready,
     responseExample: { status: 'ready', parts: { database: { ok: true } } },
-    problems: ['unavailable'],
+    otherAnswers: [
+      {
+        status: 503,
+        description: 'A part is not ready.',
+        response: Ready,
+        example: { status: 'not_ready', parts: { database: { ok: false, detail: 'It does not answer.' } } },
+      },
+    ],
   })
   async ready(): Promise<WithStatus<z.infer<typeof Ready>>> {
     const { ready, parts } = await this.readiness.look();

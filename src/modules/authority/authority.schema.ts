@@ -6,10 +6,11 @@ export const AuthorityView = z
     state: z.enum(['authoritative', 'degraded', 'partitioned', 'recovering', 'fenced']),
     term: z
       .int()
-      .describe('Grows whenever authority is established anew; agents refuse snapshots of an older one.'),
+      .describe('Grows whenever authority is established anew; agents refuse snapshots of an older one.')
+      .meta({ example: 1 }),
     holder: z.string().meta({ example: 'control-plane' }),
     since: Instant,
-    partitions: z.array(z.object({ nodeIds: z.array(z.string()) })),
+    partitions: z.array(z.object({ nodeIds: z.array(z.string()) })).meta({ example: [] }),
   })
   .meta({ id: 'Authority' });
 export type AuthorityView = z.infer<typeof AuthorityView>;

@@ -24,10 +24,13 @@ const TokenAnswer = z
   .object({ access_token: z.string(), token_type: z.literal('Bearer'), expires_in: z.int() })
   .meta({ id: 'TokenAnswer' });
 
-interface OAuthError {
-  error: 'invalid_request' | 'invalid_client' | 'unsupported_grant_type';
-  error_description: string;
-}
+const OAuthError = z
+  .object({
+    error: z.enum(['invalid_request', 'invalid_client', 'unsupported_grant_type']),
+    error_description: z.string(),
+  })
+  .meta({ id: 'OAuthError' });
+type OAuthError = z.infer<typeof OAuthError>;
 
 const JwkSet = z.object({ keys: z.array(z.record(z.string(), z.json())) }).meta({ id: 'JwkSet' });
 
@@ -63,6 +66,20 @@ export class NodeTokensController {
       token_type: 'Bearer',
       expires_in: 900,
     },
+    otherAnswers: [
+      {
+        status: 400,
+        description: 'The form is not that of the grant.',
+        response: OAuthError,
+        example: { error: 'invalid_request', error_description: 'grant_type is missing.' },
+      },
+      {
+        status: 401,
+        description: 'The assertion does not prove that the caller is an enrolled node.',
+        response: OAuthError,
+        example: { error: 'invalid_client', error_description: 'The assertion is not valid.' },
+      },
+    ],
   })
   async issue(
     @Body() form: z.infer<typeof TokenRequest>,

@@ -28,6 +28,7 @@ export class SnapshotsController {
     access: 'node',
     query: SnapshotQuery,
     response: SignedSnapshotView,
+    setsEtag: true,
   })
   async poll(
     @CurrentNode() node: NodePrincipal,

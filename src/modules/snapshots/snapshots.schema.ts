@@ -62,7 +62,8 @@ export const SnapshotQuery = z.strictObject({
     .transform((text) => (text === undefined ? 0 : Number(text)))
     .refine((seconds) => seconds <= MAX_WAIT_SECONDS, 'Must be a number from 0 to 55.')
     .meta({
-      description: 'With a matching `If-None-Match`: how long to wait for a change, 0 to 55 seconds.',
-      example: '55',
+      description: 'With a matching `If-None-Match`: how many seconds to wait for a change.',
+      jsonSchema: { type: 'integer', minimum: 0, maximum: MAX_WAIT_SECONDS, default: 0 },
+      example: MAX_WAIT_SECONDS,
     }),
 });

@@ -1,0 +1,127 @@
+import {
+  canBePlanned,
+  type DescribedRoute,
+  hasEtag,
+  isConditional,
+  isReplayable,
+  type Parameter,
+  type Reference,
+} from './described-route.js';
+import type { JsonSchema } from './json-schema.js';
+import type { SchemaCatalogue } from './schema-catalogue.js';
+
+const ENTITY_TAG = '"kZ0h3m0rW3vC7yQeZ6m1nA"';
+
+/** Parameters that many operations take, as they stand under `components.parameters`. */
+export const SHARED_PARAMETERS = {
+  DryRun: {
+    name: 'dryRun',
+    in: 'query',
+    description: 'Validate and plan only: the answer is a plan, and nothing is changed.',
+    schema: { type: 'boolean', default: false },
+  },
+  PlanHash: {
+    name: 'X-Plan-Hash',
+    in: 'header',
+    description: '`planHash` of a dry run: 409 `plan_changed` if the effect would now be another.',
+    schema: { type: 'string', maxLength: 100 },
+  },
+  IdempotencyKey: {
+    name: 'Idempotency-Key',
+    in: 'header',
+    description: 'The same key with the same request replays the stored answer for 24 hours.',
+    schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
+    example: '0c1f6f0e-6f0f-4a3e-9a43-6f6f8f0f9d11',
+  },
+  IfMatch: {
+    name: 'If-Match',
+    in: 'header',
+    description: 'Change only the revision with this `ETag`: 412 when it is another by now.',
+    schema: { type: 'string' },
+    example: ENTITY_TAG,
+  },
+  IfNoneMatch: {
+    name: 'If-None-Match',
+    in: 'header',
+    description: '`ETag` of the revision that the caller has: 304 when it is still the current one.',
+    schema: { type: 'string' },
+    example: ENTITY_TAG,
+  },
+  RequestId: {
+    name: 'X-Request-Id',
+    in: 'header',
+    description: 'Id of the request, logged and stored on audit events; made when absent.',
+    schema: { type: 'string', maxLength: 128, pattern: '^[\\x21-\\x7e]+$' },
+    example: 'deploy-4711',
+  },
+} as const satisfies Record<string, Parameter>;
+
+/** Path parameters that are not the id of what they are named for. */
+const NOT_IDS: Readonly<Record<string, Omit<Parameter, 'name' | 'in'>>> = {
+  cluster: {
+    description: 'Id or slug of the cluster.',
+    schema: { type: 'string', minLength: 1, maxLength: 63 },
+    example: 'moscow-edge',
+  },
+  code: {
+    description: 'Problem code.',
+    schema: { type: 'string', pattern: '^[a-z][a-z0-9_]*$' },
+    example: 'slug_taken',
+  },
+};
+
+/** The parameters of an operation, those of the path first. */
+export function parametersOf(route: DescribedRoute, catalogue: SchemaCatalogue): (Parameter | Reference)[] {
+  const shared = (condition: boolean, ...names: (keyof typeof SHARED_PARAMETERS)[]): Reference[] =>
+    condition ? names.map((name) => ({ $ref: `#/components/parameters/${name}` })) : [];
+  return [
+    ...[...route.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => pathParameter(name)),
+    ...queryParameters(route, catalogue),
+    ...shared(canBePlanned(route), 'DryRun', 'PlanHash'),
+    ...shared(isReplayable(route), 'IdempotencyKey'),
+    ...shared(isConditional(route), 'IfMatch'),
+    ...shared(route.method === 'GET' && hasEtag(route), 'IfNoneMatch'),
+    ...route.headers,
+    ...shared(true, 'RequestId'),
+  ];
+}
+
+function pathParameter(name: string): Parameter {
+  const known = NOT_IDS[name];
+  const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return {
+    name,
+    in: 'path',
+    required: true,
+    ...(known ?? {
+      description: `Id of the ${words}.`,
+      schema: { type: 'string', format: 'uuid' },
+      example: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21',
+    }),
+  };
+}
+
+function queryParameters({ operation }: DescribedRoute, catalogue: SchemaCatalogue): Parameter[] {
+  if (operation.query === undefined) return [];
+  const { properties = {}, required = [] } = catalogue.show(operation.query, 'input');
+  return Object.entries(properties).map(([name, member]) => {
+    const { description, examples, ...schema } = isTrueOrFalse(member) ? truth(member) : member;
+    const parameter: Parameter = { name, in: 'query', schema };
+    if (required.includes(name)) parameter.required = true;
+    if (typeof description === 'string') parameter.description = description;
+    if (examples?.[0] !== undefined) parameter.example = examples[0];
+    return parameter;
+  });
+}
+
+/** A parameter that takes the texts `true` and `false` is a boolean to callers. */
+function isTrueOrFalse({ enum: texts }: JsonSchema): boolean {
+  return Array.isArray(texts) && [...texts].sort().join() === 'false,true';
+}
+
+function truth({ enum: _texts, examples, ...schema }: JsonSchema): JsonSchema {
+  const truthful: JsonSchema = { ...schema, type: 'boolean' };
+  if (examples !== undefined) truthful.examples = examples.map((each) => each === 'true');
+  if (schema.default !== undefined) truthful.default = schema.default === 'true';
+  return truthful;
+}

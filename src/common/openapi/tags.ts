@@ -1,0 +1,24 @@
+/** The chapters of the document, in its order. A controller's `@ApiTags` names one of them. */
+export const TAGS: Readonly<Record<string, string>> = {
+  Service: 'Where the service is, whether it is well, and what its problem codes mean.',
+  Access: 'Who is calling, what they may do, and API tokens for scripts.',
+  Audit: 'Who did what, when and from where; written in the transaction of each change.',
+  Events: 'The stream of what changes.',
+  Overview: 'How clusters fare at a glance.',
+  Clusters: 'Clusters of nodes, and the policy of each.',
+  Authority: 'Whether a cluster may hand out trust, and in which term.',
+  Trust: 'Public keys by which third parties check what the service signs.',
+  Enrollment: 'Join tokens, and the requests of hosts that want to become nodes.',
+  Nodes: 'Memberships of nodes in clusters, with their health.',
+  'Node groups': 'A tree by which the nodes of a cluster are arranged.',
+  Roles: 'What nodes may do: the catalogue of roles, and who was given which.',
+  Snapshots: 'The signed desired state that each node works by.',
+  'Node agents': 'What agents call: enrollment, tokens, heartbeats and snapshots.',
+};
+
+/** The chapter's place. @throws Error for a tag without a description */
+export function tagPosition(name: string): number {
+  const position = Object.keys(TAGS).indexOf(name);
+  if (position === -1) throw new Error(`describe the tag ${name} in tags.ts`);
+  return position;
+}
