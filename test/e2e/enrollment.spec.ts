@@ -1,9 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { enrollmentProof, joinRequestBearer } from '../../agent/assertions.js';
+import { describeHost } from '../../agent/host-description.js';
+import { generateNodeKey } from '../../agent/keys.js';
 import type { Answer, Api } from '../support/api.js';
 import { Applicant, countByStatus, type EnrollmentChanges, send } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created, given } from '../support/given.js';
+import { given } from '../support/given.js';
 
 let controlPlane: ControlPlane;
 let api: Api;
@@ -83,6 +86,34 @@ describe('enrolling', () => {
     expect(await auditOf('join_request.received')).toMatchObject([
       { actor_type: 'anonymous', actor_ip: '127.0.0.1', outcome: 'success' },
     ]);
+  });
+
+  it('takes what the reference agent sends', async () => {
+    const { token } = await joinToken();
+    const key = await generateNodeKey();
+    const host = await describeHost({
+      nodeName: 'edge-1',
+      requestedRoles: [],
+      discover: true,
+      capabilities: [],
+      facts: {},
+    });
+    const body = {
+      token,
+      nodeName: 'edge-1',
+      publicKey: key.publicJwk,
+      ...host,
+      requestedRoles: [],
+      agentVersion: '0.1.0',
+    };
+    const audience = controlPlane.url.replace('127.0.0.1', 'localhost');
+    const proof = await enrollmentProof(key, { audience, token, body, now: new Date() });
+    const answer = await send(controlPlane.url, { ...body, proof });
+    expect(answer.status).toBe(202);
+    expect((await requestOf(answer)).nodeFingerprint).toBe(key.thumbprint);
+    const { joinRequestId } = answer.body;
+    const bearer = await joinRequestBearer(key, { joinRequestId, audience, now: new Date() });
+    expect((await api.as(bearer).get(`/node-agents/enroll/${joinRequestId}`)).body.status).toBe('pending');
   });
 
   it('takes members that it does not know, and covers them by bodyHash', async () => {
@@ -402,183 +433,5 @@ describe('a repeat', () => {
     const again = await host.enroll(token, { body: { agentVersion: '9.9.9' } });
     expect(again).toMatchObject({ status: 202, body: { status: 'rejected' } });
     expect((await requestOf(again)).agentVersion).toBe('0.1.0');
-  });
-});
-
-describe('asking what became of a request', () => {
-  it('tells status and, once approved, node and keys', async () => {
-    const { token } = await joinToken();
-    const host = applicant();
-    const { joinRequestId } = (await host.enroll(token)).body;
-    expect(await host.status(joinRequestId)).toMatchObject({
-      status: 200,
-      body: { status: 'pending', clusterId },
-    });
-    const approved = await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/approve`);
-    const answer = await host.status(joinRequestId);
-    const jwks = (await api.as(null).get(`/clusters/${clusterId}/trust/jwks`)).body;
-    expect(answer.body).toEqual({
-      status: 'approved',
-      clusterId,
-      nodeId: approved.body.approvedNodeId,
-      jwks,
-    });
-    expect(jwks.keys).toHaveLength(1);
-  });
-
-  it('tells why it was rejected', async () => {
-    const { token } = await joinToken();
-    const host = applicant();
-    const { joinRequestId } = (await host.enroll(token)).body;
-    await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/reject`, {
-      reason: 'Unknown host.',
-    });
-    expect((await host.status(joinRequestId)).body).toEqual({
-      status: 'rejected',
-      clusterId,
-      rejectionReason: 'Unknown host.',
-    });
-  });
-
-  it.each<[string, Record<string, unknown>]>([
-    ['that was made for another request', { sub: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21' }],
-    ['for another audience', { aud: 'https://elsewhere.example' }],
-    ['that lives too long', { exp: Math.floor(Date.now() / 1000) + 400 }],
-    [
-      'that has expired',
-      { iat: Math.floor(Date.now() / 1000) - 300, exp: Math.floor(Date.now() / 1000) - 250 },
-    ],
-    ['without jti', { jti: undefined }],
-  ])('is refused with a bearer %s', async (_, claims) => {
-    const { token } = await joinToken();
-    const host = applicant();
-    const { joinRequestId } = (await host.enroll(token)).body;
-    const answer = await host.status(joinRequestId, claims);
-    expect(answer).toMatchObject({
-      status: 401,
-      body: { code: 'unauthenticated', serverTime: expect.any(String) },
-    });
-  });
-
-  it('is refused for a bearer that was used before, on another instance too', async () => {
-    const { token } = await joinToken();
-    const host = applicant();
-    const { joinRequestId } = (await host.enroll(token)).body;
-    const second = await startControlPlane({
-      beside: controlPlane,
-      config: { publicUrlAliases: [controlPlane.url] },
-    });
-    try {
-      const path = `/node-agents/enroll/${joinRequestId}`;
-      const bearer = await host.bearer(joinRequestId);
-      expect((await api.as(bearer).get(path)).status).toBe(200);
-      expect((await api.as(bearer).get(path)).status).toBe(401);
-      expect((await second.api.as(bearer).get(path)).status).toBe(401);
-    } finally {
-      await second.close();
-    }
-  });
-
-  it('is refused alike for an unknown id and for the key of another', async () => {
-    const { token } = await joinToken({ maxUses: 2 });
-    const [one, other] = [applicant(), applicant()];
-    const { joinRequestId } = (await one.enroll(token)).body;
-    await other.enroll(token);
-    const foreign = await other.status(joinRequestId);
-    const unknown = await other.status('019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21');
-    const nonsense = await other.status('nonsense');
-    for (const answer of [foreign, unknown, nonsense]) {
-      expect(answer).toMatchObject({
-        status: 401,
-        body: { code: 'unauthenticated', detail: foreign.body.detail },
-      });
-    }
-    expect((await api.as(null).get(`/node-agents/enroll/${joinRequestId}`)).status).toBe(401);
-    expect((await api.get(`/node-agents/enroll/${joinRequestId}`)).status).toBe(401);
-  });
-});
-
-describe('taking a request back', () => {
-  it('cancels it, and again changes nothing', async () => {
-    const { token } = await joinToken();
-    const host = applicant();
-    const { joinRequestId } = (await host.enroll(token)).body;
-    expect((await host.cancel(joinRequestId)).status).toBe(204);
-    expect((await host.cancel(joinRequestId)).status).toBe(204);
-    expect((await host.status(joinRequestId)).body.status).toBe('cancelled');
-    expect(await auditCounts()).toMatchObject({ 'join_request.cancelled': 1 });
-    const late = await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/approve`);
-    expect(late).toMatchObject({ status: 409, body: { code: 'join_request_decided' } });
-  });
-
-  it('is too late once it is decided', async () => {
-    const { token } = await joinToken();
-    const host = applicant();
-    const { joinRequestId } = (await host.enroll(token)).body;
-    await api.post(`/clusters/${clusterId}/join-requests/${joinRequestId}/approve`);
-    expect(await host.cancel(joinRequestId)).toMatchObject({
-      status: 409,
-      body: { code: 'join_request_decided' },
-    });
-  });
-});
-
-describe('auto-approval', () => {
-  const scope = { roles: ['vpn-exit', 'relay-node'], nodeNamePattern: 'edge-*' };
-
-  it('admits at once with the roles of the scope that the node asks for, loud in the audit log', async () => {
-    const { token } = await joinToken({ autoApprove: true, scope });
-    const host = applicant('edge-1');
-    const answer = await host.enroll(token, { body: { requestedRoles: ['vpn-exit'] } });
-    expect(answer).toMatchObject({ status: 202, body: { status: 'approved' } });
-    const { nodeId } = (await host.status(answer.body.joinRequestId)).body;
-    const node = await api.get(`/clusters/${clusterId}/nodes/${nodeId}`);
-    expect(node.body).toMatchObject({ name: 'edge-1', membershipStatus: 'active', roles: ['vpn-exit'] });
-    const events = await auditOf('join_request.approved', 'role_assignment.created');
-    expect(events).toMatchObject([
-      {
-        action: 'join_request.approved',
-        high_risk: true,
-        actor_type: 'system',
-        actor_id: 'auto-approval',
-        actor_ip: '127.0.0.1',
-      },
-      { action: 'role_assignment.created', actor_type: 'system' },
-    ]);
-    expect(events[0]?.after).toMatchObject({ automatic: true, roles: ['vpn-exit'], nodeId });
-  });
-
-  it('leaves to a reviewer what keeps a node from being admitted', async () => {
-    const { token } = await joinToken({ autoApprove: true, maxUses: 2, scope });
-    expect((await applicant('edge-2').enroll(token)).body.status).toBe('approved');
-    const second = await applicant('edge-2').enroll(token);
-    expect(second).toMatchObject({ status: 202, body: { status: 'pending' } });
-    expect((await requestOf(second)).warnings).toEqual(
-      expect.arrayContaining([expect.objectContaining({ code: 'name_taken' })]),
-    );
-  });
-
-  it('leaves all to a reviewer while the cluster is not authoritative', async () => {
-    const { token } = await joinToken({ autoApprove: true, scope });
-    await controlPlane.database.query(
-      `UPDATE cluster_authorities SET state = 'partitioned' WHERE cluster_id = $1`,
-      [clusterId],
-    );
-    const answer = await applicant('edge-3').enroll(token);
-    expect(answer).toMatchObject({ status: 202, body: { status: 'pending' } });
-    const approval = await api.post(
-      `/clusters/${clusterId}/join-requests/${answer.body.joinRequestId}/approve`,
-    );
-    expect(approval).toMatchObject({ status: 409, body: { code: 'cluster_not_authoritative' } });
-  });
-
-  it('gives each of many racing nodes its membership', async () => {
-    const { token } = await joinToken({ autoApprove: true, maxUses: 10, scope });
-    const answers = await Promise.all(
-      Array.from({ length: 12 }, (_, index) => applicant(`edge-race-${index}`).enroll(token)),
-    );
-    expect(countByStatus(answers)).toEqual({ 202: 10, 401: 2 });
-    const { items } = created(await api.get(`/clusters/${clusterId}/nodes`)) as { items: unknown[] };
-    expect(items).toHaveLength(10);
   });
 });
