@@ -50,6 +50,9 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   enableNode: 'nodes.disable',
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
+  listPlatformNodes: 'platform_nodes.read',
+  getPlatformNode: 'platform_nodes.read',
+  revokePlatformNode: 'platform_nodes.revoke!',
   // Node groups
   createNodeGroup: 'node_groups.manage',
   listNodeGroups: 'node_groups.read',

@@ -1,5 +1,6 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { z } from 'zod';
+import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { postgresRefusal, violates } from '../../common/database/postgres-errors.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
 import { Labels } from '../../common/http/fields.js';
@@ -119,18 +120,21 @@ export class MembershipsService implements OnModuleInit {
   /** Ends identity and membership for ever; the node's next call is refused. A repeat changes nothing. */
   revoke(actor: Actor, clusterId: string, nodeId: string, reason: string): Promise<NodeView> {
     return this.transactor.mutate(actor, async (tx) => {
-      const member = await this.memberships.lock(tx, clusterId, nodeId);
-      if (member === null) throw noSuchNode();
-      if (member.membershipStatus === 'revoked')
-        return { result: await this.nodes.get(tx, clusterId, nodeId), unchanged: true };
-      const epoch = await this.memberships.revoke(tx, member, reason);
-      tx.touch(clusterId, [nodeId]);
-      await tx.raise(new MembershipEnded(clusterId, nodeId));
-      return {
-        result: await this.nodes.get(tx, clusterId, nodeId),
-        events: [nodeRevoked(member, reason, epoch)],
-      };
+      const event = await this.end(tx, clusterId, nodeId, reason);
+      const result = await this.nodes.get(tx, clusterId, nodeId);
+      return event === null ? { result, unchanged: true } : { result, events: [event] };
     });
+  }
+
+  /** The same in the caller's transaction. Its event; null when the membership had ended before. @throws not_found */
+  async end(tx: Tx, clusterId: string, nodeId: string, reason: string): Promise<AuditEvent | null> {
+    const member = await this.memberships.lock(tx, clusterId, nodeId);
+    if (member === null) throw noSuchNode();
+    if (member.membershipStatus === 'revoked') return null;
+    const epoch = await this.memberships.revoke(tx, member, reason);
+    tx.touch(clusterId, [nodeId]);
+    await tx.raise(new MembershipEnded(clusterId, nodeId));
+    return nodeRevoked(member, reason, epoch);
   }
 
   /** Takes what the agent says of its host. Only a change is written. */

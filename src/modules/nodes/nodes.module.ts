@@ -21,10 +21,19 @@ import { NodesController } from './nodes.controller.js';
 import { NodesReadModel } from './nodes.read-model.js';
 import { NodesService } from './nodes.service.js';
 import { PlatformKeys } from './platform-keys.js';
+import { PlatformNodesController } from './platform-nodes.controller.js';
+import { PlatformNodesRepository } from './platform-nodes.repository.js';
+import { PlatformNodesService } from './platform-nodes.service.js';
 
 @Module({
   imports: [ClustersModule],
-  controllers: [NodesController, NodeGroupsController, NodeAgentsController, NodeTokensController],
+  controllers: [
+    NodesController,
+    NodeGroupsController,
+    PlatformNodesController,
+    NodeAgentsController,
+    NodeTokensController,
+  ],
   providers: [
     AccessTokens,
     AssertionIds,
@@ -43,7 +52,16 @@ import { PlatformKeys } from './platform-keys.js';
     NodesReadModel,
     NodesService,
     PlatformKeys,
+    PlatformNodesRepository,
+    PlatformNodesService,
   ],
-  exports: [AssertionIds, MembershipsReadModel, MembershipsService, NodeFacets, NodeStates, NodesReadModel],
+  exports: [
+    AssertionIds,
+    MembershipsReadModel,
+    MembershipsService,
+    NodeFacets,
+    NodeStates,
+    NodesReadModel,
+  ],
 })
 export class NodesModule {}
