@@ -50,6 +50,8 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   enableNode: 'nodes.disable',
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
+  getNodeIdentity: 'nodes.read',
+  listNodeTimeline: 'nodes.read',
   listPlatformNodes: 'platform_nodes.read',
   getPlatformNode: 'platform_nodes.read',
   revokePlatformNode: 'platform_nodes.revoke!',

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { AuditRepository } from './audit.repository.js';
 import type { AuditEventView } from './audit.schema.js';
@@ -18,5 +19,16 @@ export class AuditReadModel {
   ): Promise<AuditEventView[]> {
     const rows = await this.events.list(tx, { clusters: null, resourceType, resourceId }, null, limit);
     return rows.map(auditEventView);
+  }
+
+  /** What `who` did in the cluster and what was done to it, newest first, starting behind `after`. */
+  async concerning(
+    tx: ReadTx,
+    clusterId: string,
+    who: { type: 'node'; id: string },
+    after: CursorValues | null,
+    limit: number,
+  ): Promise<AuditEventView[]> {
+    return (await this.events.listConcerning(tx, clusterId, who, after, limit)).map(auditEventView);
   }
 }

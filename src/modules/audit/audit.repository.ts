@@ -15,15 +15,29 @@ const COLUMNS = sql`e.id, e.occurred_at AS "occurredAt", e.actor_type AS "actorT
 export class AuditRepository {
   /** Newest first, at most `limit`, starting behind `after`. */
   list(tx: ReadTx, filter: AuditFilter, after: CursorValues | null, limit: number): Promise<AuditRecord[]> {
-    const conditions = conditionsOf(filter);
-    if (after !== null) {
-      // The first bound follows from the second and is the one by which whole months are left out.
-      conditions.push(sql`e.occurred_at <= ${after[0]}::timestamptz`);
-      conditions.push(sql`(e.occurred_at, e.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`);
-    }
+    return tx.query<AuditRecord>(newest([...conditionsOf(filter), ...behind(after)], limit));
+  }
+
+  /** Events of the cluster that are about `who` or were caused by it: two indexes, each read as far as is needed. */
+  listConcerning(
+    tx: ReadTx,
+    clusterId: string,
+    { type, id }: { type: string; id: string },
+    after: CursorValues | null,
+    limit: number,
+  ): Promise<AuditRecord[]> {
+    const within = [sql`e.cluster_id = ${clusterId}::uuid`, ...behind(after)];
+    const about = newest([sql`e.resource_id = ${id} AND e.resource_type = ${type}`, ...within], limit);
+    const by = newest(
+      [
+        sql`e.actor_id = ${id} AND e.actor_type = ${type}`,
+        sql`(e.resource_id, e.resource_type) IS DISTINCT FROM (${id}::text, ${type}::text)`,
+        ...within,
+      ],
+      limit,
+    );
     return tx.query<AuditRecord>(sql`
-      SELECT ${COLUMNS} FROM audit_events AS e WHERE ${join(conditions, ' AND ')}
-       ORDER BY e.occurred_at DESC, e.id DESC LIMIT ${limit}`);
+      SELECT * FROM ((${about}) UNION ALL (${by})) AS e ORDER BY e."occurredAt" DESC, e.id DESC LIMIT ${limit}`);
   }
 
   /** One event of the clusters that the reader may see (null: all), written in the given time. */
@@ -39,6 +53,20 @@ export class AuditRepository {
          AND ${join(conditionsOf({ clusters }), ' AND ')}`);
     return row ?? null;
   }
+}
+
+function newest(conditions: readonly Sql[], limit: number): Sql {
+  return sql`SELECT ${COLUMNS} FROM audit_events AS e WHERE ${join([...conditions], ' AND ')}
+    ORDER BY e.occurred_at DESC, e.id DESC LIMIT ${limit}`;
+}
+
+function behind(after: CursorValues | null): Sql[] {
+  if (after === null) return [];
+  return [
+    // The first bound follows from the second and is the one by which whole months are left out.
+    sql`e.occurred_at <= ${after[0]}::timestamptz`,
+    sql`(e.occurred_at, e.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`,
+  ];
 }
 
 function conditionsOf(filter: AuditFilter): Sql[] {

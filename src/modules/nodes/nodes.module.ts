@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AuditModule } from '../audit/audit.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
@@ -14,6 +15,8 @@ import { NodeFacets } from './node-facets.js';
 import { NodeGroupsController } from './node-groups.controller.js';
 import { NodeGroupsRepository } from './node-groups.repository.js';
 import { NodeGroupsService } from './node-groups.service.js';
+import { NodeHistoryController } from './node-history.controller.js';
+import { NodeHistoryService } from './node-history.service.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -26,9 +29,10 @@ import { PlatformNodesRepository } from './platform-nodes.repository.js';
 import { PlatformNodesService } from './platform-nodes.service.js';
 
 @Module({
-  imports: [ClustersModule],
+  imports: [AuditModule, ClustersModule],
   controllers: [
     NodesController,
+    NodeHistoryController,
     NodeGroupsController,
     PlatformNodesController,
     NodeAgentsController,
@@ -47,6 +51,7 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     NodeFacets,
     NodeGroupsRepository,
     NodeGroupsService,
+    NodeHistoryService,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
