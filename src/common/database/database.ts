@@ -8,6 +8,8 @@ import type { Sql } from './sql.js';
 
 /** The request pool serves the API and what workers write; 20 connections saturate a small Postgres. */
 const POOL_SIZE = 20;
+/** Looks from within a transaction are short, and few at a time. */
+const BESIDE_POOL_SIZE = 4;
 const CONNECT_TIMEOUT_MS = 5_000;
 const INT8 = 20;
 const INT8_ARRAY = 1016;
@@ -16,18 +18,16 @@ const INT8_ARRAY = 1016;
 @Injectable()
 export class Database implements OnApplicationShutdown {
   readonly pool: pg.Pool;
+  /**
+   * For looking at what is committed from within a transaction. Who holds a connection of `pool` and waits for another
+   * of the same pool may wait for ever, as soon as all holders do.
+   */
+  readonly besidePool: pg.Pool;
   readonly prisma: PrismaClient;
 
   constructor(@Inject(RUNTIME) runtime: Runtime) {
-    this.pool = new pg.Pool({
-      connectionString: runtime.database.appUrl,
-      max: POOL_SIZE,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      application_name: 'fabric',
-      types: { getTypeParser },
-    });
-    // A connection that breaks while idle is replaced at the next use; unhandled it would end the process.
-    this.pool.on('error', () => undefined);
+    this.pool = newPool(runtime.database.appUrl, POOL_SIZE);
+    this.besidePool = newPool(runtime.database.appUrl, BESIDE_POOL_SIZE);
     this.prisma = new PrismaClient({ adapter: new PrismaPg(this.pool), errorFormat: 'minimal' });
   }
 
@@ -39,8 +39,21 @@ export class Database implements OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     await this.prisma.$disconnect();
-    await this.pool.end();
+    await Promise.all([this.pool.end(), this.besidePool.end()]);
   }
+}
+
+function newPool(connectionString: string, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: 'fabric',
+    types: { getTypeParser },
+  });
+  // A connection that breaks while idle is replaced at the next use; unhandled it would end the process.
+  pool.on('error', () => undefined);
+  return pool;
 }
 
 const getTypeParser = ((oid: number, format?: 'text' | 'binary') => {

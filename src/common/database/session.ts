@@ -1,4 +1,4 @@
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
 import { withResolvers } from '../promise-with-resolvers.js';
 import type { Database } from './database.js';
@@ -56,8 +56,17 @@ export async function openModelSession(prisma: PrismaClient): Promise<Session> {
 }
 
 /** Opens a transaction on `pg`; `begin` is the statement that starts it. */
-export async function openDirectSession(database: Database, begin = 'BEGIN'): Promise<Session> {
-  const client: PoolClient = await database.pool.connect();
+export function openDirectSession(database: Database, begin = 'BEGIN'): Promise<Session> {
+  return openSession(database.pool, begin);
+}
+
+/** Opens a look at what is committed, all of it at one instant, for who holds a transaction already. */
+export function openSessionBeside(database: Database): Promise<Session> {
+  return openSession(database.besidePool, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+}
+
+async function openSession(pool: Pool, begin: string): Promise<Session> {
+  const client: PoolClient = await pool.connect();
   // A connection that breaks between two statements has nobody else to tell, and would end the process. The next
   // statement fails and says so.
   client.on('error', ignore);

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
-import { openDirectSession } from '../../common/database/session.js';
+import { openSessionBeside } from '../../common/database/session.js';
 import { canonicalJson } from '../../common/json/canonical-json.js';
 import type { SnapshotChange, SnapshotPort, Touched } from '../../common/transaction/ports.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
@@ -38,10 +38,7 @@ export class SnapshotSettler implements SnapshotPort {
 
   async changes(tx: ReadTx, touched: Touched): Promise<SnapshotChange[]> {
     if (touched.size === 0) return [];
-    const committed = await openDirectSession(
-      this.database,
-      'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
-    );
+    const committed = await openSessionBeside(this.database);
     try {
       const before: ReadTx = { now: tx.now, query: (statement) => committed.query(statement) };
       const changes: SnapshotChange[] = [];

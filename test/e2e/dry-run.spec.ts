@@ -1,0 +1,256 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { applyPatch } from 'rfc6902';
+import type { Answer, Api } from '../support/api.js';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { created, given, unique } from '../support/given.js';
+import { ADMIN_MUTATIONS, type MutationCall, World } from '../support/mutations.js';
+import { tableDigests } from '../support/table-digests.js';
+import { admittedNode } from '../support/test-node.js';
+
+const limits = { unknownCredentialsPerMinute: 10_000, principalPerMinute: 100_000 };
+
+interface Change {
+  clusterId: string;
+  nodeId: string;
+  before: Record<string, unknown> | null;
+  after: Record<string, unknown> | null;
+  patch: never[];
+}
+
+let controlPlane: ControlPlane;
+let world: World;
+/** Not the bootstrap token, each use of which is audited, also of a dry run. */
+let owner: Api;
+let auditor: Api;
+beforeAll(async () => {
+  controlPlane = await startControlPlane({ config: { limits } });
+  world = new World(controlPlane);
+  const { api } = controlPlane;
+  owner = api.as(
+    (await world.apiToken({ role: 'platform-owner', highRisk: true, expiresInSeconds: 3600 })).token,
+  );
+  auditor = api.as((await world.apiToken()).token);
+});
+afterAll(() => controlPlane?.close());
+
+const planned = (path: string) => `${path}?dryRun=true`;
+
+function plan({ method, path, body }: MutationCall, as = owner): Promise<Answer> {
+  return as[method](planned(path), body);
+}
+
+function apply({ method, path, body }: MutationCall, planHash: string): Promise<Answer> {
+  return owner[method](path, body, { 'x-plan-hash': planHash });
+}
+
+/** All but the log, which tells of refused high-risk attempts. */
+function unlessLogged(digests: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(digests).filter(([table]) => !/^audit_events_/.test(table)));
+}
+
+const refusal = ({ status, body }: Answer) => ({ status, code: body.code });
+
+describe.each(Object.entries(ADMIN_MUTATIONS))('a dry run of %s', (_, { prepare }) => {
+  it('says what would be, leaves nothing behind, and can be applied as it was reviewed', async () => {
+    const call = await prepare(world);
+    const before = await tableDigests(controlPlane);
+    const answer = await plan(call);
+    expect({ status: answer.status, problem: answer.body.code }).toEqual({ status: 200, problem: undefined });
+    expect(answer.body).toEqual({
+      dryRun: true,
+      result: answer.body.result,
+      affectedNodes: expect.any(Number),
+      changes: expect.any(Array),
+      changesTruncated: false,
+      planHash: expect.stringMatching(/^[\w-]{43}$/),
+    });
+    expect(answer.body.result).toBeDefined();
+    expect(answer.body.changes).toHaveLength(answer.body.affectedNodes);
+    for (const { before: old, after, patch } of answer.body.changes as Change[]) {
+      const patched = structuredClone(old ?? {});
+      expect(applyPatch(patched, patch)).toEqual(patch.map(() => null));
+      expect(patched).toEqual(after ?? {});
+    }
+    const again = await plan(call);
+    expect(again.body.planHash).toBe(answer.body.planHash);
+    expect(await tableDigests(controlPlane)).toEqual(before);
+
+    const stale = await apply(call, 'A'.repeat(43));
+    expect(refusal(stale)).toEqual({ status: 409, code: 'plan_changed' });
+    expect(stale.body.planHash).toBe(answer.body.planHash);
+    expect(unlessLogged(await tableDigests(controlPlane))).toEqual(unlessLogged(before));
+
+    const applied = await apply(call, answer.body.planHash);
+    expect(String(applied.status)).toMatch(/^2/);
+    expect(await tableDigests(controlPlane)).not.toEqual(before);
+  });
+
+  it('is refused as the call itself is', async () => {
+    const call = await prepare(world);
+    const forbidden = await auditor[call.method](call.path, call.body);
+    expect(forbidden.status).toBe(403);
+    expect(refusal(await plan(call, auditor))).toEqual(refusal(forbidden));
+    const nonsense = { ...call, body: { ...(call.body as object), nonsense: true } };
+    expect(refusal(await plan(nonsense))).toEqual({ status: 422, code: 'invalid_request' });
+    expect(refusal(await owner[call.method](call.path, nonsense.body))).toEqual({
+      status: 422,
+      code: 'invalid_request',
+    });
+  });
+});
+
+describe('a dry run', () => {
+  it('shows the change of a node as it then happens', async () => {
+    const node = await admittedNode(controlPlane);
+    const path = `/clusters/${node.clusterId}/nodes/${node.nodeId}`;
+    const snapshot = async () => (await owner.get(`${path}/snapshot`)).body;
+    const old = await snapshot();
+    const body = { nodeId: node.nodeId, role: 'vpn-exit', policy: { maxTunnels: 4 } };
+    const answer = await owner.post(planned(`/clusters/${node.clusterId}/role-assignments`), body);
+    const [change] = answer.body.changes as Change[];
+    const { generation, issuedAt, expiresAt, ...content } = old;
+    expect(change).toMatchObject({ clusterId: node.clusterId, nodeId: node.nodeId, before: content });
+    expect((await snapshot()).generation).toBe(generation);
+    created(await owner.post(`/clusters/${node.clusterId}/role-assignments`, body));
+    const { generation: next, issuedAt: _at, expiresAt: _until, ...now } = await snapshot();
+    expect(now).toEqual(change?.after);
+    expect(next).toBe(generation + 1);
+    expect(Date.parse(expiresAt)).toBeGreaterThan(Date.parse(issuedAt));
+  });
+
+  it('needs no step-up where the call does', async () => {
+    const weak = controlPlane.api.as((await world.apiToken({ role: 'platform-owner' })).token);
+    const { id } = await given(controlPlane).cluster();
+    expect((await weak.put(`/clusters/${id}/policy`, {})).body.code).toBe('high_risk_credential_required');
+    expect((await weak.put(planned(`/clusters/${id}/policy`), {})).status).toBe(200);
+  });
+
+  it('omits once-only secrets', async () => {
+    const { id } = await given(controlPlane).cluster();
+    for (const answer of [
+      await owner.post(planned('/api-tokens'), { name: 'plan', role: 'auditor' }),
+      await owner.post(planned(`/clusters/${id}/join-tokens`), {}),
+    ]) {
+      expect(answer.body.result).toHaveProperty('id');
+      expect(answer.body.result).not.toHaveProperty('token');
+      expect(JSON.stringify(answer.body)).not.toMatch(/f(ab|jt)_/);
+    }
+  });
+
+  it('is refused by the state that refuses the call', async () => {
+    const node = await admittedNode(controlPlane);
+    const { slug } = await given(controlPlane).cluster();
+    const archived = await given(controlPlane).cluster();
+    await owner.delete(`/clusters/${archived.id}`);
+    const assignments = `/clusters/${node.clusterId}/role-assignments`;
+    await owner.post(assignments, { nodeId: node.nodeId, role: 'vpn-exit' });
+    const calls: [MutationCall, number, string][] = [
+      [{ method: 'post', path: '/clusters', body: { name: 'x', slug } }, 409, 'slug_taken'],
+      [{ method: 'delete', path: `/clusters/${node.clusterId}` }, 409, 'cluster_not_empty'],
+      [{ method: 'patch', path: `/clusters/${archived.id}`, body: { region: 'x' } }, 409, 'cluster_archived'],
+      [
+        { method: 'post', path: assignments, body: { nodeId: node.nodeId, role: 'vpn-exit' } },
+        409,
+        'role_already_assigned',
+      ],
+      [
+        { method: 'post', path: assignments, body: { nodeId: node.nodeId, role: 'rdp-worker' } },
+        409,
+        'capability_missing',
+      ],
+      [{ method: 'patch', path: `/clusters/${archived.id}x`, body: {} }, 404, 'not_found'],
+    ];
+    for (const [call, status, code] of calls) {
+      expect(refusal(await plan(call))).toEqual({ status, code });
+      expect(refusal(await owner[call.method](call.path, call.body))).toEqual({ status, code });
+    }
+  });
+
+  it('is refused by If-Match as the call is', async () => {
+    const { id } = await given(controlPlane).cluster();
+    const answer = await owner.patch(planned(`/clusters/${id}`), { region: 'x' }, { 'if-match': '"old"' });
+    expect(refusal(answer)).toEqual({ status: 412, code: 'precondition_failed' });
+  });
+
+  it('that is false is the call itself', async () => {
+    const { id } = await given(controlPlane).cluster();
+    const answer = await owner.patch(`/clusters/${id}?dryRun=false`, { region: 'real' });
+    expect(answer.body).toMatchObject({ id, region: 'real' });
+  });
+
+  it('shows the first hundred nodes and counts all', async () => {
+    const { id } = await given(controlPlane).cluster();
+    await controlPlane.database.query(
+      `WITH made AS (INSERT INTO nodes (id) SELECT gen_random_uuid() FROM generate_series(1, 120) RETURNING id)
+       INSERT INTO cluster_memberships (cluster_id, node_id, name, os, arch)
+       SELECT $1, m.id, 'n' || row_number() OVER (), 'linux', 'x64' FROM made AS m`,
+      [id],
+    );
+    const answer = await owner.put(planned(`/clusters/${id}/policy`), { degradedGraceSeconds: 17 });
+    expect(answer.body).toMatchObject({ affectedNodes: 120, changesTruncated: true });
+    const ids = (answer.body.changes as Change[]).map(({ nodeId }) => nodeId);
+    expect(ids).toHaveLength(100);
+    expect(ids).toEqual([...ids].sort());
+    expect((answer.body.changes as Change[])[0]?.patch).toEqual([
+      { op: 'replace', path: '/degradedGraceSeconds', value: 17 },
+    ]);
+  });
+
+  it('can be asked for by forty at once', async () => {
+    const nodes = await Promise.all([admittedNode(controlPlane), admittedNode(controlPlane)]);
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => {
+        const { clusterId, nodeId } = nodes[index % 2] ?? nodes[0];
+        return owner.patch(planned(`/clusters/${clusterId}/nodes/${nodeId}`), { name: unique('n') });
+      }),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  });
+});
+
+describe('a plan hash', () => {
+  it('no longer fits when the effect would be another', async () => {
+    const node = await admittedNode(controlPlane);
+    const call: MutationCall = {
+      method: 'post',
+      path: `/clusters/${node.clusterId}/nodes/${node.nodeId}/disable`,
+    };
+    const { planHash } = (await plan(call)).body;
+    created(
+      await owner.post(`/clusters/${node.clusterId}/role-assignments`, {
+        nodeId: node.nodeId,
+        role: 'vpn-exit',
+      }),
+    );
+    const refused = await apply(call, planHash);
+    expect(refusal(refused)).toEqual({ status: 409, code: 'plan_changed' });
+    expect((await owner.get(`/clusters/${node.clusterId}/nodes/${node.nodeId}`)).body.membershipStatus).toBe(
+      'active',
+    );
+    expect((await apply(call, refused.body.planHash)).status).toBe(200);
+  });
+
+  it('still fits when something else has changed', async () => {
+    const node = await admittedNode(controlPlane);
+    const other = await admittedNode(controlPlane, node.clusterId);
+    const call: MutationCall = {
+      method: 'post',
+      path: `/clusters/${node.clusterId}/nodes/${node.nodeId}/disable`,
+    };
+    const { planHash } = (await plan(call)).body;
+    await owner.post(`/clusters/${node.clusterId}/nodes/${other.nodeId}/disable`);
+    expect((await apply(call, planHash)).status).toBe(200);
+  });
+
+  it('is that of the call: another body or path has another', async () => {
+    const [one, two] = [await given(controlPlane).cluster(), await given(controlPlane).cluster()];
+    const hashes = await Promise.all(
+      [
+        { path: `/clusters/${one.id}`, body: { region: 'a' } },
+        { path: `/clusters/${one.id}`, body: { region: 'b' } },
+        { path: `/clusters/${two.id}`, body: { region: 'a' } },
+      ].map(async (call) => (await plan({ method: 'patch', ...call })).body.planHash),
+    );
+    expect(new Set(hashes).size).toBe(3);
+  });
+});

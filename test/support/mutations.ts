@@ -1,0 +1,269 @@
+import type { Api } from './api.js';
+import type { ControlPlane } from './control-plane.js';
+import { created, given, unique } from './given.js';
+import { admittedNode, TestNode } from './test-node.js';
+
+/** A valid call of an operation that changes something. */
+export interface MutationCall {
+  method: 'post' | 'put' | 'patch' | 'delete';
+  path: string;
+  body?: unknown;
+  /** Who calls, where it is a node. */
+  as?: Api;
+}
+
+/** How an operation is called, and what it writes into the audit log. */
+export interface Mutation {
+  /** Makes what the call needs; the call itself is left to the test, and changes something. */
+  prepare(world: World): Promise<MutationCall>;
+  /** Actions of its events. */
+  actions: readonly string[];
+}
+
+/** Everything a call may need, made through the API. */
+export class World {
+  readonly api: Api;
+
+  constructor(readonly controlPlane: ControlPlane) {
+    this.api = controlPlane.api;
+  }
+
+  async clusterId(): Promise<string> {
+    return (await given(this.controlPlane).cluster()).id;
+  }
+
+  node(): Promise<TestNode> {
+    return admittedNode(this.controlPlane);
+  }
+
+  /** A node that asks to be admitted. */
+  async applicant(): Promise<TestNode> {
+    const { token } = await given(this.controlPlane).joinToken(await this.clusterId());
+    const node = await TestNode.make(this.controlPlane.url);
+    created(await node.enroll(token));
+    return node;
+  }
+
+  /** A node with a role, and the path of the assignment. */
+  async assignment(): Promise<{ node: TestNode; path: string }> {
+    const node = await this.node();
+    const body = { nodeId: node.nodeId, role: 'vpn-exit' };
+    const path = `/clusters/${node.clusterId}/role-assignments`;
+    const { id } = created(await this.api.post(path, body)) as { id: string };
+    return { node, path: `${path}/${id}` };
+  }
+
+  async group(): Promise<string> {
+    const path = `/clusters/${await this.clusterId()}/node-groups`;
+    const { id } = created(await this.api.post(path, { name: unique('group') })) as { id: string };
+    return `${path}/${id}`;
+  }
+
+  async apiToken(
+    input: Record<string, unknown> = { role: 'auditor' },
+  ): Promise<{ id: string; token: string }> {
+    const answer = await this.api.post('/api-tokens', { name: unique('token'), ...input });
+    return created(answer) as { id: string; token: string };
+  }
+}
+
+const nodePath = ({ clusterId, nodeId }: TestNode): string => `/clusters/${clusterId}/nodes/${nodeId}`;
+const requestPath = ({ clusterId, joinRequestId }: TestNode): string =>
+  `/clusters/${clusterId}/join-requests/${joinRequestId}`;
+
+/** Every operation by which people and scripts change something. A route without a row here fails the tests. */
+export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
+  createApiToken: {
+    prepare: async () => ({ method: 'post', path: '/api-tokens', body: { name: 'deploy', role: 'auditor' } }),
+    actions: ['api_token.created'],
+  },
+  revokeApiToken: {
+    prepare: async (world) => ({ method: 'delete', path: `/api-tokens/${(await world.apiToken()).id}` }),
+    actions: ['api_token.revoked'],
+  },
+  createCluster: {
+    prepare: async () => ({
+      method: 'post',
+      path: '/clusters',
+      body: { name: 'Edge', slug: unique('edge') },
+    }),
+    actions: ['cluster.created'],
+  },
+  updateCluster: {
+    prepare: async (world) => ({
+      method: 'patch',
+      path: `/clusters/${await world.clusterId()}`,
+      body: { region: 'north' },
+    }),
+    actions: ['cluster.updated'],
+  },
+  archiveCluster: {
+    prepare: async (world) => ({ method: 'delete', path: `/clusters/${await world.clusterId()}` }),
+    actions: ['cluster.archived'],
+  },
+  replaceClusterPolicy: {
+    prepare: async (world) => {
+      const { clusterId } = await world.node();
+      return { method: 'put', path: `/clusters/${clusterId}/policy`, body: { degradedGraceSeconds: 60 } };
+    },
+    actions: ['cluster_policy.updated'],
+  },
+  transitionAuthority: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `/clusters/${(await world.node()).clusterId}/authority/transitions`,
+      body: { to: 'partitioned', reason: 'A drill.', expectedTerm: 1 },
+    }),
+    actions: ['authority.transitioned'],
+  },
+  updateNode: {
+    prepare: async (world) => ({
+      method: 'patch',
+      path: nodePath(await world.node()),
+      body: { name: unique('renamed') },
+    }),
+    actions: ['node.updated'],
+  },
+  disableNode: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `${nodePath((await world.assignment()).node)}/disable`,
+      body: {},
+    }),
+    actions: ['node.disabled'],
+  },
+  enableNode: {
+    prepare: async (world) => {
+      const { node } = await world.assignment();
+      created(await world.api.post(`${nodePath(node)}/disable`));
+      return { method: 'post', path: `${nodePath(node)}/enable` };
+    },
+    actions: ['node.enabled'],
+  },
+  revokeNode: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `${nodePath((await world.assignment()).node)}/revoke`,
+      body: { reason: 'Stolen.' },
+    }),
+    actions: ['node.revoked'],
+  },
+  revokePlatformNode: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `/nodes/${(await world.node()).nodeId}/revoke`,
+      body: { reason: 'Stolen.' },
+    }),
+    actions: ['node.revoked'],
+  },
+  createNodeGroup: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `/clusters/${await world.clusterId()}/node-groups`,
+      body: { name: 'edge' },
+    }),
+    actions: ['node_group.created'],
+  },
+  updateNodeGroup: {
+    prepare: async (world) => ({
+      method: 'patch',
+      path: await world.group(),
+      body: { name: unique('renamed') },
+    }),
+    actions: ['node_group.updated'],
+  },
+  deleteNodeGroup: {
+    prepare: async (world) => ({ method: 'delete', path: await world.group() }),
+    actions: ['node_group.deleted'],
+  },
+  createRoleAssignment: {
+    prepare: async (world) => {
+      const { clusterId, nodeId } = await world.node();
+      return {
+        method: 'post',
+        path: `/clusters/${clusterId}/role-assignments`,
+        body: { nodeId, role: 'vpn-exit' },
+      };
+    },
+    actions: ['role_assignment.created'],
+  },
+  disableRoleAssignment: {
+    prepare: async (world) => ({ method: 'post', path: `${(await world.assignment()).path}/disable` }),
+    actions: ['role_assignment.disabled'],
+  },
+  enableRoleAssignment: {
+    prepare: async (world) => {
+      const { path } = await world.assignment();
+      created(await world.api.post(`${path}/disable`));
+      return { method: 'post', path: `${path}/enable` };
+    },
+    actions: ['role_assignment.enabled'],
+  },
+  deleteRoleAssignment: {
+    prepare: async (world) => ({ method: 'delete', path: (await world.assignment()).path }),
+    actions: ['role_assignment.deleted'],
+  },
+  createJoinToken: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `/clusters/${await world.clusterId()}/join-tokens`,
+      body: { maxUses: 2 },
+    }),
+    actions: ['join_token.created'],
+  },
+  revokeJoinToken: {
+    prepare: async (world) => {
+      const clusterId = await world.clusterId();
+      const { id } = await given(world.controlPlane).joinToken(clusterId);
+      return { method: 'post', path: `/clusters/${clusterId}/join-tokens/${id}/revoke` };
+    },
+    actions: ['join_token.revoked'],
+  },
+  approveJoinRequest: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `${requestPath(await world.applicant())}/approve`,
+      body: { roles: ['vpn-exit'] },
+    }),
+    actions: ['join_request.approved', 'role_assignment.created'],
+  },
+  rejectJoinRequest: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `${requestPath(await world.applicant())}/reject`,
+      body: { reason: 'Unknown host.' },
+    }),
+    actions: ['join_request.rejected'],
+  },
+};
+
+/** Every operation by which nodes change something that the audit log tells of. */
+export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
+  cancelEnrollment: {
+    prepare: async (world) => {
+      const node = await world.applicant();
+      const as = world.api.as(await node.assertion(node.joinRequestId));
+      return { method: 'delete', path: `/node-agents/enroll/${node.joinRequestId}`, as };
+    },
+    actions: ['join_request.cancelled'],
+  },
+  reportCapabilities: {
+    prepare: async (world) => ({
+      method: 'put',
+      path: '/node-agents/me/capabilities',
+      body: {
+        capabilities: ['can_route_mesh'],
+        facts: { os: 'linux', arch: 'x64', hostname: unique('host') },
+      },
+      as: await (await world.node()).api(),
+    }),
+    actions: ['node.capabilities_changed', 'node.facts_changed'],
+  },
+};
+
+/** Operations that change something and have no event of their own, with the reason. */
+export const UNAUDITED: Readonly<Record<string, string>> = {
+  sendHeartbeat: 'a heartbeat is no event; a change of health is one',
+  issueNodeToken: 'a token of minutes for a key that is known; refusals are logged',
+  enroll: 'tested with its proof in enrollment.spec.ts',
+};
