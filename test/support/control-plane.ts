@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import pg from 'pg';
 import { createApp, listen } from '../../src/app.js';
-import { type Config, loadConfig } from '../../src/common/config/config.js';
+import { type Config, loadConfig, type RateLimits } from '../../src/common/config/config.js';
 import type { Runtime } from '../../src/common/config/runtime.js';
 import { type Api, apiClient } from './api.js';
 import { createTestDatabase } from './test-database.js';
@@ -11,7 +11,7 @@ import { createTestDatabase } from './test-database.js';
 export interface ControlPlaneOptions {
   /** Share the database of another instance. */
   beside?: ControlPlane;
-  config?: Partial<Config>;
+  config?: Partial<Omit<Config, 'limits'>> & { limits?: Partial<RateLimits> };
 }
 
 /** A running instance of the real service on a real database of its own. */
@@ -39,10 +39,9 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   };
   const ownerToken = beside?.ownerToken ?? `owner-${randomBytes(24).toString('base64url')}`;
   const masterKey = beside?.runtime.masterKey ?? randomBytes(32).toString('base64url');
-  const config = {
-    ...loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' }),
-    ...options.config,
-  };
+  const defaults = loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' });
+  const limits = { ...defaults.limits, ...options.config?.limits };
+  const config: Config = { ...defaults, ...options.config, limits };
   const runtime: Runtime = { config, database, masterKey, bootstrapToken: ownerToken, version: '0.0.0-test' };
   const app = await createApp(runtime);
   const { port } = await listen(app, runtime);
