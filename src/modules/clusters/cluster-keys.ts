@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { ChangeReader } from '../../common/changes/change-reader.js';
 import { MasterKeyring } from '../../common/crypto/envelope.js';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
@@ -8,15 +9,24 @@ import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import type { JwksProvider } from '../../common/trust/ports.js';
 import { ClusterCreated } from './cluster-events.js';
+import { ClusterKeysRepository } from './cluster-keys.repository.js';
 
 const PURPOSE = 'snapshot';
-/** How long a key is remembered: the longest that an instance signs with one that was just replaced. */
+/** How long a key is remembered: the longest that an instance which has lost the feed signs with a replaced one. */
 const REMEMBERED_MS = 60_000;
+const ROTATED = /^trust_rotation\./;
 
 /** The key by which a cluster's snapshots are signed. */
 export interface SnapshotKey {
   kid: string;
   privateKey: KeyObject;
+}
+
+/** A snapshot key that was just made. */
+export interface NewSnapshotKey {
+  kid: string;
+  publicJwk: JWK;
+  sealedPrivateKey: Buffer;
 }
 
 interface Remembered {
@@ -33,10 +43,41 @@ export class ClusterKeys implements JwksProvider, OnModuleInit {
     private readonly database: Database,
     private readonly keyring: MasterKeyring,
     private readonly events: TxEvents,
+    private readonly changes: ChangeReader,
+    private readonly keys: ClusterKeysRepository,
   ) {}
 
   onModuleInit(): void {
-    this.events.on(ClusterCreated, (tx, { clusterId }) => this.make(tx, clusterId));
+    this.events.on(ClusterCreated, async (tx, { clusterId }) => {
+      await this.add(tx, clusterId, await this.make(clusterId), 'active');
+    });
+    this.changes.onGap(() => this.known.clear());
+    this.changes.subscribe((changes) => {
+      for (const { clusterId, kind } of changes)
+        if (clusterId !== null && ROTATED.test(kind)) this.forget(clusterId);
+    });
+  }
+
+  /** Makes the next signature ask which key is the active one. */
+  forget(clusterId: string): void {
+    this.known.delete(clusterId);
+  }
+
+  /** A new key pair, its private part sealed; nothing knows of it yet. */
+  async make(clusterId: string): Promise<NewSnapshotKey> {
+    const pair = generateKeyPairSync('ed25519');
+    const jwk = pair.publicKey.export({ format: 'jwk' }) as JWK;
+    const kid = await calculateJwkThumbprint(jwk);
+    const sealedPrivateKey = this.keyring.seal(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), {
+      purpose: PURPOSE,
+      clusterId,
+    });
+    return { kid, publicJwk: { ...jwk, kid, alg: 'EdDSA', use: 'sig' }, sealedPrivateKey };
+  }
+
+  /** Publishes a key; a prepared one signs nothing before it is made the active one. */
+  async add(tx: Tx, clusterId: string, key: NewSnapshotKey, phase: 'prepared' | 'active'): Promise<void> {
+    await this.keys.insert(tx, clusterId, PURPOSE, { ...key, phase, certificate: null });
   }
 
   /** The key that signs now. */
@@ -56,20 +97,6 @@ export class ClusterKeys implements JwksProvider, OnModuleInit {
        WHERE k.cluster_id = ${clusterId}::uuid AND k.purpose = ${PURPOSE} AND k.phase <> 'retired'
        ORDER BY k.created_at DESC`);
     return { keys: rows.map((row) => row.publicJwk) };
-  }
-
-  private async make(tx: Tx, clusterId: string): Promise<void> {
-    const pair = generateKeyPairSync('ed25519');
-    const jwk = pair.publicKey.export({ format: 'jwk' }) as JWK;
-    const kid = await calculateJwkThumbprint(jwk);
-    const publicJwk = { ...jwk, kid, alg: 'EdDSA', use: 'sig' };
-    const sealed = this.keyring.seal(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), {
-      purpose: PURPOSE,
-      clusterId,
-    });
-    await tx.query(sql`
-      INSERT INTO cluster_keys (kid, cluster_id, purpose, public_jwk, sealed_private_key, created_at)
-      VALUES (${kid}, ${clusterId}::uuid, ${PURPOSE}, ${JSON.stringify(publicJwk)}::jsonb, ${sealed}, ${tx.now})`);
   }
 
   private async load(clusterId: string): Promise<SnapshotKey> {

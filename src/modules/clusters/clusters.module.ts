@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { AuthorityModule } from '../authority/authority.module.js';
 import { ClusterDirectory } from './cluster-directory.js';
 import { ClusterKeys } from './cluster-keys.js';
+import { ClusterKeysRepository } from './cluster-keys.repository.js';
 import { ClustersController } from './clusters.controller.js';
 import { ClustersRepository } from './clusters.repository.js';
 import { ClustersService } from './clusters.service.js';
@@ -17,12 +18,20 @@ import { TrustController } from './trust.controller.js';
   providers: [
     ClusterDirectory,
     ClusterKeys,
+    ClusterKeysRepository,
     ClustersRepository,
     ClustersService,
     PolicyReadModel,
     PolicyRepository,
     PolicyService,
   ],
-  exports: [ClusterDirectory, ClusterKeys, ClustersService, PolicyReadModel, PolicyService],
+  exports: [
+    ClusterDirectory,
+    ClusterKeys,
+    ClusterKeysRepository,
+    ClustersService,
+    PolicyReadModel,
+    PolicyService,
+  ],
 })
 export class ClustersModule {}

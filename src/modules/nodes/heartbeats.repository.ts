@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
+import { readFingerprint } from './fingerprint.js';
 import type { Heartbeat } from './heartbeats.schema.js';
 
 /** One node's heartbeat. */
@@ -18,6 +19,8 @@ export interface HeartbeatRow {
   snapshotGeneration: number;
   authorityTerm: number;
   revocationEpoch: number;
+  /** SHA-256 in hexadecimal; null before the cluster has certificate authorities. */
+  trustBundle: string | null;
 }
 
 @Injectable()
@@ -39,10 +42,11 @@ export class HeartbeatsRepository {
           ${column((b) => b.load?.one ?? null)}::real[], ${column((b) => b.load?.five ?? null)}::real[],
           ${column((b) => b.load?.fifteen ?? null)}::real[], ${column((b) => b.memory?.totalBytes ?? null)}::bigint[],
           ${column((b) => b.memory?.usedBytes ?? null)}::bigint[], ${column((b) => b.appliedGeneration ?? null)}::bigint[],
-          ${column((b) => b.authorityTermSeen ?? null)}::bigint[], ${column((b) => b.revocationEpochApplied ?? null)}::bigint[])
+          ${column((b) => b.authorityTermSeen ?? null)}::bigint[], ${column((b) => b.revocationEpochApplied ?? null)}::bigint[],
+          ${column((b) => readFingerprint(b.trustBundleSeen))}::text[])
           AS t (cluster_id, node_id, agent_version, sequence, agent_instance_id, uptime_seconds, load_one, load_five,
                 load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation, authority_term_seen,
-                revocation_epoch_applied)
+                revocation_epoch_applied, trust_bundle_seen)
       ), member AS (
         SELECT b.*, m.agent_version AS known_version, m.generation_counter
           FROM beat AS b JOIN cluster_memberships AS m ON m.cluster_id = b.cluster_id AND m.node_id = b.node_id
@@ -50,25 +54,36 @@ export class HeartbeatsRepository {
       ), written AS (
         INSERT INTO node_liveness AS l (cluster_id, node_id, last_seen_at, agent_instance_id, sequence, uptime_seconds,
                load_one, load_five, load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation,
-               authority_term_seen, revocation_epoch_applied)
+               authority_term_seen, revocation_epoch_applied, trust_bundle_seen)
         SELECT b.cluster_id, b.node_id, now(), b.agent_instance_id, b.sequence, b.uptime_seconds, b.load_one,
                b.load_five, b.load_fifteen, b.memory_total_bytes, b.memory_used_bytes, b.applied_generation,
-               b.authority_term_seen, b.revocation_epoch_applied
+               b.authority_term_seen, b.revocation_epoch_applied, decode(b.trust_bundle_seen, 'hex')
           FROM member AS b ORDER BY b.node_id, b.cluster_id
         ON CONFLICT (cluster_id, node_id) DO UPDATE SET
           last_seen_at = greatest(l.last_seen_at, excluded.last_seen_at),
           (agent_instance_id, sequence, uptime_seconds, load_one, load_five, load_fifteen, memory_total_bytes,
-           memory_used_bytes, applied_generation, authority_term_seen, revocation_epoch_applied) = (
+           memory_used_bytes, applied_generation, authority_term_seen, revocation_epoch_applied, trust_bundle_seen) = (
             SELECT e.agent_instance_id, e.sequence, e.uptime_seconds, e.load_one, e.load_five, e.load_fifteen,
                    e.memory_total_bytes, e.memory_used_bytes, e.applied_generation, e.authority_term_seen,
-                   e.revocation_epoch_applied
+                   e.revocation_epoch_applied, e.trust_bundle_seen
               FROM (SELECT excluded.*) AS e
              WHERE e.agent_instance_id IS DISTINCT FROM l.agent_instance_id OR e.sequence >= l.sequence
             UNION ALL
             SELECT l.agent_instance_id, l.sequence, l.uptime_seconds, l.load_one, l.load_five, l.load_fifteen,
                    l.memory_total_bytes, l.memory_used_bytes, l.applied_generation, l.authority_term_seen,
-                   l.revocation_epoch_applied
+                   l.revocation_epoch_applied, l.trust_bundle_seen
              WHERE NOT (excluded.agent_instance_id IS DISTINCT FROM l.agent_instance_id OR excluded.sequence >= l.sequence))
+      ), acknowledged AS (
+        -- Rows only for what grows; an epoch that the cluster has not reached is nobody's to apply.
+        INSERT INTO revocation_acknowledgements (cluster_id, node_id, epoch, first_seen_at)
+        SELECT b.cluster_id, b.node_id, b.revocation_epoch_applied, now()
+          FROM member AS b
+          JOIN clusters AS c ON c.id = b.cluster_id
+          LEFT JOIN node_liveness AS l ON l.cluster_id = b.cluster_id AND l.node_id = b.node_id
+         WHERE b.revocation_epoch_applied > coalesce(l.revocation_epoch_applied, 0)
+           AND b.revocation_epoch_applied <= c.revocation_epoch
+         ORDER BY b.node_id, b.cluster_id
+        ON CONFLICT DO NOTHING
       ), versioned AS (
         UPDATE cluster_memberships AS m SET agent_version = b.agent_version
           FROM member AS b
@@ -76,7 +91,8 @@ export class HeartbeatsRepository {
       )
       SELECT b.cluster_id AS "clusterId", b.node_id AS "nodeId", date_trunc('milliseconds', now()) AS "serverTime",
              p.heartbeat_seconds AS "heartbeatSeconds", c.generation_base + b.generation_counter AS "snapshotGeneration",
-             a.term AS "authorityTerm", c.revocation_epoch AS "revocationEpoch"
+             a.term AS "authorityTerm", c.revocation_epoch AS "revocationEpoch",
+             encode(c.trust_bundle_fingerprint, 'hex') AS "trustBundle"
         FROM member AS b
         JOIN clusters AS c ON c.id = b.cluster_id
         JOIN cluster_policies AS p ON p.cluster_id = b.cluster_id

@@ -22,6 +22,12 @@ export const Heartbeat = z
     appliedGeneration: count().optional().meta({ example: 3 }),
     authorityTermSeen: count().optional().meta({ example: 1 }),
     revocationEpochApplied: count().optional(),
+    trustBundleSeen: z
+      .string()
+      .max(128)
+      .optional()
+      .describe('SHA-256 of the trust bundle that the node holds, in hexadecimal or base64url.')
+      .meta({ example: '0f4d1cf5ec3a4f5bcb33fbbd2bc2cbd1b5c62f3cc4a9bd2a1de0e2a2be8c8f31' }),
   })
   .meta({ id: 'Heartbeat' });
 export type Heartbeat = z.infer<typeof Heartbeat>;
@@ -33,6 +39,11 @@ export const HeartbeatAnswer = z
     snapshotGeneration: z.int().meta({ example: 3 }),
     authorityTerm: z.int().meta({ example: 1 }),
     revocationEpoch: z.int().meta({ example: 0 }),
+    trustBundle: z
+      .string()
+      .nullable()
+      .describe('SHA-256 of the trust bundle in hexadecimal; a node that holds another fetches it.')
+      .meta({ example: '0f4d1cf5ec3a4f5bcb33fbbd2bc2cbd1b5c62f3cc4a9bd2a1de0e2a2be8c8f31' }),
   })
   .meta({ id: 'HeartbeatAnswer' });
 export type HeartbeatAnswer = z.infer<typeof HeartbeatAnswer>;

@@ -43,13 +43,15 @@ export class HeartbeatsService {
       throw unauthenticated('unauthenticated', 'The bearer token is not valid.', {
         reason: 'the membership is revoked',
       });
-    const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch } = row;
+    const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch, trustBundle } =
+      row;
     return {
       serverTime: serverTime.toISOString(),
       nextHeartbeatSeconds: heartbeatSeconds,
       snapshotGeneration,
       authorityTerm,
       revocationEpoch,
+      trustBundle,
     };
   }
 
