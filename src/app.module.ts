@@ -17,6 +17,7 @@ import { OverviewModule } from './modules/overview/overview.module.js';
 import { RolesModule } from './modules/roles/roles.module.js';
 import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
+import { TrustModule } from './modules/trust/trust.module.js';
 
 /** Binds the ports of `common` to the modules that fill them. */
 @Global()
@@ -47,6 +48,7 @@ export class AppModule {
         ClustersModule,
         NodesModule,
         RolesModule,
+        TrustModule,
         EnrollmentModule,
         SnapshotsModule,
         OverviewModule,

@@ -37,6 +37,20 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   getAuthority: 'authority.read',
   transitionAuthority: 'authority.transition!',
   explainAuthority: 'authority.read',
+  // Trust
+  getTrust: 'trust.read',
+  getTrustBundle: 'public',
+  getCertificateRevocationList: 'public',
+  listCertificates: 'trust.read',
+  listRevocations: 'trust.read',
+  getRevocation: 'trust.read',
+  startTrustRotation: 'trust.rotate!~',
+  listTrustRotations: 'trust.read',
+  getTrustRotation: 'trust.read',
+  advanceTrustRotation: 'trust.rotate!~',
+  // Refused by its service while the cluster is not authoritative, save for renewals in a degraded one.
+  requestCertificate: 'node',
+  getCertificateRenewal: 'node',
   // Nodes
   getAccessTokenKeys: 'public',
   issueNodeToken: 'public',

@@ -89,6 +89,12 @@ export const PERMISSIONS = {
   'role_assignments.read': entry('cluster', READER, 'Read role assignments and the role catalogue'),
   'role_assignments.update': entry('cluster', OPERATOR, 'Disable and enable role assignments'),
   'snapshots.read': entry('cluster', READER, "Read a node's decoded snapshot"),
+  'trust.read': entry('cluster', READER, "Read a cluster's authorities, certificates and revocations"),
+  'trust.rotate': entry(
+    'cluster',
+    [...ADMIN, 'recovery-admin'],
+    "Rotate a cluster's certificate authority and snapshot key",
+  ),
 } as const satisfies Record<string, PermissionEntry>;
 
 /** Name of a permission, `<resource>.<verb>`. */
