@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { compactVerify, errors } from 'jose';
 import { canonicalJson } from '../../common/json/canonical-json.js';
 import type { NodeKey } from '../nodes/node-key.js';
+import { signedClaims } from '../nodes/signed-claims.js';
 
 /** How far the node's clock may be off: a host that was just installed has no time service yet. */
 export const MAX_PROOF_SKEW_SECONDS = 600;
@@ -28,7 +28,7 @@ export async function checkProof(
   proof: string,
   { key, token, sentBody, acceptsAudience, now }: ProofRule,
 ): Promise<ProofVerdict> {
-  const claims = await verifiedClaims(proof, key);
+  const claims = await signedClaims(proof, key);
   if (claims === null)
     return { fault: 'signature', detail: `The proof is not signed by publicKey with ${key.alg}.` };
   const { jti, iat, aud, tokenHash, bodyHash } = claims;
@@ -61,18 +61,6 @@ export async function checkProof(
 export function bodyHashOf(sentBody: unknown): string {
   const { proof: _proof, ...covered } = sentBody as Record<string, unknown>;
   return sha256(canonicalJson(covered));
-}
-
-async function verifiedClaims(proof: string, { key, alg }: NodeKey): Promise<Record<string, unknown> | null> {
-  try {
-    const { payload } = await compactVerify(proof, key, { algorithms: [alg] });
-    const claims: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
-    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : null;
-  } catch (error) {
-    if (error instanceof errors.JOSEError || error instanceof SyntaxError || error instanceof TypeError)
-      return null;
-    throw error;
-  }
 }
 
 function isAudience(aud: unknown): aud is string | readonly string[] {

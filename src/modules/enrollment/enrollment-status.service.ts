@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { compactVerify, errors } from 'jose';
 import { Database } from '../../common/database/database.js';
 import { DatabaseClock } from '../../common/database/database-clock.js';
 import { unauthenticated } from '../../common/errors/domain-error.js';
@@ -11,8 +10,9 @@ import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
 import { AssertionIds } from '../nodes/assertion-ids.js';
-import { type AssertionClaims, assertionFault, CLOCK_SKEW_SECONDS } from '../nodes/client-assertion.js';
+import { assertionFault, CLOCK_SKEW_SECONDS } from '../nodes/client-assertion.js';
 import { readNodeKey } from '../nodes/node-key.js';
+import { signedClaims } from '../nodes/signed-claims.js';
 import type { JoinRequestState } from './enrollment.schema.js';
 import type { Source } from './enrollment.service.js';
 import { type JoinRequest, joinRequestEnded, joinRequestStatus, requireUndecided } from './join-request.js';
@@ -77,7 +77,7 @@ export class EnrollmentStatusService {
     const request = isUuid(id)
       ? await this.requests.findById((statement) => this.database.query(statement), id)
       : null;
-    const claims = request === null ? null : await verified(bearer, request);
+    const claims = request === null ? null : await signedClaims(bearer, readNodeKey(request.publicKey));
     if (request === null || claims === null) {
       await this.limits.countUnknown(source.ip);
       throw refused(UNKNOWN, now, {
@@ -117,19 +117,6 @@ function stateOf(request: JoinRequest, now: Date): JoinRequestState {
     ...(approvedNodeId === null ? {} : { nodeId: approvedNodeId }),
     ...(rejectionReason === null ? {} : { rejectionReason }),
   };
-}
-
-async function verified(bearer: string, { publicKey }: JoinRequest): Promise<AssertionClaims | null> {
-  const { key, alg } = readNodeKey(publicKey);
-  try {
-    const { payload } = await compactVerify(bearer, key, { algorithms: [alg] });
-    const claims: unknown = JSON.parse(new TextDecoder().decode(payload));
-    return typeof claims === 'object' && claims !== null ? claims : null;
-  } catch (error) {
-    if (error instanceof errors.JOSEError || error instanceof SyntaxError || error instanceof TypeError)
-      return null;
-    throw error;
-  }
 }
 
 function refused(
