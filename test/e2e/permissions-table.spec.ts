@@ -56,6 +56,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   issueNodeToken: 'public',
   sendHeartbeat: 'node',
   reportCapabilities: 'node',
+  rotateIdentity: 'node',
   pollSnapshot: 'node',
   listNodes: 'nodes.read',
   getNode: 'nodes.read',

@@ -72,8 +72,13 @@ export class TestNode {
 
   /** A compact JWS by the node's key. */
   sign(claims: Record<string, unknown>): Promise<string> {
-    return new CompactSign(new TextEncoder().encode(JSON.stringify(claims)))
-      .setProtectedHeader({ alg: 'EdDSA' })
+    return this.signText(JSON.stringify(claims));
+  }
+
+  /** A compact JWS by the node's key over any text. */
+  signText(text: string): Promise<string> {
+    return new CompactSign(new TextEncoder().encode(text))
+      .setProtectedHeader({ alg: this.alg })
       .sign(this.privateKey);
   }
 
@@ -89,7 +94,7 @@ export class TestNode {
       exp: now + lifetimeSeconds,
       ...claims,
     };
-    return new SignJWT(all).setProtectedHeader({ alg: 'EdDSA' }).sign(this.privateKey);
+    return new SignJWT(all).setProtectedHeader({ alg: this.alg }).sign(this.privateKey);
   }
 
   /** Asks the token endpoint. */
@@ -100,6 +105,16 @@ export class TestNode {
       client_assertion: assertion ?? (await this.assertion(this.nodeId, { cluster: this.clusterId })),
     });
     return apiClient(this.url, null).post('/node-agents/token', form);
+  }
+
+  private get alg(): string {
+    return this.publicKey.kty === 'EC' ? 'ES256' : 'EdDSA';
+  }
+
+  /** The same node with another key of its own. */
+  withKey({ publicJwk, privateKey }: { publicJwk: JWK; privateKey: CryptoKey }): TestNode {
+    const other = new TestNode(this.url, this.name, publicJwk, privateKey, this.input);
+    return Object.assign(other, { nodeId: this.nodeId, clusterId: this.clusterId });
   }
 
   /** A client of the API with a fresh access token. */

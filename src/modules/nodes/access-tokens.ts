@@ -37,7 +37,11 @@ export class AccessTokens {
   ) {}
 
   /** @param now the database's clock */
-  async issue({ nodeId, clusterId }: TokenSubject, now: Date): Promise<string> {
+  async issue(
+    { nodeId, clusterId }: TokenSubject,
+    now: Date,
+    lifetimeSeconds = ACCESS_TOKEN_SECONDS,
+  ): Promise<string> {
     const key = await this.keys.active();
     const issuedAt = Math.floor(now.getTime() / 1000);
     return new SignJWT({ cluster: clusterId })
@@ -47,7 +51,7 @@ export class AccessTokens {
       .setAudience(clusterAudience(clusterId))
       .setJti(newId())
       .setIssuedAt(issuedAt)
-      .setExpirationTime(issuedAt + ACCESS_TOKEN_SECONDS)
+      .setExpirationTime(issuedAt + lifetimeSeconds)
       .sign(key.privateKey);
   }
 

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { compactVerify, decodeJwt, errors } from 'jose';
+import { decodeJwt } from 'jose';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
 import { ServiceAddress } from '../../common/http/service-address.js';
@@ -7,7 +7,9 @@ import { isUuid } from '../../common/ids/uuid.js';
 import { ACCESS_TOKEN_SECONDS, AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
 import { type AssertionClaims, assertionFault, CLOCK_SKEW_SECONDS } from './client-assertion.js';
+import { keyWorks, type NodeIdentity } from './node-identity.js';
 import { readNodeKey } from './node-key.js';
+import { signedClaims } from './signed-claims.js';
 
 /** Path of the token endpoint; its URL is accepted as audience beside the service's own. */
 export const TOKEN_PATH = '/api/v1/node-agents/token';
@@ -27,8 +29,7 @@ export interface TokenRefusal {
   reason: string;
 }
 
-interface IdentityRow {
-  publicKey: unknown;
+interface IdentityRow extends Pick<NodeIdentity, 'publicKey' | 'identityStatus' | 'validUntil'> {
   now: Date;
 }
 
@@ -48,15 +49,19 @@ export class NodeTokensService {
     if (claimed === null)
       return refused('The client assertion is not a JWT of a node.', 'not a JWT with sub and cluster');
     const { nodeId, clusterId } = claimed;
-    const [identity] = await this.database.query<IdentityRow>(sql`
-      SELECT i.public_key AS "publicKey", date_trunc('milliseconds', now()) AS now
+    const known = await this.database.query<IdentityRow>(sql`
+      SELECT i.public_key AS "publicKey", i.identity_status AS "identityStatus", i.valid_until AS "validUntil",
+             date_trunc('milliseconds', now()) AS now
         FROM node_identities AS i
         JOIN cluster_memberships AS m ON m.cluster_id = i.cluster_id AND m.node_id = i.node_id
        WHERE i.cluster_id = ${clusterId}::uuid AND i.node_id = ${nodeId}::uuid
-         AND i.identity_status = 'active' AND m.membership_status <> 'revoked'`);
-    if (identity === undefined) return refused(UNKNOWN, 'no live identity');
-    const claims = await verified(assertion, identity.publicKey);
-    if (claims === null) return refused(UNKNOWN, 'signature does not match');
+         AND (i.identity_status = 'active' OR (i.identity_status = 'rotated' AND i.valid_until > now()))
+         AND m.membership_status <> 'revoked' ORDER BY i.created_at DESC`);
+    const identities = known.filter((identity) => keyWorks(identity, identity.now));
+    if (identities.length === 0) return refused(UNKNOWN, 'no live identity');
+    const signed = await signedBy(assertion, identities);
+    if (signed === null) return refused(UNKNOWN, 'signature does not match');
+    const { claims, identity } = signed;
     const fault = assertionFault(
       claims,
       {
@@ -79,8 +84,9 @@ export class NodeTokensService {
     if (!(await this.assertionIds.take(nodeId, String(claims.jti), expiresAt))) {
       return refused('This client assertion was used before.', 'jti used before');
     }
-    const access_token = await this.tokens.issue({ nodeId, clusterId }, identity.now);
-    return { access_token, token_type: 'Bearer', expires_in: ACCESS_TOKEN_SECONDS };
+    const expires_in = lifetimeSeconds(identity);
+    const access_token = await this.tokens.issue({ nodeId, clusterId }, identity.now, expires_in);
+    return { access_token, token_type: 'Bearer', expires_in };
   }
 }
 
@@ -102,16 +108,21 @@ function readClaims(assertion: string): { nodeId: string; clusterId: string } | 
   }
 }
 
-/** The claims when `key` signed them, with the one algorithm that fits it; null otherwise. */
-async function verified(assertion: string, publicKey: unknown): Promise<AssertionClaims | null> {
-  const { key, alg } = readNodeKey(publicKey);
-  try {
-    const { payload } = await compactVerify(assertion, key, { algorithms: [alg] });
-    const claims: unknown = JSON.parse(new TextDecoder().decode(payload));
-    return typeof claims === 'object' && claims !== null ? claims : null;
-  } catch (error) {
-    if (error instanceof errors.JOSEError || error instanceof SyntaxError || error instanceof TypeError)
-      return null;
-    throw error;
+/** The claims with the identity whose key signed them; null when none of them did. */
+async function signedBy(
+  assertion: string,
+  identities: readonly IdentityRow[],
+): Promise<{ claims: AssertionClaims; identity: IdentityRow } | null> {
+  for (const identity of identities) {
+    const claims = await signedClaims(assertion, readNodeKey(identity.publicKey));
+    if (claims !== null) return { claims, identity };
   }
+  return null;
+}
+
+/** A token that a replaced key has asked for ends with that key. */
+function lifetimeSeconds({ validUntil, now }: IdentityRow): number {
+  if (validUntil === null) return ACCESS_TOKEN_SECONDS;
+  const leftSeconds = Math.ceil((validUntil.getTime() - now.getTime()) / 1000);
+  return Math.min(ACCESS_TOKEN_SECONDS, leftSeconds);
 }

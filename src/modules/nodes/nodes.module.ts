@@ -6,6 +6,9 @@ import { AssertionIds } from './assertion-ids.js';
 import { HealthWatch } from './health-watch.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
 import { HeartbeatsService } from './heartbeats.service.js';
+import { IdentityRotationController } from './identity-rotation.controller.js';
+import { IdentityRotationRepository } from './identity-rotation.repository.js';
+import { IdentityRotationService } from './identity-rotation.service.js';
 import { MembershipsReadModel } from './memberships.read-model.js';
 import { MembershipsRepository } from './memberships.repository.js';
 import { MembershipsService } from './memberships.service.js';
@@ -17,7 +20,6 @@ import { NodeGroupsRepository } from './node-groups.repository.js';
 import { NodeGroupsService } from './node-groups.service.js';
 import { NodeHistoryController } from './node-history.controller.js';
 import { NodeHistoryService } from './node-history.service.js';
-import { NodeIdentities } from './node-identities.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -37,6 +39,7 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     NodeGroupsController,
     PlatformNodesController,
     NodeAgentsController,
+    IdentityRotationController,
     NodeTokensController,
   ],
   providers: [
@@ -45,6 +48,8 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     HealthWatch,
     HeartbeatsRepository,
     HeartbeatsService,
+    IdentityRotationRepository,
+    IdentityRotationService,
     MembershipsReadModel,
     MembershipsRepository,
     MembershipsService,
@@ -53,7 +58,6 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     NodeGroupsRepository,
     NodeGroupsService,
     NodeHistoryService,
-    NodeIdentities,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
@@ -67,7 +71,6 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     MembershipsReadModel,
     MembershipsService,
     NodeFacets,
-    NodeIdentities,
     NodeStates,
     NodesReadModel,
   ],
