@@ -6,11 +6,13 @@ import { AppModule } from './app.module.js';
 import type { Runtime } from './common/config/runtime.js';
 import { AllowedMethods } from './common/http/allowed-methods.js';
 import { refuseBytes, refusePath } from './common/http/early-refusals.js';
-import { addRequestHooks, BODY_LIMIT_BYTES, contextOf } from './common/http/request-hooks.js';
+import { addRequestHooks, BODY_LIMIT_BYTES } from './common/http/request-hooks.js';
 import { ServiceAddress } from './common/http/service-address.js';
+import { addAccessLog } from './common/observability/access-log.js';
 import { LOGGER } from './common/observability/logger.js';
 import { Metrics } from './common/observability/metrics.js';
 import { NestLogger } from './common/observability/nest-logger.js';
+import { addRequestSpans } from './common/observability/request-spans.js';
 import { serveDocument } from './common/openapi/serve-document.js';
 
 /** Longer than the longest held poll, so that a proxy never cuts one before its answer. */
@@ -37,6 +39,7 @@ export async function createApp(runtime: Runtime): Promise<NestFastifyApplicatio
   const fastify = adapter.getInstance() as unknown as FastifyInstance;
   app.get(AllowedMethods).observe(fastify);
   addRequestHooks(fastify);
+  addRequestSpans(fastify);
   addAccessLog(fastify, app.get<Logger>(LOGGER), app.get(Metrics));
   serveDocument(app, runtime.version);
   return app;
@@ -49,26 +52,4 @@ export async function listen(app: NestFastifyApplication, { config }: Runtime): 
   const port = typeof address === 'object' && address !== null ? address.port : config.port;
   app.get(ServiceAddress).listensOn(port);
   return { port };
-}
-
-function addAccessLog(fastify: FastifyInstance, logger: Logger, metrics: Metrics): void {
-  fastify.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unmatched';
-    const seconds = reply.elapsedTime / 1000;
-    metrics.observeRequest(request.method, route, reply.statusCode, seconds);
-    const { requestId, actor, ip } = contextOf(request);
-    logger.debug(
-      {
-        requestId,
-        method: request.method,
-        route,
-        status: reply.statusCode,
-        seconds,
-        actor: actor?.id ?? null,
-        ip,
-      },
-      'answered',
-    );
-    done();
-  });
 }

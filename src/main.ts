@@ -5,6 +5,8 @@ import { createApp, listen } from './app.js';
 import { type Config, ConfigError, loadConfig } from './common/config/config.js';
 import { StartupError } from './common/database/embedded/startup-error.js';
 import { MigrationError } from './common/database/migrations/migration-files.js';
+import { createLogger } from './common/observability/logger.js';
+import { startTracing } from './common/observability/start-tracing.js';
 import { projectRoot } from './common/project-root.js';
 import { banner } from './common/startup/banner.js';
 import { openRuntime } from './common/startup/open-runtime.js';
@@ -19,6 +21,7 @@ async function main(): Promise<void> {
   const config = loadConfig(process.env);
   const version = readVersion();
   const stop = stopOnSignals();
+  const stopTracing = await startTracing(config.tracing, version, createLogger(config.logLevel));
   const surroundings = await openRuntime(config, version, say);
   try {
     const app = await createApp(surroundings.runtime);
@@ -37,6 +40,7 @@ async function main(): Promise<void> {
     say('Stopping: requests in flight are finished first.');
     await Promise.race([app.close(), new Promise((resolve) => setTimeout(resolve, SHUTDOWN_MS).unref())]);
   } finally {
+    await stopTracing();
     await surroundings.close();
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { TRACING_VARIABLES, type TracingConfig, tracingConfig, tracingFaults } from './tracing-config.js';
 
 /** What this process does: serve HTTP, run background jobs, or both. */
 export type FabricRole = 'all' | 'api' | 'worker';
@@ -25,6 +26,8 @@ export interface Config {
   readonly limits: RateLimits;
   /** Address ranges of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
+  /** null: no tracing, and none of its code is loaded. */
+  readonly tracing: TracingConfig | null;
 }
 
 /** Connection strings of an external Postgres. */
@@ -107,6 +110,7 @@ const Environment = z.object({
   FABRIC_TRUSTED_PROXIES: commaList.default([]),
   FABRIC_LIMIT_UNKNOWN_PER_MINUTE: perMinute('60'),
   FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: perMinute('600'),
+  ...TRACING_VARIABLES,
 });
 
 const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::', '[::]', '*'];
@@ -139,6 +143,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       `FABRIC_PUBLIC_URL is required when HOST is ${values.HOST}: nodes sign for the URL by which they reach this service`,
     );
   }
+  lines.push(...tracingFaults(values));
   if (lines.length > 0) throw new ConfigError(lines);
   return {
     role: values.FABRIC_ROLE,
@@ -159,6 +164,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       principalPerMinute: values.FABRIC_LIMIT_PRINCIPAL_PER_MINUTE,
     },
     trustedProxies: values.FABRIC_TRUSTED_PROXIES,
+    tracing: tracingConfig(values),
   };
 }
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { DomainError } from '../errors/domain-error.js';
 import { LOGGER } from '../observability/logger.js';
+import { noteFault } from '../observability/spans.js';
 import { AllowedMethods } from './allowed-methods.js';
 import { problemFor } from './problem-document.js';
 import { contextOf } from './request-hooks.js';
@@ -21,8 +22,10 @@ export class ProblemFilter implements ExceptionFilter {
     const reply = http.getResponse<FastifyReply>();
     const context = contextOf(request);
     const answer = this.allowed.refusal(request, error) ?? problemFor(error, context);
-    if (answer.isFault) this.logger.error({ err: error, requestId: context.requestId }, 'request failed');
-    else if (error instanceof DomainError && error.details.reason !== undefined) {
+    if (answer.isFault) {
+      noteFault(error);
+      this.logger.error({ err: error, requestId: context.requestId }, 'request failed');
+    } else if (error instanceof DomainError && error.details.reason !== undefined) {
       const { code, details } = error;
       this.logger.warn(
         { code, reason: details.reason, requestId: context.requestId, ip: context.ip },

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { unsupportedMediaType } from '../errors/domain-error.js';
 import { newId } from '../ids/uuid.js';
+import { parseTraceParent } from '../observability/trace-parent.js';
 import { type RequestContext, runInRequest } from '../request/request-context.js';
 import { parseForm } from './form-body.js';
 import { parseStrictJson } from './strict-json.js';
@@ -61,10 +62,14 @@ function newContext(request: FastifyRequest): RequestContext {
     return typeof value === 'string' ? value : null;
   };
   const sent = header('x-request-id');
+  const traceParent = parseTraceParent(header('traceparent'), header('tracestate'));
   const mark = request.url.indexOf('?');
-  const [path, query] = mark < 0 ? [request.url, ''] : [request.url.slice(0, mark), request.url.slice(mark + 1)];
+  const [path, query] =
+    mark < 0 ? [request.url, ''] : [request.url.slice(0, mark), request.url.slice(mark + 1)];
   return {
     requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : newId(),
+    traceParent,
+    traceId: traceParent?.traceId ?? null,
     method: request.method,
     path,
     query,

@@ -1,5 +1,7 @@
 import { performance } from 'node:perf_hooks';
+import { SpanKind, type SpanOptions } from '@opentelemetry/api';
 import type { Job, JobsOptions } from 'bullmq';
+import { inSpan } from '../observability/spans.js';
 import { backOffMs, pause, within } from '../waiting/waiting.js';
 import type { JobDefinition, JobLog, JobOutcome } from './job-definition.js';
 import type { JobData, JobQueue, JobsBackend, JobWorker } from './jobs-backend.js';
@@ -201,7 +203,8 @@ export class Jobs {
       if (!this.options.runsWorkers) continue;
       const concurrency = Math.max(...[...jobs.values()].map((job) => job.concurrency ?? 1));
       const { idleMs } = this.timing;
-      const process = (job: Job<JobData, void, string>) => this.process(name, job);
+      const process = (job: Job<JobData, void, string>) =>
+        inSpan(`process ${name}/${job.name}`, spanOf(name, job), () => this.process(name, job));
       const worker = backend.openWorker({ queue: name, concurrency, idleMs, process });
       opened.workers.push(worker);
       await within(BACKEND_MS, `opening the worker of ${name}`, worker.waitUntilReady());
@@ -317,6 +320,20 @@ export class Jobs {
     this.suppressed = 0;
     this.options.logger.warn({ err: error, suppressed, ...details }, 'jobs: the backend has a problem');
   }
+}
+
+/** A run is a trace of its own: a nudge may stand for many requests. By the semantic conventions for messaging. */
+function spanOf(queue: string, job: Job<JobData, void, string>): SpanOptions {
+  const attributes = {
+    'messaging.system': 'bullmq',
+    'messaging.operation.type': 'process',
+    'messaging.operation.name': 'process',
+    'messaging.destination.name': queue,
+    'messaging.message.id': job.id,
+    'fabric.job': job.name,
+    'fabric.job_attempt': job.attemptsMade + 1,
+  };
+  return { kind: SpanKind.CONSUMER, root: true, attributes };
 }
 
 function asError(value: unknown): Error {

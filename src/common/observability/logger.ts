@@ -1,4 +1,6 @@
+import { trace } from '@opentelemetry/api';
 import pino, { type Logger } from 'pino';
+import { currentRequest } from '../request/request-context.js';
 
 /** Injection token of the process's logger. */
 export const LOGGER = Symbol('Logger');
@@ -20,13 +22,19 @@ const SECRET_PATHS = [
   'privateKey',
 ];
 
-/** Structured logs, one JSON object a line on standard output, with secrets redacted. */
+/** Structured logs, one JSON object a line on standard output, with secrets redacted and the trace they belong to. */
 export function createLogger(level: string): Logger {
   return pino({
     level,
     base: undefined,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
+    mixin: currentTrace,
     redact: { paths: SECRET_PATHS, censor: '[redacted]' },
   });
+}
+
+function currentTrace(): { traceId?: string } {
+  const traceId = trace.getActiveSpan()?.spanContext().traceId ?? currentRequest()?.traceId ?? null;
+  return traceId === null ? {} : { traceId };
 }

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { TraceParent } from '../observability/trace-parent.js';
 import type { UnitOfWork } from '../transaction/unit-of-work.js';
 import type { Actor } from './actor.js';
 
@@ -14,6 +15,10 @@ export interface IdempotentRequest {
 /** What is known of the HTTP request that is being answered; filled in as it passes the stages. */
 export interface RequestContext {
   readonly requestId: string;
+  /** The caller's place in a trace, where it sent a valid one. */
+  readonly traceParent: TraceParent | null;
+  /** The trace that this request belongs to: its caller's, else the one that it starts while tracing is on. */
+  traceId: string | null;
   readonly method: string;
   /** Path as sent, without the query. */
   readonly path: string;

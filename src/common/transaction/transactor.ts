@@ -7,6 +7,7 @@ import { Database } from '../database/database.js';
 import { isRetryable } from '../database/postgres-errors.js';
 import { openDirectSession, openModelSession, type Session } from '../database/session.js';
 import { IdempotencyStore } from '../http/idempotency-store.js';
+import { inSpan, ON_POSTGRES } from '../observability/spans.js';
 import type { Actor } from '../request/actor.js';
 import { currentRequest } from '../request/request-context.js';
 import { OpenTransaction } from './open-transaction.js';
@@ -55,7 +56,7 @@ export class Transactor {
 
   /** For what nodes report about themselves: on `pg`, events optional, never waits for the answer. */
   observe<R>(actor: Actor, work: (tx: Tx) => Promise<Observed<R>>): Promise<R> {
-    return this.retrying(async () => {
+    return this.retrying('transaction observe', async () => {
       const open = await this.open(actor, await openDirectSession(this.database));
       return this.ending(open, async () => {
         const { result, events = [] } = await work(open);
@@ -76,13 +77,18 @@ export class Transactor {
   async read<R>(work: (tx: ReadTx) => Promise<R>): Promise<R> {
     const mutation = currentRequest()?.unit?.mutation ?? null;
     if (mutation !== null) return work(mutation.tx);
-    const session = await openDirectSession(this.database, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    try {
-      const now = await OpenTransaction.begin(session);
-      return await work({ now, query: (statement) => session.query(statement) });
-    } finally {
-      await session.rollback();
-    }
+    return inSpan('transaction read', ON_POSTGRES, async () => {
+      const session = await openDirectSession(
+        this.database,
+        'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+      );
+      try {
+        const now = await OpenTransaction.begin(session);
+        return await work({ now, query: (statement) => session.query(statement) });
+      } finally {
+        await session.rollback();
+      }
+    });
   }
 
   private run<R>(
@@ -90,7 +96,7 @@ export class Transactor {
     openSession: () => Promise<Session>,
     work: (tx: ModelTx) => Promise<Outcome<R>>,
   ): Promise<R> {
-    return this.retrying(async () => {
+    return this.retrying('transaction mutate', async () => {
       const open = await this.open(actor, await openSession());
       return this.ending(open, async () => {
         const request = currentRequest();
@@ -142,10 +148,11 @@ export class Transactor {
     }
   }
 
-  private async retrying<R>(attempt: () => Promise<R>): Promise<R> {
+  /** Each attempt is a span of its own, so that a trace shows what waiting for locks cost. */
+  private async retrying<R>(name: string, attempt: () => Promise<R>): Promise<R> {
     for (let left = ATTEMPTS - 1; ; left--) {
       try {
-        return await attempt();
+        return await inSpan(name, ON_POSTGRES, attempt);
       } catch (error) {
         if (left === 0 || !isRetryable(error)) throw error;
       }

@@ -1,5 +1,6 @@
 import type { Session } from '../database/session.js';
 import { sql } from '../database/sql.js';
+import { inSpan, ON_POSTGRES } from '../observability/spans.js';
 import type { Touched } from './ports.js';
 import type { Tx } from './tx.js';
 
@@ -36,7 +37,7 @@ export class UnitOfWork {
   async commit(): Promise<void> {
     const mutation = this.take();
     if (mutation === null) return;
-    await mutation.session.commit();
+    await inSpan('transaction commit', ON_POSTGRES, () => mutation.session.commit());
     for (const effect of mutation.afterCommit) effect();
   }
 
