@@ -20,6 +20,7 @@ import { NodeGroupsRepository } from './node-groups.repository.js';
 import { NodeGroupsService } from './node-groups.service.js';
 import { NodeHistoryController } from './node-history.controller.js';
 import { NodeHistoryService } from './node-history.service.js';
+import { NodeIdentities } from './node-identities.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -58,6 +59,7 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     NodeGroupsRepository,
     NodeGroupsService,
     NodeHistoryService,
+    NodeIdentities,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
@@ -71,6 +73,7 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     MembershipsReadModel,
     MembershipsService,
     NodeFacets,
+    NodeIdentities,
     NodeStates,
     NodesReadModel,
   ],
