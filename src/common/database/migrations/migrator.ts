@@ -44,7 +44,9 @@ export async function migrate(options: MigrateOptions): Promise<{ applied: strin
       options.log?.(`applied migration ${file.name}`);
     }
     await client.query('SELECT ensure_audit_partitions($1)', [AUDIT_MONTHS_AHEAD]);
-    for (const grant of grantsFor(appRole, await roleOf(options.ownerUrl))) await client.query(grant);
+    // At once: between granting all tables and revoking some, a running service could rewrite history.
+    const grants = grantsFor(appRole, await roleOf(options.ownerUrl));
+    await client.query(['BEGIN', ...grants, 'COMMIT'].join(';\n'));
     return { applied: pending.map((file) => file.name) };
   } finally {
     await client.end();
