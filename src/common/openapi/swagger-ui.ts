@@ -48,10 +48,15 @@ export function serveSwaggerUi(fastify: FastifyInstance): void {
       reply.type('text/html; charset=utf-8').header('Content-Security-Policy', policy).send(PAGE),
     );
   }
-  fastify.get('/docs/start.js', async (_request, reply) => reply.type('text/javascript; charset=utf-8').send(START));
+  fastify.get('/docs/start.js', async (_request, reply) =>
+    reply.type('text/javascript; charset=utf-8').send(START),
+  );
   for (const [name, type] of Object.entries(ASSETS)) {
     fastify.get(`/docs/${name}`, async (_request, reply) =>
-      reply.type(type).header('Cache-Control', 'public, max-age=3600').send(await readFile(join(folder, name))),
+      reply
+        .type(type)
+        .header('Cache-Control', 'public, max-age=3600')
+        .send(await readFile(join(folder, name))),
     );
   }
 }

@@ -10,6 +10,7 @@ export const TAGS: Readonly<Record<string, string>> = {
   Trust: 'Public keys by which third parties check what the service signs.',
   Enrollment: 'Join tokens, and the requests of hosts that want to become nodes.',
   Nodes: 'Memberships of nodes in clusters, with their health.',
+  'Physical nodes': 'Hosts across all clusters, with each of their memberships.',
   'Node groups': 'A tree by which the nodes of a cluster are arranged.',
   Roles: 'What nodes may do: the catalogue of roles, and who was given which.',
   Snapshots: 'The signed desired state that each node works by.',
