@@ -29,6 +29,7 @@ describe('heartbeats', () => {
       snapshotGeneration: seen.snapshotGeneration,
       authorityTerm: 1,
       revocationEpoch: 0,
+      trustBundle: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     expect(seen).toMatchObject({
       health: 'online',

@@ -55,10 +55,13 @@ export class OpenSsl {
   }
 
   /** What `openssl verify` says of a certificate. */
-  verify(certificate: string, bundle: string, ...more: string[]): Promise<{ ok: boolean; text: string }> {
-    return this.inFiles([certificate, bundle], (leaf, roots) =>
-      this.run('verify', '-x509_strict', ...more, '-CAfile', roots, leaf),
-    );
+  async verify(
+    certificate: string,
+    bundle: string,
+    ...more: string[]
+  ): Promise<{ ok: boolean; text: string }> {
+    const [leaf, roots] = [await this.file(certificate), await this.file(bundle)];
+    return this.run('verify', '-x509_strict', ...more, '-CAfile', roots, leaf);
   }
 
   /** The same, with a revocation list in DER. */
@@ -88,10 +91,5 @@ export class OpenSsl {
     const { ok, text } = await this.run('genpkey', ...how[kind], '-out', name);
     if (!ok) throw new Error(text);
     return name;
-  }
-
-  private async inFiles<T>(contents: [string, string], work: (one: string, other: string) => T): Promise<T> {
-    const [one, other] = [await this.file(contents[0]), await this.file(contents[1])];
-    return work(one, other);
   }
 }

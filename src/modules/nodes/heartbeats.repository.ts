@@ -55,7 +55,7 @@ export class HeartbeatsRepository {
         INSERT INTO node_liveness AS l (cluster_id, node_id, last_seen_at, agent_instance_id, sequence, uptime_seconds,
                load_one, load_five, load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation,
                authority_term_seen, revocation_epoch_applied, trust_bundle_seen)
-        SELECT b.cluster_id, b.node_id, now(), b.agent_instance_id, b.sequence, b.uptime_seconds, b.load_one,
+        SELECT b.cluster_id, b.node_id, date_trunc('milliseconds', now()), b.agent_instance_id, b.sequence, b.uptime_seconds, b.load_one,
                b.load_five, b.load_fifteen, b.memory_total_bytes, b.memory_used_bytes, b.applied_generation,
                b.authority_term_seen, b.revocation_epoch_applied, decode(b.trust_bundle_seen, 'hex')
           FROM member AS b ORDER BY b.node_id, b.cluster_id
@@ -76,7 +76,7 @@ export class HeartbeatsRepository {
       ), acknowledged AS (
         -- Rows only for what grows; an epoch that the cluster has not reached is nobody's to apply.
         INSERT INTO revocation_acknowledgements (cluster_id, node_id, epoch, first_seen_at)
-        SELECT b.cluster_id, b.node_id, b.revocation_epoch_applied, now()
+        SELECT b.cluster_id, b.node_id, b.revocation_epoch_applied, date_trunc('milliseconds', now())
           FROM member AS b
           JOIN clusters AS c ON c.id = b.cluster_id
           LEFT JOIN node_liveness AS l ON l.cluster_id = b.cluster_id AND l.node_id = b.node_id

@@ -1,3 +1,4 @@
+// The certificate library resolves its parts by decorators' metadata.
 import 'reflect-metadata';
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';

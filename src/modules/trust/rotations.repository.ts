@@ -28,11 +28,13 @@ const liveNodes = (clusterId: string): Sql => sql`cluster_memberships AS m
  * Whether a node holds what is new. For an authority it says so: the fingerprint of the bundle. A snapshot key shows by
  * what it signs: activating it numbers every snapshot anew, and a node that applies the current one has checked it.
  * (Once the key is announced in snapshots, having applied the announcement will be enough.)
+ * @param ahead by how much this transaction will yet raise the generations
  */
-const HOLDS: Record<RotationKind, Sql> = {
-  ca: sql`coalesce(l.trust_bundle_seen = c.trust_bundle_fingerprint, false)`,
-  snapshot_key: sql`coalesce(l.applied_generation >= c.generation_base + m.generation_counter, false)`,
-};
+function holds(kind: RotationKind, ahead: number): Sql {
+  return kind === 'ca'
+    ? sql`coalesce(l.trust_bundle_seen = c.trust_bundle_fingerprint, false)`
+    : sql`coalesce(l.applied_generation >= c.generation_base + m.generation_counter + ${ahead}, false)`;
+}
 
 @Injectable()
 export class RotationsRepository {
@@ -78,17 +80,30 @@ export class RotationsRepository {
        ORDER BY r.prepared_at DESC, r.id DESC LIMIT ${limit + 1}`);
   }
 
-  async acknowledgement(tx: ReadTx, clusterId: string, kind: RotationKind): Promise<Acknowledgement> {
+  /** How many live nodes hold what is new. @param ahead see {@link holds} */
+  async acknowledgement(
+    tx: ReadTx,
+    clusterId: string,
+    kind: RotationKind,
+    ahead = 0,
+  ): Promise<Acknowledgement> {
     const [row] = await tx.query<Acknowledgement>(sql`
-      SELECT count(*) AS "liveNodes", count(*) FILTER (WHERE ${HOLDS[kind]}) AS acknowledged FROM ${liveNodes(clusterId)}`);
+      SELECT count(*) AS "liveNodes", count(*) FILTER (WHERE ${holds(kind, ahead)}) AS acknowledged
+        FROM ${liveNodes(clusterId)}`);
     if (row === undefined) throw new Error('an aggregate has one row');
     return row;
   }
 
-  /** Live nodes that lack what is new, by node id. */
-  waiting(tx: ReadTx, clusterId: string, kind: RotationKind, limit: number): Promise<WaitingNode[]> {
+  /** Live nodes that lack what is new, by node id. @param ahead see {@link holds} */
+  waiting(
+    tx: ReadTx,
+    clusterId: string,
+    kind: RotationKind,
+    limit: number,
+    ahead = 0,
+  ): Promise<WaitingNode[]> {
     return tx.query<WaitingNode>(sql`
       SELECT m.node_id AS "nodeId", m.name, l.last_seen_at AS "lastSeenAt" FROM ${liveNodes(clusterId)}
-         AND NOT ${HOLDS[kind]} ORDER BY m.node_id LIMIT ${limit}`);
+         AND NOT ${holds(kind, ahead)} ORDER BY m.node_id LIMIT ${limit}`);
   }
 }

@@ -93,11 +93,11 @@ export class RotationsService {
       const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, rotation.kind);
       const reason = overridesNodes(next, acknowledgement, override) ? (override?.reason ?? null) : null;
       await this.rotations.setPhase(tx, id, next, reason);
-      await this.moveKeys(tx, rotation, next);
+      const ahead = await this.moveKeys(tx, rotation, next);
       const moved = await this.rotations.find(tx, clusterId, id);
       if (moved === null) throw noSuchRotation();
       return {
-        result: await this.show(tx, moved),
+        result: await this.show(tx, moved, ahead),
         events: [rotationAdvanced(rotation, next, acknowledgement, reason)],
       };
     });
@@ -147,20 +147,21 @@ export class RotationsService {
     };
   }
 
+  /** Gives the keys their new phases. Returns by how much the generations will rise before the commit. */
   private async moveKeys(
     tx: Tx,
     { clusterId, kind, oldKid, newKid }: Rotation,
     phase: RotationPhase,
-  ): Promise<void> {
+  ): Promise<number> {
     const phases = keyPhases(phase);
     await this.keys.setPhase(tx, clusterId, oldKid, phases.old);
     await this.keys.setPhase(tx, clusterId, newKid, phases.new);
     if (kind === 'ca' && phase === 'retire') await this.authorities.noteBundle(tx, clusterId);
-    if (kind === 'snapshot_key' && phase === 'activate') {
-      // Numbered anew, every snapshot is signed anew: a node that applies the next one knows the new key.
-      tx.touch(clusterId, 'all');
-      tx.afterCommit(() => this.snapshotKeys.forget(clusterId));
-    }
+    if (kind !== 'snapshot_key' || phase !== 'activate') return 0;
+    // Numbered anew, every snapshot is signed anew: a node that applies the next one knows the new key.
+    tx.touch(clusterId, 'all');
+    tx.afterCommit(() => this.snapshotKeys.forget(clusterId));
+    return 1;
   }
 
   private async activeKid(tx: Tx, clusterId: string, kind: RotationKind): Promise<string> {
@@ -170,13 +171,13 @@ export class RotationsService {
     return active.kid;
   }
 
-  private async show(tx: ReadTx, rotation: Rotation): Promise<RotationView> {
-    return rotationView(rotation, await this.spread(tx, rotation.clusterId, rotation.kind));
+  private async show(tx: ReadTx, rotation: Rotation, ahead = 0): Promise<RotationView> {
+    return rotationView(rotation, await this.spread(tx, rotation.clusterId, rotation.kind, ahead));
   }
 
-  private async spread(tx: ReadTx, clusterId: string, kind: RotationKind): Promise<Spread> {
-    const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, kind);
-    return { ...acknowledgement, waiting: await this.rotations.waiting(tx, clusterId, kind, SHOWN) };
+  private async spread(tx: ReadTx, clusterId: string, kind: RotationKind, ahead = 0): Promise<Spread> {
+    const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, kind, ahead);
+    return { ...acknowledgement, waiting: await this.rotations.waiting(tx, clusterId, kind, SHOWN, ahead) };
   }
 }
 
