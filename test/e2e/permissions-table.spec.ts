@@ -66,6 +66,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
   getNodeIdentity: 'nodes.read',
+  acknowledgeRiskyState: 'risky_states.acknowledge',
   listNodeTimeline: 'nodes.read',
   listPlatformNodes: 'platform_nodes.read',
   getPlatformNode: 'platform_nodes.read',

@@ -55,7 +55,6 @@ export const PROBLEMS = {
   join_request_changed: entry(409, 'Join request changed', 'The request is not the one that was reviewed: its digest is another.', 'Review it again.'),
   key_already_enrolled: entry(409, 'Key already enrolled', 'The key belongs to another node or to another cluster: an identity key belongs to one of each.', 'Enroll with a new key.'),
   identity_already_rotated: entry(409, 'Identity already rotated', 'The key that signed the proof was replaced by another key before.', 'Rotate with the key that is active now.'),
-  risky_state_not_open: entry(409, 'Risky state not open', 'The node has no such state that somebody could acknowledge.', 'Read the risky states of the node again.'),
   capability_missing: entry(409, 'Capability missing', 'The node does not report a capability that the role requires.', 'Choose another node, or make the host able.'),
   role_already_assigned: entry(409, 'Role already assigned', 'The node has this role in this scope already.', 'Use the assignment named by assignmentId.'),
   idempotency_in_progress: entry(409, 'Request in progress', 'The first request with this Idempotency-Key is still running.', 'Repeat in a moment.'),

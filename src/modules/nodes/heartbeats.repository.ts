@@ -3,6 +3,7 @@ import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
 import { readFingerprint } from './fingerprint.js';
 import type { Heartbeat } from './heartbeats.schema.js';
+import { CLONE_SUSPECTED } from './risky-state.js';
 
 /** One node's heartbeat. */
 export interface NodeHeartbeat extends Heartbeat {
@@ -21,6 +22,8 @@ export interface HeartbeatRow {
   revocationEpoch: number;
   /** SHA-256 in hexadecimal; null before the cluster has certificate authorities. */
   trustBundle: string | null;
+  /** The sign of a clone that is still to be written down, by this heartbeat or one before; see CLONE_SIGNS. */
+  cloneSign: number | null;
 }
 
 @Injectable()
@@ -29,8 +32,9 @@ export class HeartbeatsRepository {
 
   /**
    * Writes many heartbeats, of as many nodes, in one statement and one commit. A node that is no unrevoked member is
-   * not written and has no row in the answer. A sequence older than the last of the same agent is a late arrival: it
-   * counts as a sign of life and changes nothing else.
+   * not written and has no row in the answer. A heartbeat that is no news counts as a sign of life and changes nothing
+   * else. The verdict on how it follows the last one is that of `judgeBeat`, made here since only the row that is
+   * locked says for sure which one was the last.
    */
   write(beats: readonly NodeHeartbeat[]): Promise<HeartbeatRow[]> {
     const column = <T>(pick: (beat: NodeHeartbeat) => T) => beats.map(pick);
@@ -61,18 +65,44 @@ export class HeartbeatsRepository {
           FROM member AS b ORDER BY b.node_id, b.cluster_id
         ON CONFLICT (cluster_id, node_id) DO UPDATE SET
           last_seen_at = greatest(l.last_seen_at, excluded.last_seen_at),
-          (agent_instance_id, sequence, uptime_seconds, load_one, load_five, load_fifteen, memory_total_bytes,
-           memory_used_bytes, applied_generation, authority_term_seen, revocation_epoch_applied, trust_bundle_seen) = (
-            SELECT e.agent_instance_id, e.sequence, e.uptime_seconds, e.load_one, e.load_five, e.load_fifteen,
-                   e.memory_total_bytes, e.memory_used_bytes, e.applied_generation, e.authority_term_seen,
-                   e.revocation_epoch_applied, e.trust_bundle_seen
+          (agent_instance_id, sequence, previous_instance_id, previous_sequence, clone_sign, uptime_seconds, load_one,
+           load_five, load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation, authority_term_seen,
+           revocation_epoch_applied, trust_bundle_seen) = (
+            SELECT CASE WHEN v.moves THEN e.agent_instance_id ELSE l.agent_instance_id END,
+                   CASE WHEN v.moves OR v.is_anonymous AND l.agent_instance_id IS NULL THEN e.sequence ELSE l.sequence END,
+                   CASE WHEN v.changes_instance THEN l.agent_instance_id ELSE l.previous_instance_id END,
+                   CASE WHEN v.changes_instance THEN l.sequence ELSE l.previous_sequence END,
+                   CASE WHEN l.clone_sign IS NOT NULL THEN l.clone_sign
+                        WHEN v.verdict NOT IN ('went_back', 'returned') THEN NULL
+                        -- While the state is open there is nothing more to write down.
+                        WHEN EXISTS (SELECT 1 FROM node_risky_states AS s
+                                      WHERE s.cluster_id = l.cluster_id AND s.node_id = l.node_id
+                                        AND s.kind = ${CLONE_SUSPECTED} AND s.acknowledged_at IS NULL) THEN NULL
+                        WHEN v.verdict = 'went_back' THEN 1 ELSE 2 END,
+                   CASE WHEN v.is_news THEN e.uptime_seconds ELSE l.uptime_seconds END,
+                   CASE WHEN v.is_news THEN e.load_one ELSE l.load_one END,
+                   CASE WHEN v.is_news THEN e.load_five ELSE l.load_five END,
+                   CASE WHEN v.is_news THEN e.load_fifteen ELSE l.load_fifteen END,
+                   CASE WHEN v.is_news THEN e.memory_total_bytes ELSE l.memory_total_bytes END,
+                   CASE WHEN v.is_news THEN e.memory_used_bytes ELSE l.memory_used_bytes END,
+                   CASE WHEN v.is_news THEN e.applied_generation ELSE l.applied_generation END,
+                   CASE WHEN v.is_news THEN e.authority_term_seen ELSE l.authority_term_seen END,
+                   CASE WHEN v.is_news THEN e.revocation_epoch_applied ELSE l.revocation_epoch_applied END,
+                   CASE WHEN v.is_news THEN e.trust_bundle_seen ELSE l.trust_bundle_seen END
               FROM (SELECT excluded.*) AS e
-             WHERE e.agent_instance_id IS DISTINCT FROM l.agent_instance_id OR e.sequence >= l.sequence
-            UNION ALL
-            SELECT l.agent_instance_id, l.sequence, l.uptime_seconds, l.load_one, l.load_five, l.load_fifteen,
-                   l.memory_total_bytes, l.memory_used_bytes, l.applied_generation, l.authority_term_seen,
-                   l.revocation_epoch_applied, l.trust_bundle_seen
-             WHERE NOT (excluded.agent_instance_id IS DISTINCT FROM l.agent_instance_id OR excluded.sequence >= l.sequence))
+             CROSS JOIN LATERAL (SELECT CASE
+               WHEN e.agent_instance_id IS NULL THEN 'anonymous'
+               WHEN e.agent_instance_id = l.agent_instance_id THEN
+                 CASE WHEN e.sequence < l.sequence THEN 'went_back' WHEN e.sequence = l.sequence THEN 'repeated' ELSE 'next' END
+               WHEN e.agent_instance_id = l.previous_instance_id THEN
+                 CASE WHEN e.sequence < l.previous_sequence THEN 'went_back'
+                      WHEN e.sequence = l.previous_sequence THEN 'echo' ELSE 'returned' END
+               ELSE 'started' END AS verdict) AS w
+             CROSS JOIN LATERAL (SELECT w.verdict, w.verdict = 'anonymous' AS is_anonymous,
+               w.verdict NOT IN ('went_back', 'echo') AS is_news,
+               w.verdict NOT IN ('went_back', 'echo', 'anonymous') AS moves,
+               w.verdict IN ('started', 'returned') AND l.agent_instance_id IS NOT NULL AS changes_instance) AS v)
+        RETURNING l.cluster_id, l.node_id, l.clone_sign
       ), acknowledged AS (
         -- Rows only for what grows; an epoch that the cluster has not reached is nobody's to apply.
         INSERT INTO revocation_acknowledgements (cluster_id, node_id, epoch, first_seen_at)
@@ -92,8 +122,9 @@ export class HeartbeatsRepository {
       SELECT b.cluster_id AS "clusterId", b.node_id AS "nodeId", date_trunc('milliseconds', now()) AS "serverTime",
              p.heartbeat_seconds AS "heartbeatSeconds", c.generation_base + b.generation_counter AS "snapshotGeneration",
              a.term AS "authorityTerm", c.revocation_epoch AS "revocationEpoch",
-             encode(c.trust_bundle_fingerprint, 'hex') AS "trustBundle"
+             encode(c.trust_bundle_fingerprint, 'hex') AS "trustBundle", w.clone_sign AS "cloneSign"
         FROM member AS b
+        JOIN written AS w ON w.cluster_id = b.cluster_id AND w.node_id = b.node_id
         JOIN clusters AS c ON c.id = b.cluster_id
         JOIN cluster_policies AS p ON p.cluster_id = b.cluster_id
         JOIN cluster_authorities AS a ON a.cluster_id = b.cluster_id`);

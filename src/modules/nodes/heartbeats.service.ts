@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { unauthenticated, unavailable } from '../../common/errors/domain-error.js';
+import type { Actor } from '../../common/request/actor.js';
 import { type HeartbeatRow, HeartbeatsRepository, type NodeHeartbeat } from './heartbeats.repository.js';
 import type { HeartbeatAnswer } from './heartbeats.schema.js';
+import { RiskyStatesService } from './risky-states.service.js';
 
 /** Heartbeats that wait this long, in milliseconds, share one commit. */
 const GATHER_MS = 4;
@@ -25,11 +27,16 @@ export class HeartbeatsService {
   private queue: Waiting[] = [];
   private timer: NodeJS.Timeout | null = null;
   private writes = 0;
+  /** Nodes with a heartbeat on its way to the database: the next one waits, so that none overtakes another. */
+  private readonly writing = new Set<string>();
 
-  constructor(private readonly heartbeats: HeartbeatsRepository) {}
+  constructor(
+    private readonly heartbeats: HeartbeatsRepository,
+    private readonly risks: RiskyStatesService,
+  ) {}
 
   /** @throws unauthenticated when the node is no live member; unavailable when the database does not keep up */
-  async receive(beat: NodeHeartbeat): Promise<HeartbeatAnswer> {
+  async receive(actor: Actor, beat: NodeHeartbeat): Promise<HeartbeatAnswer> {
     if (this.queue.length >= MAX_WAITING) {
       throw unavailable('unavailable', 'Too many heartbeats are waiting.', {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
@@ -43,6 +50,7 @@ export class HeartbeatsService {
       throw unauthenticated('unauthenticated', 'The bearer token is not valid.', {
         reason: 'the membership is revoked',
       });
+    if (row.cloneSign !== null) await this.risks.noteClone(actor, beat);
     const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch, trustBundle } =
       row;
     return {
@@ -65,21 +73,25 @@ export class HeartbeatsService {
     this.timer = null;
     while (this.queue.length > 0 && this.writes < MAX_WRITES) {
       const batch = this.takeBatch();
+      if (batch.length === 0) return;
+      const nodes = batch.map(({ beat }) => nodeKey(beat));
+      for (const node of nodes) this.writing.add(node);
       this.writes += 1;
       void this.write(batch).finally(() => {
         this.writes -= 1;
+        for (const node of nodes) this.writing.delete(node);
         if (this.queue.length > 0) this.schedule();
       });
     }
   }
 
-  /** Up to a batch with each node once; a second heartbeat of a node waits for the next one. */
+  /** Up to a batch with each node once; a second heartbeat of a node waits until the first one is written. */
   private takeBatch(): Waiting[] {
     const taken = new Map<string, Waiting>();
     const left: Waiting[] = [];
     for (const waiting of this.queue) {
-      const key = `${waiting.beat.clusterId}/${waiting.beat.nodeId}`;
-      if (taken.size < BATCH && !taken.has(key)) taken.set(key, waiting);
+      const key = nodeKey(waiting.beat);
+      if (taken.size < BATCH && !taken.has(key) && !this.writing.has(key)) taken.set(key, waiting);
       else left.push(waiting);
     }
     this.queue = left;
@@ -90,8 +102,8 @@ export class HeartbeatsService {
   private async write(batch: readonly Waiting[]): Promise<void> {
     try {
       const rows = await this.heartbeats.write(batch.map(({ beat }) => beat));
-      const byNode = new Map(rows.map((row) => [`${row.clusterId}/${row.nodeId}`, row]));
-      for (const { beat, resolve } of batch) resolve(byNode.get(`${beat.clusterId}/${beat.nodeId}`) ?? null);
+      const byNode = new Map(rows.map((row) => [nodeKey(row), row]));
+      for (const { beat, resolve } of batch) resolve(byNode.get(nodeKey(beat)) ?? null);
     } catch (error) {
       const [first] = batch;
       if (batch.length === 1) first?.reject(error);
@@ -102,4 +114,8 @@ export class HeartbeatsService {
       }
     }
   }
+}
+
+function nodeKey({ clusterId, nodeId }: { clusterId: string; nodeId: string }): string {
+  return `${clusterId}/${nodeId}`;
 }

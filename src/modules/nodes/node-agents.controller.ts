@@ -33,8 +33,12 @@ export class NodeAgentsController {
     },
     response: HeartbeatAnswer,
   })
-  heartbeat(@CurrentNode() node: NodePrincipal, @Body() body: Heartbeat): Promise<HeartbeatAnswer> {
-    return this.heartbeats.receive({ ...body, ...node });
+  heartbeat(
+    @CurrentActor() actor: Actor,
+    @CurrentNode() node: NodePrincipal,
+    @Body() body: Heartbeat,
+  ): Promise<HeartbeatAnswer> {
+    return this.heartbeats.receive(actor, { ...body, ...node });
   }
 
   @Put('capabilities')

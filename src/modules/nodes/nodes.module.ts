@@ -31,12 +31,16 @@ import { PlatformKeys } from './platform-keys.js';
 import { PlatformNodesController } from './platform-nodes.controller.js';
 import { PlatformNodesRepository } from './platform-nodes.repository.js';
 import { PlatformNodesService } from './platform-nodes.service.js';
+import { RiskyStatesController } from './risky-states.controller.js';
+import { RiskyStatesRepository } from './risky-states.repository.js';
+import { RiskyStatesService } from './risky-states.service.js';
 
 @Module({
   imports: [AuditModule, ClustersModule],
   controllers: [
     NodesController,
     NodeHistoryController,
+    RiskyStatesController,
     NodeGroupsController,
     PlatformNodesController,
     NodeAgentsController,
@@ -67,11 +71,14 @@ import { PlatformNodesService } from './platform-nodes.service.js';
     PlatformKeys,
     PlatformNodesRepository,
     PlatformNodesService,
+    RiskyStatesRepository,
+    RiskyStatesService,
   ],
   exports: [
     AssertionIds,
     MembershipsReadModel,
     MembershipsService,
+    NodeAuthenticator,
     NodeFacets,
     NodeIdentities,
     NodeStates,

@@ -67,14 +67,18 @@ export class NodesReadModel {
     return counts;
   }
 
-  /** Members with a risky state, with its kinds. */
+  /** Members with a risky state, with its kinds, and since when those hold that are written down. */
   riskyNodes(
     tx: ReadTx,
     clusterId: string,
     limit: number,
-  ): Promise<{ nodeId: string; name: string; kinds: string[] }[]> {
+  ): Promise<{ nodeId: string; name: string; kinds: string[]; since: Record<string, string> }[]> {
     return tx.query(sql`
-      SELECT m.node_id AS "nodeId", m.name, x.risks AS kinds FROM ${nodeTables(this.facets)}
+      SELECT m.node_id AS "nodeId", m.name, x.risks AS kinds,
+             coalesce((SELECT jsonb_object_agg(s.kind, s.since) FROM node_risky_states AS s
+                        WHERE s.cluster_id = m.cluster_id AND s.node_id = m.node_id
+                          AND s.acknowledged_at IS NULL), '{}') AS since
+        FROM ${nodeTables(this.facets)}
        WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked' AND cardinality(x.risks) > 0
        ORDER BY m.node_id LIMIT ${limit}`);
   }

@@ -4,6 +4,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { NodesReadModel } from '../nodes/nodes.read-model.js';
+import { CLONE_SUSPECTED } from '../nodes/risky-state.js';
 import type { ClusterSummary, RiskyState } from './overview.schema.js';
 
 /** Risky states that a summary shows, and the most that a list reads. */
@@ -42,12 +43,12 @@ export class OverviewService {
 
   private async risks(tx: ReadTx, clusterId: string, limit: number): Promise<RiskyState[]> {
     const nodes = await this.nodes.riskyNodes(tx, clusterId, limit);
-    return nodes.flatMap(({ nodeId, name, kinds }) =>
+    return nodes.flatMap(({ nodeId, name, kinds, since }) =>
       kinds.map((kind) => ({
         kind,
         resource: { type: 'node', id: nodeId, name },
-        since: null,
-        severity: 'warning' as const,
+        since: since[kind] === undefined ? null : new Date(since[kind]).toISOString(),
+        severity: kind === CLONE_SUSPECTED ? ('critical' as const) : ('warning' as const),
         acknowledgedBy: null,
       })),
     );
