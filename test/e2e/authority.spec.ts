@@ -8,11 +8,15 @@ import { admittedNode, TestNode } from '../support/test-node.js';
 
 /** Everything that spreads trust, written out by hand, so that no route loses its guard unseen. */
 const GUARDED = [
+  'advanceTrustRotation',
   'approveJoinRequest',
   'createRoleAssignment',
   'enableRoleAssignment',
   'replaceClusterPolicy',
+  'startTrustRotation',
 ];
+/** Where only a part spreads trust, and the handler refuses that part. */
+const GUARDED_IN_PART = ['requestCertificate'];
 
 describe('the authority of a cluster', () => {
   let plane: ControlPlane;
@@ -179,6 +183,8 @@ describe('the authority of a cluster', () => {
   it('guards the operations of the list, and no others', () => {
     const guarded = declaredOperations().filter((operation) => operation.guardedByAuthority === true);
     expect(guarded.map(({ id }) => id)).toEqual(GUARDED);
+    const inPart = declaredOperations().filter((operation) => operation.guardedInPart !== undefined);
+    expect(inPart.map(({ id }) => id)).toEqual(GUARDED_IN_PART);
   });
 
   describe.each(['partitioned', 'degraded', 'fenced'])('while %s', (state) => {
@@ -194,13 +200,16 @@ describe('the authority of a cluster', () => {
       const { token: joinToken } = await given(plane).joinToken(id);
       const applicant = await TestNode.make(plane.url);
       created(await applicant.enroll(joinToken));
+      const rotation = created(await api.post(`${path}/trust/rotations`, { kind: 'ca' })) as { id: string };
       created(await move(id, state, 1));
 
       const refused: Record<string, Answer> = {
+        advanceTrustRotation: await api.post(`${path}/trust/rotations/${rotation.id}/advance`),
         approveJoinRequest: await api.post(`${path}/join-requests/${applicant.joinRequestId}/approve`),
         createRoleAssignment: await api.post(roles, { nodeId: node.nodeId, role: 'core-mesh' }),
         enableRoleAssignment: await api.post(`${roles}/${kept.id}/enable`),
         replaceClusterPolicy: await api.put(`${path}/policy`, { heartbeatSeconds: 5 }),
+        startTrustRotation: await api.post(`${path}/trust/rotations`, { kind: 'snapshot_key' }),
       };
       expect(Object.keys(refused)).toEqual(GUARDED);
       for (const answer of Object.values(refused)) {
@@ -257,7 +266,9 @@ describe('the authority of a cluster', () => {
       const id = await cluster();
       const calm = (await api.get(`${at(id)}/explain`)).body;
       expect(calm).toMatchObject({ state: 'authoritative', term: 1 });
-      expect(calm.items.map((item: { operation: string }) => item.operation)).toEqual(GUARDED);
+      expect(calm.items.map((item: { operation: string }) => item.operation)).toEqual(
+        [...GUARDED, ...GUARDED_IN_PART].sort(),
+      );
       expect(calm.items.some((item: { refused: boolean }) => item.refused)).toBe(false);
       created(await move(id, 'partitioned', 1));
       const { items } = (await api.get(`${at(id)}/explain`)).body;
@@ -275,11 +286,13 @@ describe('the authority of a cluster', () => {
           summary: expect.any(String),
           guarded: true,
           refused: true,
+          inPart: false,
           code: 'cluster_not_authoritative',
           reason: 'It spreads trust, and the cluster is partitioned: only an authoritative one may.',
         },
       ]);
       expect(await ask('revokeNode')).toMatchObject([{ guarded: false, refused: false, code: null }]);
+      expect(await ask('requestCertificate')).toMatchObject([{ refused: true, inPart: true }]);
     });
 
     it('knows no operation that there is not', async () => {

@@ -43,6 +43,8 @@ export interface Operation {
   highRisk?: boolean;
   /** Spreads trust: refused while the cluster is not authoritative. */
   guardedByAuthority?: boolean;
+  /** Only a part of it spreads trust, and the handler refuses that part: which, in a sentence. */
+  guardedInPart?: string;
   /** Runs while nothing else changes its cluster: for what must see that nobody is in it. */
   holdsClusterAlone?: boolean;
   /** Whether it changes something through the transactor (default: every method but GET). */

@@ -74,8 +74,20 @@ describe('what the authority lets through', () => {
         operation: 'someOperation',
         guarded,
         refused,
+        inPart: false,
         code: refused ? 'cluster_not_authoritative' : null,
       });
     },
   );
+
+  it.each(STATES)('in %s, guarded in part', (state) => {
+    const operation = { id: 'some', summary: 'Does something', guardedInPart: 'The rest goes on.' };
+    const refused = state !== 'authoritative';
+    expect(explainOperation(operation, { state })).toMatchObject({
+      guarded: true,
+      refused,
+      inPart: refused,
+      reason: refused ? expect.stringMatching(/The rest goes on\.$/) : 'The cluster is authoritative.',
+    });
+  });
 });

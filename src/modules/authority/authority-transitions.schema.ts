@@ -31,6 +31,7 @@ export const AuthorityExplanation = z
         summary: z.string().meta({ example: 'Give a node a role' }),
         guarded: z.boolean().describe('Whether it spreads trust and so depends on the authority.'),
         refused: z.boolean().describe('Whether it would be refused now.'),
+        inPart: z.boolean().describe('A part of it is refused; the reason says which part goes on.'),
         code: z.string().nullable().meta({ example: 'cluster_not_authoritative' }),
         reason: z
           .string()

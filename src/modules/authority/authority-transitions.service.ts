@@ -7,7 +7,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import { type Authority, authorityView } from './authority.js';
 import type { AuthorityView } from './authority.schema.js';
 import { AuthorityService } from './authority.service.js';
-import { explainOperation } from './authority-explanation.js';
+import { explainOperation, isGuarded } from './authority-explanation.js';
 import { authorityTransitioned, moved } from './authority-transition.js';
 import { AuthorityTransitionsRepository } from './authority-transitions.repository.js';
 import type { AuthorityExplanation, AuthorityTransition } from './authority-transitions.schema.js';
@@ -50,7 +50,7 @@ export class AuthorityTransitionsService {
 }
 
 function guardedOperations(): readonly Operation[] {
-  return declaredOperations().filter((operation) => operation.guardedByAuthority === true);
+  return declaredOperations().filter(isGuarded);
 }
 
 function known(operationId: string): Operation {

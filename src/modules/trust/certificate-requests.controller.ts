@@ -27,6 +27,7 @@ export class CertificateRequestsController {
       'Refused with 409 `cluster_not_authoritative` while the cluster is not authoritative; the renewal of an active ' +
       'member goes on while it is `degraded`.',
     access: 'node',
+    guardedInPart: 'The renewal for an active member goes on while the cluster is degraded.',
     status: 201,
     body: RequestCertificate,
     response: IssuedCertificate,
