@@ -47,7 +47,9 @@ export async function createApp(runtime: Runtime): Promise<NestFastifyApplicatio
 
 /** Listens as configured and tells where. */
 export async function listen(app: NestFastifyApplication, { config }: Runtime): Promise<{ port: number }> {
-  await app.listen(config.port, config.host);
+  await app.init();
+  // Not by Nest, which logs what goes wrong here; the caller has better words for it.
+  await app.getHttpAdapter().getInstance().listen({ port: config.port, host: config.host });
   const address = app.getHttpServer().address();
   const port = typeof address === 'object' && address !== null ? address.port : config.port;
   app.get(ServiceAddress).listensOn(port);

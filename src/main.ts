@@ -26,8 +26,10 @@ async function main(): Promise<void> {
   try {
     const app = await createApp(surroundings.runtime);
     if (config.listens) {
-      const { port } = await listen(app, surroundings.runtime).catch((error: unknown) => {
-        throw portTaken(error, config) ?? error;
+      const { port } = await listen(app, surroundings.runtime).catch(async (error: unknown) => {
+        // What runs in the background has begun already, and must not find the database gone.
+        await app.close();
+        throw cannotListen(error, config) ?? error;
       });
       const host = config.host.includes(':') ? `[${config.host}]` : config.host;
       if (config.role !== 'worker')
@@ -52,13 +54,14 @@ function stopOnSignals(): Promise<void> {
   });
 }
 
-function portTaken(error: unknown, { host, port }: Config): StartupError | null {
+function cannotListen(error: unknown, { host, port }: Config): StartupError | null {
   const { code } = error as { code?: unknown };
   if (code === 'EADDRINUSE')
     return new StartupError(`Port ${port} on ${host} is taken; choose another with PORT=${port + 1}.`);
   if (code === 'EACCES')
     return new StartupError(`Port ${port} may not be used by this user; choose another with PORT=8080.`);
-  if (code === 'EADDRNOTAVAIL') return new StartupError(`HOST=${host} is no address of this machine.`);
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return new StartupError(`HOST=${host} is no address of this machine.`);
   return null;
 }
 

@@ -18,7 +18,9 @@ export class Actor {
   constructor(name, args, env) {
     this.name = name;
     this.process = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.ended = new Promise((resolve) => this.process.once('exit', (code, signal) => resolve(code ?? signal)));
+    this.ended = new Promise((resolve) =>
+      this.process.once('exit', (code, signal) => resolve(code ?? signal)),
+    );
     for (const stream of [this.process.stdout, this.process.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.#hear(line));
     }
@@ -34,9 +36,13 @@ export class Actor {
           const found = pick(this.#lines[at]);
           if (found !== undefined && found !== null && found !== false) return finish(resolve, found);
         }
-        if (this.process.exitCode !== null) finish(reject, new Failure(`${this.name} ended before it ${what}:\n${this.tail()}`));
+        if (this.process.exitCode !== null)
+          finish(reject, new Failure(`${this.name} ended before it ${what}:\n${this.tail()}`));
       };
-      const timer = setTimeout(() => finish(reject, new Failure(`${this.name} has not ${what}:\n${this.tail()}`)), PATIENCE_MS);
+      const timer = setTimeout(
+        () => finish(reject, new Failure(`${this.name} has not ${what}:\n${this.tail()}`)),
+        PATIENCE_MS,
+      );
       const finish = (settle, value) => {
         clearTimeout(timer);
         this.#listeners.delete(look);
@@ -94,14 +100,21 @@ export class Stage {
   /** Starts one command of the agent, with a state directory that bears its name. */
   agent(name, command, ...args) {
     const state = join(this.directory, name);
-    return this.#start(name, [inRoot('dist/agent/main.js'), command, '--state-dir', state, ...args], process.env);
+    return this.#start(
+      name,
+      [inRoot('dist/agent/main.js'), command, '--state-dir', state, ...args],
+      process.env,
+    );
   }
 
   /** Calls the API as the platform owner. */
   async call(method, path, body) {
     const response = await fetch(`${this.url}/api/v1${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await response.text();

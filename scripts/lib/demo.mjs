@@ -39,7 +39,11 @@ async function play(stage) {
   tell(`${cluster.name}, id ${cluster.id}.`);
 
   title('A join token admits three nodes, for ten minutes.');
-  const token = await stage.call('POST', `${at}/join-tokens`, { description: 'Demo', maxUses: 3, expiresInSeconds: 600 });
+  const token = await stage.call('POST', `${at}/join-tokens`, {
+    description: 'Demo',
+    maxUses: 3,
+    expiresInSeconds: 600,
+  });
   tell(`${token.token.slice(0, 12)}… (${token.maxUses} uses)`);
 
   title('Three agents make their keys and ask to be admitted.');
@@ -60,7 +64,9 @@ async function play(stage) {
 
   title('A role is disabled, and its agent notices.');
   await stage.call('POST', `${at}/role-assignments/${relay.id}/disable`);
-  const lost = await agents.get('edge-3').event('roles.changed', (event) => event.removed.includes('relay-node'));
+  const lost = await agents
+    .get('edge-3')
+    .event('roles.changed', (event) => event.removed.includes('relay-node'));
   tell(`edge-3 says: ${lost.removed.join(', ')} is gone.`);
 
   title('A node is revoked, and its agent is refused.');
@@ -92,7 +98,18 @@ async function admit(stage, at, token) {
     NAMES.map((name) => {
       const capability = name === 'edge-3' ? 'can_route_mesh' : 'can_run_vpn_exit';
       const facts = ['--fact', `machineId=demo-${name}`];
-      const order = ['--url', stage.url, '--token', token, '--name', name, '--no-discover', '--capability', capability, ...facts];
+      const order = [
+        '--url',
+        stage.url,
+        '--token',
+        token,
+        '--name',
+        name,
+        '--no-discover',
+        '--capability',
+        capability,
+        ...facts,
+      ];
       return [name, stage.agent(name, 'enroll', ...order)];
     }),
   );
@@ -122,10 +139,15 @@ async function assign(stage, at, nodes, agents, name, role) {
 }
 
 async function show(stage, at, name, nodeId) {
-  const { generation, authorityTerm, roles, expiresAt, ...rest } = await stage.call('GET', `${at}/nodes/${nodeId}/snapshot`);
+  const { generation, authorityTerm, roles, expiresAt, ...rest } = await stage.call(
+    'GET',
+    `${at}/nodes/${nodeId}/snapshot`,
+  );
   const sections = ['services', 'ingress', 'storage'].filter((section) => section in rest);
   const held = roles.map(({ role }) => role).join(', ');
-  tell(`${name}: generation ${generation}, term ${authorityTerm}, roles [${held}], sections [${sections.join(', ')}], until ${expiresAt}`);
+  tell(
+    `${name}: generation ${generation}, term ${authorityTerm}, roles [${held}], sections [${sections.join(', ')}], until ${expiresAt}`,
+  );
 }
 
 function seeHealth(stage, at, health, names) {
@@ -141,9 +163,17 @@ async function trail(stage, clusterId) {
     const { occurredAt, actor, action, resource, highRisk, reason } = event;
     const what = resource.name ?? resource.id ?? '';
     const notes = [highRisk ? 'high risk' : null, reason].filter(Boolean).join(': ');
-    tell(`${occurredAt}  ${actor.displayName.padEnd(18)} ${action.padEnd(28)} ${what}${notes === '' ? '' : `  (${notes})`}`);
+    tell(
+      `${occurredAt}  ${actor.displayName.padEnd(18)} ${action.padEnd(28)} ${what}${notes === '' ? '' : `  (${notes})`}`,
+    );
   }
-  for (const action of ['cluster.created', 'join_token.created', 'join_request.approved', 'role_assignment.disabled', 'node.revoked']) {
+  for (const action of [
+    'cluster.created',
+    'join_token.created',
+    'join_request.approved',
+    'role_assignment.disabled',
+    'node.revoked',
+  ]) {
     if (!items.some((event) => event.action === action)) throw new Failure(`The audit log has no ${action}.`);
   }
 }

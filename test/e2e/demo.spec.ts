@@ -10,7 +10,9 @@ const PATIENCE_MS = 300_000;
 it(
   'the demo tells the whole story with real processes, and everything is as it should be',
   async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, [join(projectRoot(), 'scripts', 'demo.mjs')]);
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      join(projectRoot(), 'scripts', 'demo.mjs'),
+    ]);
     expect(stdout).toContain('Everything was as it should be.');
     for (const action of ['join_request.approved', 'role_assignment.disabled', 'node.revoked']) {
       expect(stdout).toContain(action);

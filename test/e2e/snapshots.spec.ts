@@ -19,7 +19,8 @@ describe('snapshots', () => {
   const poll = async (node: TestNode, etag?: string | null, waitSeconds?: number, on = plane) => {
     const { access_token } = (await node.requestToken()).body;
     const query = waitSeconds === undefined ? '' : `?waitSeconds=${waitSeconds}`;
-    const headers: Record<string, string> = etag === undefined || etag === null ? {} : { 'if-none-match': etag };
+    const headers: Record<string, string> =
+      etag === undefined || etag === null ? {} : { 'if-none-match': etag };
     return on.api.as(access_token).get(`/node-agents/me/snapshot${query}`, undefined, headers);
   };
   const decode = (jws: string) => JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString());

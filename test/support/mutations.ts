@@ -1,6 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import type { Api } from './api.js';
 import type { ControlPlane } from './control-plane.js';
 import { created, given, unique } from './given.js';
+import { OpenSsl } from './openssl.js';
+import { freshKey, rotationBody } from './rotation.js';
 import { admittedNode, TestNode } from './test-node.js';
 
 /** A valid call of an operation that changes something. */
@@ -51,6 +54,23 @@ export class World {
     const path = `/clusters/${node.clusterId}/role-assignments`;
     const { id } = created(await this.api.post(path, body)) as { id: string };
     return { node, path: `${path}/${id}` };
+  }
+
+  /** A node whose key two agents use. */
+  async suspect(): Promise<TestNode> {
+    const node = await this.node();
+    const api = await node.api();
+    const [one, other] = [randomUUID(), randomUUID()];
+    for (const [agentInstanceId, sequence] of [
+      [one, 1],
+      [other, 1],
+      [one, 2],
+    ] as const) {
+      created(
+        await api.post('/node-agents/me/heartbeat', { agentVersion: '0.1.0', agentInstanceId, sequence }),
+      );
+    }
+    return node;
   }
 
   async group(): Promise<string> {
@@ -227,6 +247,30 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     }),
     actions: ['join_request.approved', 'role_assignment.created'],
   },
+  acknowledgeRiskyState: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `${nodePath(await world.suspect())}/risky-states/clone_suspected/acknowledge`,
+      body: { reason: 'The copy is gone.' },
+    }),
+    actions: ['node.risky_state_acknowledged'],
+  },
+  startTrustRotation: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `/clusters/${await world.clusterId()}/trust/rotations`,
+      body: { kind: 'snapshot_key' },
+    }),
+    actions: ['trust_rotation.started'],
+  },
+  advanceTrustRotation: {
+    prepare: async (world) => {
+      const path = `/clusters/${await world.clusterId()}/trust/rotations`;
+      const { id } = created(await world.api.post(path, { kind: 'ca' })) as { id: string };
+      return { method: 'post', path: `${path}/${id}/advance` };
+    },
+    actions: ['trust_rotation.advanced'],
+  },
   rejectJoinRequest: {
     prepare: async (world) => ({
       method: 'post',
@@ -246,6 +290,24 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
       return { method: 'delete', path: `/node-agents/enroll/${node.joinRequestId}`, as };
     },
     actions: ['join_request.cancelled'],
+  },
+  requestCertificate: {
+    prepare: async (world) => {
+      const openssl = await OpenSsl.open();
+      const csr = await openssl.csr();
+      await openssl.close();
+      const as = await (await world.node()).api();
+      return { method: 'post', path: '/node-agents/me/certificates', body: { csr }, as };
+    },
+    actions: ['node_certificate.issued'],
+  },
+  rotateIdentity: {
+    prepare: async (world) => {
+      const node = await world.node();
+      const body = await rotationBody(node, await freshKey());
+      return { method: 'post', path: '/node-agents/me/identity/rotate', body, as: await node.api() };
+    },
+    actions: ['node_identity.rotated'],
   },
   reportCapabilities: {
     prepare: async (world) => ({

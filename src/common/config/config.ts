@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { TRACING_VARIABLES, type TracingConfig, tracingConfig, tracingFaults } from './tracing-config.js';
 
@@ -42,6 +43,7 @@ export interface DatabaseUrls {
 export interface RateLimits {
   readonly unknownCredentialsPerMinute: number;
   readonly principalPerMinute: number;
+  readonly nodePerMinute: number;
 }
 
 /** One or more variables are wrong. The message has one line for each of them. */
@@ -69,6 +71,9 @@ const commaList = z.string().transform((text) =>
 );
 const masterKey = z.string().refine((text) => /^[A-Za-z0-9_-]{43}=?$/.test(text), {
   error: 'must be 32 bytes in base64url, such as `openssl rand 32 | basenc --base64url` prints',
+});
+const addressRange = z.string().refine(isAddressRange, {
+  error: 'must be addresses or ranges such as 10.0.0.0/8, separated by commas',
 });
 const perMinute = (fallback: string) =>
   z
@@ -107,11 +112,20 @@ const Environment = z.object({
     .optional(),
   FABRIC_MASTER_KEY: masterKey.optional(),
   FABRIC_MASTER_KEY_PREVIOUS: commaList.pipe(z.array(masterKey)).default([]),
-  FABRIC_TRUSTED_PROXIES: commaList.default([]),
+  FABRIC_TRUSTED_PROXIES: commaList.pipe(z.array(addressRange)).default([]),
   FABRIC_LIMIT_UNKNOWN_PER_MINUTE: perMinute('60'),
   FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: perMinute('600'),
+  // A node's heartbeats at the shortest usual interval, a second, times four.
+  FABRIC_LIMIT_NODE_PER_MINUTE: perMinute('240'),
   ...TRACING_VARIABLES,
 });
+
+function isAddressRange(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
+}
 
 const WILDCARD_HOSTS: readonly string[] = ['0.0.0.0', '::', '[::]', '*'];
 
@@ -124,27 +138,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
   );
   const parsed = Environment.safeParse(given);
-  if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`));
-  }
+  const lines = [
+    ...missingOrLonely(given),
+    ...(parsed.success ? tracingFaults(parsed.data) : faultsOf(parsed.error)),
+  ];
+  if (!parsed.success || lines.length > 0) throw new ConfigError(lines);
   const values = parsed.data;
-  const lines: string[] = [];
-  if (values.DATABASE_URL === undefined) {
-    for (const name of ['FABRIC_DATABASE_DIRECT_URL', 'FABRIC_DATABASE_OWNER_URL'] as const) {
-      if (values[name] !== undefined) lines.push(`${name} is set but DATABASE_URL is not`);
-    }
-  } else if (values.FABRIC_MASTER_KEY === undefined) {
-    lines.push(
-      'FABRIC_MASTER_KEY is required with DATABASE_URL: private keys rest in that database, sealed under it',
-    );
-  }
-  if (WILDCARD_HOSTS.includes(values.HOST) && values.FABRIC_PUBLIC_URL === undefined) {
-    lines.push(
-      `FABRIC_PUBLIC_URL is required when HOST is ${values.HOST}: nodes sign for the URL by which they reach this service`,
-    );
-  }
-  lines.push(...tracingFaults(values));
-  if (lines.length > 0) throw new ConfigError(lines);
   return {
     role: values.FABRIC_ROLE,
     host: values.HOST,
@@ -162,10 +161,40 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     limits: {
       unknownCredentialsPerMinute: values.FABRIC_LIMIT_UNKNOWN_PER_MINUTE,
       principalPerMinute: values.FABRIC_LIMIT_PRINCIPAL_PER_MINUTE,
+      nodePerMinute: values.FABRIC_LIMIT_NODE_PER_MINUTE,
     },
     trustedProxies: values.FABRIC_TRUSTED_PROXIES,
     tracing: tracingConfig(values),
   };
+}
+
+/** One line for each wrong variable, however many of its parts are wrong. */
+function faultsOf(error: z.ZodError): string[] {
+  return [...new Set(error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`))];
+}
+
+/** Variables that others need, or that mean nothing without others; true of what was given, right or wrong. */
+function missingOrLonely(given: Readonly<Record<string, string | undefined>>): string[] {
+  const lines: string[] = [];
+  if (given.DATABASE_URL === undefined) {
+    for (const name of ['FABRIC_DATABASE_DIRECT_URL', 'FABRIC_DATABASE_OWNER_URL']) {
+      if (given[name] !== undefined) lines.push(`${name} is set but DATABASE_URL is not`);
+    }
+  } else if (given.FABRIC_MASTER_KEY === undefined) {
+    lines.push(
+      'FABRIC_MASTER_KEY is required with DATABASE_URL: private keys rest in that database, sealed under it',
+    );
+  }
+  if (
+    given.HOST !== undefined &&
+    WILDCARD_HOSTS.includes(given.HOST) &&
+    given.FABRIC_PUBLIC_URL === undefined
+  ) {
+    lines.push(
+      `FABRIC_PUBLIC_URL is required when HOST is ${given.HOST}: nodes sign for the URL by which they reach this service`,
+    );
+  }
+  return lines;
 }
 
 function databaseUrls(values: z.infer<typeof Environment>): DatabaseUrls | null {

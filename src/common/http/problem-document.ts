@@ -41,7 +41,10 @@ const FRAMEWORK: Readonly<Record<string, { code: ProblemCode; detail: string }>>
     code: 'malformed_request',
     detail: 'The body is not as long as Content-Length says.',
   },
-  FST_ERR_BAD_URL: { code: 'malformed_request', detail: 'The path has a percent sign that is not followed by two hexadecimal digits of UTF-8.' },
+  FST_ERR_BAD_URL: {
+    code: 'malformed_request',
+    detail: 'The path has a percent sign that is not followed by two hexadecimal digits of UTF-8.',
+  },
   FST_ERR_MAX_PARAM_LENGTH: { code: 'not_found', detail: 'There is nothing under this path.' },
   404: { code: 'not_found', detail: 'There is nothing under this path.' },
   413: { code: 'body_too_large', detail: 'The body is larger than 1 MiB.' },

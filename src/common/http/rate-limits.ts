@@ -1,13 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Principal } from '../auth/principal.js';
 import { RUNTIME, type Runtime } from '../config/runtime.js';
 import { tooManyRequests } from '../errors/domain-error.js';
+import { RequestWindows, type Spent } from './request-windows.js';
 
 const WINDOW_SECONDS = 60;
-/** A node's heartbeats at the shortest usual interval, times four, with its other calls. */
-const NODE_PER_MINUTE = 240;
 
 /**
  * Requests a minute, counted by this instance. Of an address only unknown credentials count, so that a fleet behind
@@ -15,49 +13,51 @@ const NODE_PER_MINUTE = 240;
  */
 @Injectable()
 export class RateLimits {
-  private readonly unknown: RateLimiterMemory;
-  private readonly principals: RateLimiterMemory;
-  private readonly nodes: RateLimiterMemory;
+  private readonly unknown: RequestWindows;
+  private readonly principals: RequestWindows;
+  private readonly nodes: RequestWindows;
 
   constructor(@Inject(RUNTIME) runtime: Runtime) {
-    const limiter = (keyPrefix: string, points: number) =>
-      new RateLimiterMemory({ keyPrefix, points, duration: WINDOW_SECONDS });
-    this.unknown = limiter('unknown', runtime.config.limits.unknownCredentialsPerMinute);
-    this.principals = limiter('principal', runtime.config.limits.principalPerMinute);
-    this.nodes = limiter('node', NODE_PER_MINUTE);
+    const { unknownCredentialsPerMinute, principalPerMinute, nodePerMinute } = runtime.config.limits;
+    this.unknown = new RequestWindows(unknownCredentialsPerMinute, WINDOW_SECONDS * 1000);
+    this.principals = new RequestWindows(principalPerMinute, WINDOW_SECONDS * 1000);
+    this.nodes = new RequestWindows(nodePerMinute, WINDOW_SECONDS * 1000);
   }
 
   /** Counts a credential that nobody knows. Known ones of the same address go on. @throws too_many_requests */
   async countUnknown(ip: string): Promise<void> {
-    try {
-      await this.unknown.consume(ip);
-    } catch (state) {
-      throw state instanceof RateLimiterRes ? limited(state) : state;
-    }
+    const spent = this.unknown.spend(ip);
+    if (spent.left < 0) throw limited(spent);
   }
 
   /** Counts a request and says in its answer what is left. @throws too_many_requests */
   async spend(principal: Principal, reply: FastifyReply): Promise<void> {
-    const limiter = principal.node === null ? this.principals : this.nodes;
-    try {
-      setHeaders(reply, limiter, await limiter.consume(principal.key));
-    } catch (state) {
-      if (!(state instanceof RateLimiterRes)) throw state;
-      setHeaders(reply, limiter, state);
-      throw limited(state);
-    }
+    const spent =
+      principal.node === null
+        ? this.count(this.principals, principal.key, reply)
+        : this.spendOfNode(principal.key, reply);
+    if (spent.left < 0) throw limited(spent);
+  }
+
+  /** The same for a node's request, without a throw: a negative rest means 429. @param key of its principal */
+  spendOfNode(key: string, reply: FastifyReply): Spent {
+    return this.count(this.nodes, key, reply);
+  }
+
+  /** Sets the fields of draft-ietf-httpapi-ratelimit-headers. */
+  private count(windows: RequestWindows, key: string, reply: FastifyReply): Spent {
+    const spent = windows.spend(key);
+    void reply.header('RateLimit-Policy', `"default";q=${windows.limit};w=${WINDOW_SECONDS}`);
+    void reply.header(
+      'RateLimit',
+      `"default";r=${Math.max(0, spent.left)};t=${Math.ceil(spent.resetMs / 1000)}`,
+    );
+    return spent;
   }
 }
 
-function limited(state: RateLimiterRes) {
+function limited({ resetMs }: Spent) {
   return tooManyRequests('rate_limited', 'The limit of requests a minute is reached.', {
-    retryAfterSeconds: Math.max(1, Math.ceil(state.msBeforeNext / 1000)),
+    retryAfterSeconds: Math.max(1, Math.ceil(resetMs / 1000)),
   });
-}
-
-/** The fields of draft-ietf-httpapi-ratelimit-headers. */
-function setHeaders(reply: FastifyReply, limiter: RateLimiterMemory, state: RateLimiterRes): void {
-  const resetSeconds = Math.ceil(state.msBeforeNext / 1000);
-  void reply.header('RateLimit-Policy', `"default";q=${limiter.points};w=${WINDOW_SECONDS}`);
-  void reply.header('RateLimit', `"default";r=${Math.max(0, state.remainingPoints)};t=${resetSeconds}`);
 }

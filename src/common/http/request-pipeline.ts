@@ -1,5 +1,11 @@
 import { createHash } from 'node:crypto';
-import { type CallHandler, type ExecutionContext, Inject, Injectable, type NestInterceptor } from '@nestjs/common';
+import {
+  type CallHandler,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  type NestInterceptor,
+} from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
 import { conflict, malformed, notFound } from '../errors/domain-error.js';
@@ -11,10 +17,12 @@ import { UnitOfWork } from '../transaction/unit-of-work.js';
 import { matchesIfNoneMatch } from './etag.js';
 import { IdempotencyStore, Replay, type StoredAnswer } from './idempotency-store.js';
 import { checkBody, checkQuery, unknownMembers } from './input.js';
-import { OPERATION, type Operation, isMutation } from './operation.js';
-import { planAnswer, planHash, type PlannedCall } from './plan.js';
+import { isMutation, OPERATION, type Operation } from './operation.js';
+import { type PlannedCall, planAnswer, planHash } from './plan.js';
+import { PlanSlots } from './plan-slots.js';
 import { contextOf } from './request-hooks.js';
 import { rememberSentBody } from './sent-body.js';
+import { verifyAnswer } from './verify-answer.js';
 import { WithStatus } from './with-status.js';
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
@@ -29,6 +37,7 @@ export class RequestPipeline implements NestInterceptor {
   constructor(
     private readonly idempotency: IdempotencyStore,
     private readonly unknown: UnknownMembers,
+    private readonly slots: PlanSlots,
     @Inject(SNAPSHOT_PORT) private readonly snapshots: SnapshotPort,
   ) {}
 
@@ -50,7 +59,19 @@ export class RequestPipeline implements NestInterceptor {
     handle: () => Promise<unknown>,
   ): Promise<unknown> {
     this.readInput(operation, context, request);
-    if (!isMutation(operation, context.method)) return this.represent(operation, context, request, reply, await handle());
+    if (!isMutation(operation, context.method))
+      return this.represent(operation, context, request, reply, await handle());
+    const change = () => this.change(operation, context, request, reply, handle);
+    return context.dryRun || context.planHash !== null ? this.slots.run(change) : change();
+  }
+
+  private async change(
+    operation: Operation,
+    context: RequestContext,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    handle: () => Promise<unknown>,
+  ): Promise<unknown> {
     const unit = new UnitOfWork();
     context.unit = unit;
     try {
@@ -73,10 +94,13 @@ export class RequestPipeline implements NestInterceptor {
 
   private readInput(operation: Operation, context: RequestContext, request: FastifyRequest): void {
     const { dryRun, ...query } = request.query as Record<string, unknown>;
-    const mutates = isMutation(operation, context.method) && operation.access !== 'node' && operation.access !== 'public';
+    const mutates =
+      isMutation(operation, context.method) && operation.access !== 'node' && operation.access !== 'public';
     if (mutates && dryRun !== undefined) {
       if (dryRun !== 'true' && dryRun !== 'false') {
-        throw malformed('invalid_parameter', 'dryRun is true or false.', { errors: [{ parameter: 'dryRun', message: 'Must be true or false.' }] });
+        throw malformed('invalid_parameter', 'dryRun is true or false.', {
+          errors: [{ parameter: 'dryRun', message: 'Must be true or false.' }],
+        });
       }
       context.dryRun = dryRun === 'true';
     }
@@ -84,7 +108,8 @@ export class RequestPipeline implements NestInterceptor {
     request.query = checkQuery(operation, rest);
     const sent = request.body;
     rememberSentBody(request, sent);
-    if (operation.access === 'node' || operation.access === 'public') this.unknown.count(operation.id, unknownMembers(operation, sent));
+    if (operation.access === 'node' || operation.access === 'public')
+      this.unknown.count(operation.id, unknownMembers(operation, sent));
     const key = request.headers['idempotency-key'];
     if (key !== undefined && context.method === 'POST' && !context.dryRun && context.actor !== null) {
       if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) {
@@ -123,17 +148,33 @@ export class RequestPipeline implements NestInterceptor {
     await unit.checkDeferredConstraints();
     const call = await this.plannedCall(operation, context, request, unit);
     await unit.rollback();
-    return send(reply, { status: 200, headers: {}, body: planAnswer(call, withoutSecrets(operation, body instanceof WithStatus ? body.body : body)) });
+    return send(reply, {
+      status: 200,
+      headers: {},
+      body: planAnswer(call, withoutSecrets(operation, body instanceof WithStatus ? body.body : body)),
+    });
   }
 
-  private async checkPlan(operation: Operation, context: RequestContext, request: FastifyRequest, unit: UnitOfWork): Promise<void> {
+  private async checkPlan(
+    operation: Operation,
+    context: RequestContext,
+    request: FastifyRequest,
+    unit: UnitOfWork,
+  ): Promise<void> {
     if (context.planHash === null) return;
     const now = planHash(await this.plannedCall(operation, context, request, unit));
     if (now === context.planHash) return;
-    throw conflict('plan_changed', 'The effect would now be another than the one that was planned.', { extensions: { planHash: now } });
+    throw conflict('plan_changed', 'The effect would now be another than the one that was planned.', {
+      extensions: { planHash: now },
+    });
   }
 
-  private async plannedCall(operation: Operation, context: RequestContext, request: FastifyRequest, unit: UnitOfWork): Promise<PlannedCall> {
+  private async plannedCall(
+    operation: Operation,
+    context: RequestContext,
+    request: FastifyRequest,
+    unit: UnitOfWork,
+  ): Promise<PlannedCall> {
     const mutation = unit.mutation;
     const changes = mutation === null ? [] : await this.snapshots.changes(mutation.tx, mutation.touched);
     const { path } = context;
@@ -147,9 +188,12 @@ function answerOf(operation: Operation, context: RequestContext, body: unknown):
   const headers: Record<string, string> = { ...said.headers };
   if (operation.etag !== undefined && content !== undefined) headers.ETag = operation.etag(content as never);
   const { id, nextCursor } = (content ?? {}) as { id?: unknown; nextCursor?: unknown };
-  if (status === 201 && context.method === 'POST' && typeof id === 'string') headers.Location = `${context.path.replace(/\/$/, '')}/${id}`;
+  if (status === 201 && context.method === 'POST' && typeof id === 'string')
+    headers.Location = `${context.path.replace(/\/$/, '')}/${id}`;
   if (typeof nextCursor === 'string') headers.Link = `<${nextPage(context, nextCursor)}>; rel="next"`;
-  return { status, headers, body: status === 204 || status === 304 ? undefined : content };
+  const answer = { status, headers, body: status === 204 || status === 304 ? undefined : content };
+  verifyAnswer(operation, answer);
+  return answer;
 }
 
 function nextPage(context: RequestContext, cursor: string): string {
@@ -166,7 +210,9 @@ function send(reply: FastifyReply, { status, headers, body }: StoredAnswer, type
 
 function withoutSecrets(operation: Operation, body: unknown): unknown {
   if (operation.secrets === undefined || typeof body !== 'object' || body === null) return body ?? null;
-  return Object.fromEntries(Object.entries(body).filter(([name]) => operation.secrets?.includes(name) !== true));
+  return Object.fromEntries(
+    Object.entries(body).filter(([name]) => operation.secrets?.includes(name) !== true),
+  );
 }
 
 function fingerprint(context: RequestContext, query: unknown, body: unknown): Buffer {

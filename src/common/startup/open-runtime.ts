@@ -3,6 +3,7 @@ import type { Runtime } from '../config/runtime.js';
 import { openDataDirectory } from '../database/embedded/data-directory.js';
 import { startEmbeddedPostgres } from '../database/embedded/embedded-postgres.js';
 import { migrate } from '../database/migrations/migrator.js';
+import { databaseFault } from './database-fault.js';
 import { checkMasterKey } from './master-key-check.js';
 
 /** The running surroundings of the service, and how to leave them. */
@@ -40,8 +41,12 @@ export async function openRuntime(
         'warning: FABRIC_DATABASE_OWNER_URL is not set: only a separate owner keeps the service from rewriting its audit log',
       );
     }
-    await migrate({ ...database, log });
-    await checkMasterKey(database.appUrl, masterKey, config.masterKeyPrevious);
+    try {
+      await migrate({ ...database, log });
+      await checkMasterKey(database.appUrl, masterKey, config.masterKeyPrevious);
+    } catch (error) {
+      throw databaseFault(error, database) ?? error;
+    }
     const token = bootstrapToken === 'disabled' ? null : bootstrapToken;
     return {
       runtime: { config, database, masterKey, bootstrapToken: token, version },

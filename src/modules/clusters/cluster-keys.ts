@@ -9,7 +9,7 @@ import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import type { JwksProvider } from '../../common/trust/ports.js';
 import { ClusterCreated } from './cluster-events.js';
-import { ClusterKeysRepository } from './cluster-keys.repository.js';
+import { ClusterKeyStore } from './cluster-key-store.js';
 
 const PURPOSE = 'snapshot';
 /** How long a key is remembered: the longest that an instance which has lost the feed signs with a replaced one. */
@@ -44,7 +44,7 @@ export class ClusterKeys implements JwksProvider, OnModuleInit {
     private readonly keyring: MasterKeyring,
     private readonly events: TxEvents,
     private readonly changes: ChangeReader,
-    private readonly keys: ClusterKeysRepository,
+    private readonly keys: ClusterKeyStore,
   ) {}
 
   onModuleInit(): void {

@@ -1,8 +1,8 @@
 import { Module } from '@nestjs/common';
 import { AuthorityModule } from '../authority/authority.module.js';
 import { ClusterDirectory } from './cluster-directory.js';
+import { ClusterKeyStore } from './cluster-key-store.js';
 import { ClusterKeys } from './cluster-keys.js';
-import { ClusterKeysRepository } from './cluster-keys.repository.js';
 import { ClustersController } from './clusters.controller.js';
 import { ClustersRepository } from './clusters.repository.js';
 import { ClustersService } from './clusters.service.js';
@@ -18,20 +18,13 @@ import { TrustController } from './trust.controller.js';
   providers: [
     ClusterDirectory,
     ClusterKeys,
-    ClusterKeysRepository,
+    ClusterKeyStore,
     ClustersRepository,
     ClustersService,
     PolicyReadModel,
     PolicyRepository,
     PolicyService,
   ],
-  exports: [
-    ClusterDirectory,
-    ClusterKeys,
-    ClusterKeysRepository,
-    ClustersService,
-    PolicyReadModel,
-    PolicyService,
-  ],
+  exports: [ClusterDirectory, ClusterKeys, ClusterKeyStore, ClustersService, PolicyReadModel, PolicyService],
 })
 export class ClustersModule {}

@@ -1,8 +1,18 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { type Authentication, type Authenticator, Authenticators } from '../../common/auth/authenticators.js';
+import type { Actor } from '../../common/request/actor.js';
 import type { RequestContext } from '../../common/request/request-context.js';
 import { AccessTokens } from './access-tokens.js';
-import { NodeStates } from './node-states.js';
+import { type NodeState, NodeStates } from './node-states.js';
+
+/** A node that is known without asking the database. */
+export interface KnownNode {
+  nodeId: string;
+  clusterId: string;
+  /** Key of its principal. */
+  key: string;
+  state: NodeState;
+}
 
 /** Knows nodes by their access tokens. A revoked membership is refused at once, whatever its token says. */
 @Injectable()
@@ -21,6 +31,16 @@ export class NodeAuthenticator implements Authenticator, OnModuleInit {
     return this.tokens.isAccessToken(credential);
   }
 
+  /** The live node whose token this is, where both are in memory; null: authenticate. */
+  known(credential: string): KnownNode | null {
+    const subject = this.tokens.known(credential);
+    if (subject === null) return null;
+    const { nodeId, clusterId } = subject;
+    const state = this.states.known(clusterId, nodeId);
+    if (state === null || state.membershipStatus === 'revoked') return null;
+    return { nodeId, clusterId, key: keyOf(clusterId, nodeId), state };
+  }
+
   async authenticate(credential: string, request: RequestContext): Promise<Authentication> {
     const subject = await this.tokens.verify(credential);
     if ('reason' in subject) return { refused: subject.reason };
@@ -28,16 +48,19 @@ export class NodeAuthenticator implements Authenticator, OnModuleInit {
     const state = await this.states.get(clusterId, nodeId);
     if (state === null || state.membershipStatus === 'revoked')
       return { refused: 'the membership is revoked' };
-    const actor = {
-      type: 'node' as const,
-      id: nodeId,
-      displayName: nodeId,
-      ip: request.ip,
-      userAgent: request.userAgent,
-    };
-    const key = `node:${clusterId}:${nodeId}`;
+    const actor = nodeActor(nodeId, request);
+    const key = keyOf(clusterId, nodeId);
     return {
       principal: { actor, key, bootstrap: false, highRisk: false, grants: [], node: { nodeId, clusterId } },
     };
   }
+}
+
+/** The node as the one who acts in a request. */
+export function nodeActor(nodeId: string, { ip, userAgent }: RequestContext): Actor {
+  return { type: 'node', id: nodeId, displayName: nodeId, ip, userAgent };
+}
+
+function keyOf(clusterId: string, nodeId: string): string {
+  return `node:${clusterId}:${nodeId}`;
 }

@@ -17,7 +17,13 @@ export interface NodeState {
 const CONCERNS_ALL = /^(snapshot|cluster_policy|authority)\./;
 
 interface ClusterStates {
-  nodes: Map<string, Promise<NodeState | null>>;
+  nodes: Map<string, Remembered>;
+}
+
+interface Remembered {
+  loading: Promise<NodeState | null>;
+  /** null while it is being loaded, and for what is no member. */
+  loaded: NodeState | null;
 }
 
 /**
@@ -51,11 +57,22 @@ export class NodeStates implements OnModuleInit {
     const states = this.clusters.get(clusterId) ?? { nodes: new Map() };
     this.clusters.set(clusterId, states);
     const known = states.nodes.get(nodeId);
-    if (known !== undefined) return known;
-    const loading = this.load(clusterId, nodeId);
-    states.nodes.set(nodeId, loading);
-    loading.catch(() => states.nodes.delete(nodeId));
-    return loading;
+    if (known !== undefined) return known.loading;
+    const entry: Remembered = { loading: this.load(clusterId, nodeId), loaded: null };
+    states.nodes.set(nodeId, entry);
+    entry.loading.then(
+      (state) => {
+        entry.loaded = state;
+      },
+      () => states.nodes.delete(nodeId),
+    );
+    return entry.loading;
+  }
+
+  /** The node's state where memory has it and is up to date; null: ask `get`. */
+  known(clusterId: string, nodeId: string): NodeState | null {
+    if (!this.changes.isCaughtUp()) return null;
+    return this.clusters.get(clusterId)?.nodes.get(nodeId)?.loaded ?? null;
   }
 
   private async load(clusterId: string, nodeId: string): Promise<NodeState | null> {

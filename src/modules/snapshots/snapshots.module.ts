@@ -10,6 +10,7 @@ import { SnapshotIssuer } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
 import { SnapshotSettler } from './snapshot-settler.js';
 import { SnapshotsController } from './snapshots.controller.js';
+import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
@@ -21,6 +22,7 @@ import { SnapshotsController } from './snapshots.controller.js';
     SnapshotIssuer,
     SnapshotPolls,
     SnapshotSettler,
+    UnchangedPolls,
   ],
   exports: [SnapshotSettler],
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ClusterKeyRow, KeyPhase } from '../clusters/cluster-keys.repository.js';
+import type { ClusterKeyRow, KeyPhase } from '../clusters/cluster-key-store.js';
 
 /** A certificate authority of a cluster. */
 export interface CertificateAuthority {

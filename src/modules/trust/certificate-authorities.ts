@@ -4,7 +4,7 @@ import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import { ClusterCreated } from '../clusters/cluster-events.js';
-import { ClusterKeysRepository } from '../clusters/cluster-keys.repository.js';
+import { ClusterKeyStore } from '../clusters/cluster-key-store.js';
 import { authorityOf, type CertificateAuthority, type TrustBundle, trustBundle } from './authority.js';
 import { newSerial } from './certificate.js';
 import { CERTIFICATE_SIGNER, type CertificateSigner } from './certificate-signer.js';
@@ -28,7 +28,7 @@ export interface NewAuthority {
 @Injectable()
 export class CertificateAuthorities implements OnModuleInit {
   constructor(
-    private readonly keys: ClusterKeysRepository,
+    private readonly keys: ClusterKeyStore,
     private readonly events: TxEvents,
     @Inject(CERTIFICATE_SIGNER) private readonly signer: CertificateSigner,
   ) {}

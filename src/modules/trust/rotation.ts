@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { conflict } from '../../common/errors/domain-error.js';
-import type { KeyPhase } from '../clusters/cluster-keys.repository.js';
+import type { KeyPhase } from '../clusters/cluster-key-store.js';
 
 export const ROTATION_KINDS = ['ca', 'snapshot_key'] as const;
 /** What is rotated: the certificate authority, or the key by which snapshots are signed. */

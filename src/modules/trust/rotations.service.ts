@@ -6,8 +6,8 @@ import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { ClusterKeyStore } from '../clusters/cluster-key-store.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
-import { ClusterKeysRepository } from '../clusters/cluster-keys.repository.js';
 import { CertificateAuthorities } from './certificate-authorities.js';
 import {
   type Acknowledgement,
@@ -35,7 +35,7 @@ export class RotationsService {
     private readonly rotations: RotationsRepository,
     private readonly authorities: CertificateAuthorities,
     private readonly snapshotKeys: ClusterKeys,
-    private readonly keys: ClusterKeysRepository,
+    private readonly keys: ClusterKeyStore,
     private readonly paging: Paging,
   ) {}
 

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import { ClusterKeysRepository } from '../clusters/cluster-keys.repository.js';
+import { ClusterKeyStore } from '../clusters/cluster-key-store.js';
 import { type CertificateAuthority, type TrustBundle, trustBundle } from './authority.js';
 import { CertificateAuthorities } from './certificate-authorities.js';
 import { CrlsRepository } from './crls.repository.js';
@@ -14,7 +14,7 @@ export class TrustService {
   constructor(
     private readonly transactor: Transactor,
     private readonly authorities: CertificateAuthorities,
-    private readonly keys: ClusterKeysRepository,
+    private readonly keys: ClusterKeyStore,
     private readonly crls: CrlsRepository,
   ) {}
 

@@ -26,7 +26,7 @@ export interface ClusterKeyRow {
 
 /** The keys of clusters, of every purpose. */
 @Injectable()
-export class ClusterKeysRepository {
+export class ClusterKeyStore {
   async insert(
     tx: Tx,
     clusterId: string,

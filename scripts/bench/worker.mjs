@@ -1,0 +1,26 @@
+import { parentPort } from 'node:worker_threads';
+import { heartbeats, list, repeat } from './http-loads.mjs';
+import { newestMembers, sign, updates, verify } from './limits.mjs';
+import { changeAll, changeOne, hold, release } from './watches.mjs';
+
+const JOBS = {
+  heartbeats,
+  list,
+  repeat,
+  newestMembers,
+  sign,
+  updates,
+  verify,
+  changeAll,
+  changeOne,
+  hold,
+  release,
+};
+
+parentPort.on('message', async ({ job, input }) => {
+  try {
+    parentPort.postMessage({ result: await JOBS[job](input) });
+  } catch (error) {
+    parentPort.postMessage({ failure: `${job}: ${error.stack ?? error}` });
+  }
+});
