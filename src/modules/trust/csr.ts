@@ -49,11 +49,40 @@ function isAllowed(key: KeyObject): boolean {
 
 function isSignedBy(request: Pkcs10CertificateRequest, key: KeyObject): boolean {
   try {
-    const tbs = firstElement(Buffer.from(request.rawData));
-    return verify(digestOf(request, key), tbs, key, Buffer.from(request.signature));
+    const raw = Buffer.from(request.rawData);
+    const tbs = firstElement(raw);
+    const signature = Buffer.from(request.signature);
+    const digest = digestOf(request, key);
+    return raw.equals(encoded(tbs, digest, signature)) && verify(digest, tbs, key, signature);
   } catch {
     return false;
   }
+}
+
+/** DER of the algorithm identifiers by digest; Ed25519 has none (RFC 8410 section 3, RFC 5758 section 3.2). */
+const ALGORITHMS: Readonly<Record<string, string>> = {
+  none: '300506032b6570',
+  sha256: '300a06082a8648ce3d040302',
+  sha384: '300a06082a8648ce3d040303',
+  sha512: '300a06082a8648ce3d040304',
+};
+
+/** The one DER encoding of a request: what stands around the signed part is not covered by the signature. */
+function encoded(tbs: Buffer, digest: string | null, signature: Buffer): Buffer {
+  const algorithm = Buffer.from(ALGORITHMS[digest ?? 'none'] ?? '', 'hex');
+  const bits = element(0x03, Buffer.concat([Buffer.of(0), signature]));
+  return element(0x30, Buffer.concat([tbs, algorithm, bits]));
+}
+
+function element(tag: number, content: Buffer): Buffer {
+  const { length } = content;
+  const header =
+    length < 0x80
+      ? [tag, length]
+      : length < 0x100
+        ? [tag, 0x81, length]
+        : [tag, 0x82, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from(header), content]);
 }
 
 /** @throws Error for a digest that is not good enough to prove anything */
