@@ -6,6 +6,7 @@ import { AppModule } from './app.module.js';
 import type { Runtime } from './common/config/runtime.js';
 import { AllowedMethods } from './common/http/allowed-methods.js';
 import { refuseBytes, refusePath } from './common/http/early-refusals.js';
+import { closeIdleConnectionsAtTheEnd } from './common/http/idle-connections.js';
 import { addRequestHooks, BODY_LIMIT_BYTES } from './common/http/request-hooks.js';
 import { ServiceAddress } from './common/http/service-address.js';
 import { addAccessLog } from './common/observability/access-log.js';
@@ -42,6 +43,7 @@ export async function createApp(runtime: Runtime): Promise<NestFastifyApplicatio
   addRequestSpans(fastify);
   addAccessLog(fastify, app.get<Logger>(LOGGER), app.get(Metrics));
   serveDocument(app, runtime.version);
+  closeIdleConnectionsAtTheEnd(fastify);
   return app;
 }
 

@@ -40,7 +40,11 @@ async function main(): Promise<void> {
     }
     await stop;
     say('Stopping: requests in flight are finished first.');
-    await Promise.race([app.close(), new Promise((resolve) => setTimeout(resolve, SHUTDOWN_MS).unref())]);
+    const isOver = Symbol('time is over');
+    const patience = new Promise((resolve) => setTimeout(resolve, SHUTDOWN_MS, isOver).unref());
+    if ((await Promise.race([app.close(), patience])) === isOver) {
+      say(`Requests that took longer than ${SHUTDOWN_MS / 1000} s were cut off.`);
+    }
   } finally {
     await stopTracing();
     await surroundings.close();
