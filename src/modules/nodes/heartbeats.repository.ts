@@ -43,8 +43,8 @@ export class HeartbeatsRepository {
         SELECT * FROM unnest(${column((b) => b.clusterId)}::uuid[], ${column((b) => b.nodeId)}::uuid[],
           ${column((b) => b.agentVersion)}::text[], ${column((b) => b.sequence)}::bigint[],
           ${column((b) => b.agentInstanceId ?? null)}::uuid[], ${column((b) => b.uptimeSeconds ?? null)}::float8[],
-          ${column((b) => b.load?.one ?? null)}::real[], ${column((b) => b.load?.five ?? null)}::real[],
-          ${column((b) => b.load?.fifteen ?? null)}::real[], ${column((b) => b.memory?.totalBytes ?? null)}::bigint[],
+          ${column((b) => single(b.load?.one))}::real[], ${column((b) => single(b.load?.five))}::real[],
+          ${column((b) => single(b.load?.fifteen))}::real[], ${column((b) => b.memory?.totalBytes ?? null)}::bigint[],
           ${column((b) => b.memory?.usedBytes ?? null)}::bigint[], ${column((b) => b.appliedGeneration ?? null)}::bigint[],
           ${column((b) => b.authorityTermSeen ?? null)}::bigint[], ${column((b) => b.revocationEpochApplied ?? null)}::bigint[],
           ${column((b) => readFingerprint(b.trustBundleSeen))}::text[])
@@ -129,4 +129,9 @@ export class HeartbeatsRepository {
         JOIN cluster_policies AS p ON p.cluster_id = b.cluster_id
         JOIN cluster_authorities AS a ON a.cluster_id = b.cluster_id`);
   }
+}
+
+/** To single precision, as it is kept: Postgres refuses what is too small for that, and it is nothing then. */
+function single(value: number | undefined): number | null {
+  return value === undefined ? null : Math.fround(value);
 }

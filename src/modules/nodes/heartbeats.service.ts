@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { isUnavailable } from '../../common/database/postgres-errors.js';
 import { unauthenticated, unavailable } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
 import { type HeartbeatRow, HeartbeatsRepository, type NodeHeartbeat } from './heartbeats.repository.js';
@@ -106,7 +107,9 @@ export class HeartbeatsService {
       for (const { beat, resolve } of batch) resolve(byNode.get(nodeKey(beat)) ?? null);
     } catch (error) {
       const [first] = batch;
-      if (batch.length === 1) first?.reject(error);
+      // That the database is away is no node's fault, and every part would wait for it again.
+      if (isUnavailable(error)) for (const { reject } of batch) reject(error);
+      else if (batch.length === 1) first?.reject(error);
       else {
         const middle = Math.ceil(batch.length / 2);
         await this.write(batch.slice(0, middle));

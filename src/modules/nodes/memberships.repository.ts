@@ -47,6 +47,11 @@ export class MembershipsRepository {
        WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ${nodeId}::uuid`);
   }
 
+  /** Keeps the cluster's revocation epoch for this transaction to raise. */
+  async lockEpoch(tx: Tx, clusterId: string): Promise<void> {
+    await tx.query(sql`SELECT c.id FROM clusters AS c WHERE c.id = ${clusterId}::uuid FOR NO KEY UPDATE`);
+  }
+
   /** Ends membership and identity, and raises the cluster's revocation epoch. Returns the new epoch. */
   async revoke(tx: Tx, { clusterId, nodeId }: Membership, reason: string): Promise<number> {
     await tx.query(sql`

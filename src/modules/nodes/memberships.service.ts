@@ -128,6 +128,8 @@ export class MembershipsService implements OnModuleInit {
 
   /** The same in the caller's transaction. Its event; null when the membership had ended before. @throws not_found */
   async end(tx: Tx, clusterId: string, nodeId: string, reason: string): Promise<AuditEvent | null> {
+    // First the cluster, then its members: the order of whatever changes both.
+    await this.memberships.lockEpoch(tx, clusterId);
     const member = await this.memberships.lock(tx, clusterId, nodeId);
     if (member === null) throw noSuchNode();
     if (member.membershipStatus === 'revoked') return null;

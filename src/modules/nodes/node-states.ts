@@ -2,6 +2,7 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { ChangeReader } from '../../common/changes/change-reader.js';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
+import type { Touched } from '../../common/transaction/ports.js';
 
 /** What every call of a node depends on. */
 export interface NodeState {
@@ -73,6 +74,14 @@ export class NodeStates implements OnModuleInit {
   known(clusterId: string, nodeId: string): NodeState | null {
     if (!this.changes.isCaughtUp()) return null;
     return this.clusters.get(clusterId)?.nodes.get(nodeId)?.loaded ?? null;
+  }
+
+  /** Forgets what a transaction of this instance has just changed. */
+  forget(touched: Touched): void {
+    for (const [clusterId, nodes] of touched) {
+      if (nodes === 'all') this.clusters.delete(clusterId);
+      else for (const node of nodes) this.clusters.get(clusterId)?.nodes.delete(node);
+    }
   }
 
   private async load(clusterId: string, nodeId: string): Promise<NodeState | null> {

@@ -6,6 +6,8 @@ import type { Tx } from '../../common/transaction/tx.js';
 export interface GrownNode {
   nodeId: string;
   contentHash: Buffer;
+  /** Of the content that it was numbered for when it was looked at. */
+  previousHash: Buffer | null;
 }
 
 @Injectable()
@@ -35,14 +37,19 @@ export class GenerationsRepository {
       SELECT 'snapshot.changed', 'node', g.node_id::text, ${clusterId}::uuid, g.node_id, g.generation_counter FROM grown AS g`);
   }
 
-  /** Remembers what the nodes are numbered for by a growth of the cluster's base. */
+  /**
+   * Remembers what the nodes are numbered for by a growth of the cluster's base. A node that another transaction has
+   * numbered since it was looked at keeps that: the hash of a content without that change would hide its undoing.
+   */
   async rehash(tx: Tx, clusterId: string, nodes: readonly GrownNode[]): Promise<void> {
     const ids = nodes.map((node) => node.nodeId);
     const hashes = nodes.map((node) => node.contentHash.toString('hex'));
+    const previous = nodes.map((node) => node.previousHash?.toString('hex') ?? null);
     await tx.query(sql`
       UPDATE cluster_memberships AS m SET content_hash = decode(g.hash, 'hex')
-        FROM unnest(${ids}::uuid[], ${hashes}::text[]) AS g (node_id, hash)
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = g.node_id`);
+        FROM unnest(${ids}::uuid[], ${hashes}::text[], ${previous}::text[]) AS g (node_id, hash, previous)
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = g.node_id
+         AND m.content_hash IS NOT DISTINCT FROM decode(g.previous, 'hex')`);
   }
 
   /** Grows the generation of every node of the cluster by one row. */

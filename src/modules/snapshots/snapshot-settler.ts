@@ -4,6 +4,7 @@ import { openSessionBeside } from '../../common/database/session.js';
 import { canonicalJson } from '../../common/json/canonical-json.js';
 import type { SnapshotChange, SnapshotPort, Touched } from '../../common/transaction/ports.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { NodeStates } from '../nodes/node-states.js';
 import { GenerationsRepository, type GrownNode } from './generations.repository.js';
 import { type Composed, SnapshotComposer } from './snapshot-composer.js';
 import { contentHash, type SnapshotContent } from './snapshot-content.js';
@@ -18,6 +19,7 @@ export class SnapshotSettler implements SnapshotPort {
   constructor(
     private readonly composer: SnapshotComposer,
     private readonly generations: GenerationsRepository,
+    private readonly states: NodeStates,
     private readonly database: Database,
   ) {}
 
@@ -34,6 +36,8 @@ export class SnapshotSettler implements SnapshotPort {
         if (grown.length > 0) await this.generations.grow(tx, clusterId, grown);
       }
     }
+    // The feed tells every instance in a moment; this one must not answer the next call from before.
+    tx.afterCommit(() => this.states.forget(touched));
   }
 
   async changes(tx: ReadTx, touched: Touched): Promise<SnapshotChange[]> {
@@ -89,7 +93,8 @@ function inOrder(touched: Touched): [string, ReadonlySet<string> | 'all'][] {
 function differences(composed: readonly Composed[]): GrownNode[] {
   return composed.flatMap(({ member, content }) => {
     if (content === null) return [];
+    const { nodeId, contentHash: previousHash } = member;
     const hash = contentHash(content);
-    return member.contentHash?.equals(hash) === true ? [] : [{ nodeId: member.nodeId, contentHash: hash }];
+    return previousHash?.equals(hash) === true ? [] : [{ nodeId, contentHash: hash, previousHash }];
   });
 }
