@@ -81,9 +81,10 @@ const CONNECTION_MESSAGES =
 export function isUnavailable(error: unknown): boolean {
   const state = postgresRefusal(error)?.sqlState;
   if (state !== undefined && (/^(08|57P)/.test(state) || state === '53300')) return true;
-  if (!(error instanceof Error)) return false;
-  const code = (error as { code?: unknown }).code;
+  if (typeof error !== 'object' || error === null) return false;
+  const { code, message } = error as { code?: unknown; message?: unknown };
   return (
-    (typeof code === 'string' && CONNECTION_CODES.includes(code)) || CONNECTION_MESSAGES.test(error.message)
+    (typeof code === 'string' && CONNECTION_CODES.includes(code)) ||
+    (typeof message === 'string' && CONNECTION_MESSAGES.test(message))
   );
 }

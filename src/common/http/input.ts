@@ -84,5 +84,5 @@ function isEmptyObject(value: unknown): boolean {
 export function unknownMembers(operation: Operation, body: unknown): number {
   const shape = (operation.body as { shape?: Record<string, unknown> } | undefined)?.shape;
   if (shape === undefined || typeof body !== 'object' || body === null) return 0;
-  return Object.keys(body).filter((key) => !(key in shape)).length;
+  return Object.keys(body).filter((key) => !Object.hasOwn(shape, key)).length;
 }

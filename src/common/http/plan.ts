@@ -39,7 +39,12 @@ const SHOWN_CHANGES = 100;
 /** SHA-256 in base64url over the call and the content of every node that it changes, before and after. */
 export function planHash({ operationId, path, body, newIds, changes }: PlannedCall): string {
   const nodes = changes
-    .map((change) => [change.nodeId, contentHash(change.before, newIds), contentHash(change.after, newIds)])
+    .map((change) => [
+      // Before they are sorted: where a new id lies among the others is a matter of clocks.
+      withoutNewIds(change.nodeId, newIds),
+      contentHash(change.before, newIds),
+      contentHash(change.after, newIds),
+    ])
     .sort(([left], [right]) => (String(left) < String(right) ? -1 : 1));
   const plan = { operationId, path, body: body ?? null, nodes };
   return createHash('sha256')

@@ -115,7 +115,7 @@ export function nodeReported(
   facts: Record<string, unknown>,
 ): AuditEvent[] {
   const events: AuditEvent[] = [];
-  if (JSON.stringify(member.capabilities) !== JSON.stringify(capabilities)) {
+  if (!isSameSet(member.capabilities, capabilities)) {
     const before = { capabilities: member.capabilities };
     events.push({
       action: 'node.capabilities_changed',
@@ -135,4 +135,10 @@ export function nodeReported(
     events.push({ action: 'node.facts_changed', ...about(member), reason: null, before, after });
   }
   return events;
+}
+
+/** The order in which an agent names its capabilities means nothing. */
+function isSameSet(one: readonly string[], other: readonly string[]): boolean {
+  const [left, right] = [new Set(one), new Set(other)];
+  return left.size === right.size && [...left].every((item) => right.has(item));
 }

@@ -2,7 +2,14 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 
 const COORDINATE = /^[A-Za-z0-9_-]{43}$/;
-const coordinate = () => z.string().regex(COORDINATE, 'Must be 32 bytes in base64url.');
+/** In its one encoding: another spelling of the same bytes would give the same key another thumbprint. */
+const coordinate = () =>
+  z
+    .string()
+    .regex(COORDINATE, 'Must be 32 bytes in base64url.')
+    .refine((text) => Buffer.from(text, 'base64url').toString('base64url') === text, {
+      error: 'Must be canonical base64url: the unused bits of the last character are zero.',
+    });
 const FORBIDDEN = { d: z.undefined({ error: 'A private key must never be sent.' }).optional() };
 
 const Ed25519 = z.object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: coordinate(), ...FORBIDDEN });
