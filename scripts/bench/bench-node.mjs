@@ -1,6 +1,9 @@
-import { createHash, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { requestBytes } from './http-connection.mjs';
+
+/** An Ed25519 public key, which is the end of its SPKI form. */
+const RAW_KEY_BYTES = 32;
 
 const base64url = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const sha256 = (text) => createHash('sha256').update(text).digest('base64url');
@@ -17,9 +20,13 @@ export class BenchNode {
   /** @param {string} name unique in the cluster */
   constructor(name) {
     this.name = name;
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    this.#privateKey = privateKey;
-    const { crv, kty, x } = publicKey.export({ format: 'jwk' });
+    // Encoded at once: Node 20 can lock itself up when a key is exported that it has just generated.
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519', {
+      publicKeyEncoding: { type: 'spki', format: 'der' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+    });
+    this.#privateKey = createPrivateKey({ key: privateKey, type: 'pkcs8', format: 'der' });
+    const [kty, crv, x] = ['OKP', 'Ed25519', publicKey.subarray(-RAW_KEY_BYTES).toString('base64url')];
     this.publicKey = { kty, crv, x };
     // RFC 7638: the required members in the order of their names.
     this.thumbprint = sha256(JSON.stringify({ crv, kty, x }));

@@ -48,7 +48,7 @@ export class Fleet {
     const { token: joinToken } = await this.#stage.call('POST', `${this.path}/join-tokens`, {
       maxUses: count,
     });
-    const joining = makeNodes('real', count);
+    const joining = makeNodes(`real-${this.nodes.length}`, count);
     const received = await load.do('list', {
       port,
       connections: CONNECTIONS,

@@ -19,7 +19,7 @@ const USAGE = `npm run bench -- [options]
  * @property {number} rounds  of service and limit in turn; the median counts
  * @property {number} roundMs  of one round
  * @property {number} warmUpMs  before the first one
- * @property {number} enrolled  nodes that join over the API
+ * @property {number} enrolled  nodes that join over the API, once a quarter as many have done so unmeasured
  * @property {number} beating  nodes that send heartbeats at the same time
  * @property {number} connections  of the load on polls and limits
  * @property {number[]} watches  how many are held at once, step by step
@@ -45,8 +45,8 @@ const SIZES = {
   normal: {
     rounds: 5,
     roundMs: 2_000,
-    warmUpMs: 3_000,
-    enrolled: 400,
+    warmUpMs: 6_000,
+    enrolled: 300,
     beating: 200,
     connections: 64,
     watches: [1_000],

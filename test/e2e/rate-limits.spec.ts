@@ -7,7 +7,7 @@ const PRINCIPAL = 20;
 
 let controlPlane: ControlPlane;
 beforeAll(async () => {
-  const limits = { unknownCredentialsPerMinute: UNKNOWN, principalPerMinute: PRINCIPAL };
+  const limits = { unknownCredentialsPerMinute: UNKNOWN, principalPerMinute: PRINCIPAL, nodePerMinute: 240 };
   controlPlane = await startControlPlane({ config: { limits } });
 });
 afterAll(() => controlPlane?.close());

@@ -1,6 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { unsupportedMediaType } from '../errors/domain-error.js';
-import { newId } from '../ids/uuid.js';
 import { parseTraceParent } from '../observability/trace-parent.js';
 import { type RequestContext, runInRequest } from '../request/request-context.js';
 import { parseForm } from './form-body.js';
@@ -67,7 +67,8 @@ function newContext(request: FastifyRequest): RequestContext {
   const [path, query] =
     mark < 0 ? [request.url, ''] : [request.url.slice(0, mark), request.url.slice(mark + 1)];
   return {
-    requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : newId(),
+    // Not a sortable id like those of rows: each call needs one, and these are made many at a time.
+    requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : randomUUID(),
     traceParent,
     traceId: traceParent?.traceId ?? null,
     method: request.method,

@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from '@jest/globals';
+import { projectRoot } from '../../src/common/project-root.js';
+import { createScratchDataDirectory } from '../support/scratch-data-directory.js';
+
+/** Building comes first where nobody has built yet. */
+const PATIENCE_MS = 300_000;
+
+interface Row {
+  id: string;
+  name: string;
+  figure: number | null;
+  limit: { figure: number } | null;
+}
+
+it(
+  'the benchmark measures every row in a smoke run, prints it and keeps it as JSON',
+  async () => {
+    const scratch = await createScratchDataDirectory();
+    const file = join(scratch.path, 'bench.json');
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      join(projectRoot(), 'scripts', 'bench.mjs'),
+      '--smoke',
+      '--json',
+      file,
+    ]);
+    const { rows } = JSON.parse(readFileSync(file, 'utf8')) as { rows: Row[] };
+    expect(rows.map((row) => row.id)).toEqual(ROWS);
+    for (const row of rows) {
+      expect(stdout).toContain(row.name);
+      if (row.id.startsWith('watch_memory') || row.id.startsWith('change_one_others')) continue;
+      expect(row.figure).toBeGreaterThan(0);
+      if (row.limit !== null) expect(row.limit.figure).toBeGreaterThan(0);
+    }
+  },
+  PATIENCE_MS,
+);
+
+const ROWS = [
+  'ed25519_sign',
+  'ed25519_verify',
+  'enrollments',
+  'approvals',
+  'node_tokens',
+  'unchanged_polls',
+  'heartbeats',
+  'heartbeats_p50',
+  'heartbeats_p99',
+  'changed_polls',
+  'watch_memory_20',
+  'change_one_p50_20',
+  'change_one_p99_20',
+  'change_one_others_20',
+  'change_all_p50_20',
+  'change_all_p99_20',
+  'change_all_call_20',
+  'node_list_20',
+  'node_list_p99_20',
+  'node_list_40',
+  'node_list_p99_40',
+  'unchanged_poll_cost_40',
+  'changed_poll_cost_40',
+];

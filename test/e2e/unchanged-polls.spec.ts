@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { created } from '../support/given.js';
+import { admittedNode, type TestNode } from '../support/test-node.js';
+
+const PATH = '/node-agents/me/snapshot';
+const PER_MINUTE = 12;
+
+describe('polls of an unchanged snapshot', () => {
+  let plane: ControlPlane;
+  beforeAll(async () => {
+    const limits = { unknownCredentialsPerMinute: 60, principalPerMinute: 600, nodePerMinute: PER_MINUTE };
+    plane = await startControlPlane({ config: { limits } });
+  });
+  afterAll(() => plane?.close());
+
+  /** A node that has its snapshot, with its token and state in the memory of the service. */
+  async function watching(): Promise<{ node: TestNode; token: string; etag: string }> {
+    const node = await admittedNode(plane);
+    const { access_token: token } = created(await node.requestToken()) as { access_token: string };
+    const { headers } = await plane.api.as(token).get(PATH);
+    return { node, token, etag: headers.get('etag') ?? '' };
+  }
+
+  const poll = (token: string, etag: string, more: Record<string, string> = {}) =>
+    plane.api.as(token).get(PATH, undefined, { 'if-none-match': etag, ...more });
+
+  it('are answered alike, whichever way they take through the service', async () => {
+    const { token, etag } = await watching();
+    const short = await poll(token, etag, { 'x-request-id': 'short' });
+    // A list of tags is for the guard and the pipeline.
+    const long = await poll(token, `"other", ${etag}`, { 'x-request-id': 'long' });
+    const told = ({ status, headers, body }: typeof short) => {
+      const { date: _, ratelimit: __, 'x-request-id': ___, ...rest } = Object.fromEntries(headers);
+      return { status, rest, body };
+    };
+    expect(told(short)).toEqual(told(long));
+    expect([short.status, short.headers.get('etag')]).toEqual([304, etag]);
+    expect([short.headers.get('x-request-id'), long.headers.get('x-request-id')]).toEqual(['short', 'long']);
+  });
+
+  it('count against the limit of their node, and stop at it', async () => {
+    const { token, etag } = await watching();
+    const rest = [];
+    for (let n = 0; n < PER_MINUTE - 1; n += 1) {
+      const { status, headers } = await poll(token, etag);
+      expect(status).toBe(304);
+      rest.push(/r=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1]);
+    }
+    expect(rest).toEqual(Array.from({ length: PER_MINUTE - 1 }, (_, n) => String(PER_MINUTE - 2 - n)));
+    const refused = await poll(token, etag);
+    expect([refused.status, refused.body.code]).toEqual([429, 'rate_limited']);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+  });
+
+  it('end with a change, and with the membership', async () => {
+    const { node, token, etag } = await watching();
+    expect((await poll(token, etag)).status).toBe(304);
+    const path = `/clusters/${node.clusterId}/nodes/${node.nodeId}`;
+    created(await plane.api.patch(path, { telemetryEnabled: true }));
+    const changed = await poll(token, etag);
+    expect([changed.status, changed.headers.get('etag') === etag]).toEqual([200, false]);
+    created(await plane.api.post(`${path}/revoke`, { reason: 'The host was stolen.' }));
+    expect((await poll(token, changed.headers.get('etag') ?? '')).status).toBe(401);
+  });
+
+  it('are refused for a token that nobody issued, and for an Accept that allows no JSON', async () => {
+    const { token, etag } = await watching();
+    expect((await poll(`${token.slice(0, -4)}AAAA`, etag)).status).toBe(401);
+    expect((await poll(token, etag, { accept: 'text/html' })).status).toBe(406);
+  });
+});
