@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { isUnavailable } from '../../common/database/postgres-errors.js';
 import { unauthenticated, unavailable } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
+import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { type HeartbeatRow, HeartbeatsRepository, type NodeHeartbeat } from './heartbeats.repository.js';
 import type { HeartbeatAnswer } from './heartbeats.schema.js';
 import { RiskyStatesService } from './risky-states.service.js';
@@ -34,6 +35,7 @@ export class HeartbeatsService {
   constructor(
     private readonly heartbeats: HeartbeatsRepository,
     private readonly risks: RiskyStatesService,
+    private readonly followers: HeartbeatFollowers,
   ) {}
 
   /** @throws unauthenticated when the node is no live member; unavailable when the database does not keep up */
@@ -52,6 +54,7 @@ export class HeartbeatsService {
         reason: 'the membership is revoked',
       });
     if (row.cloneSign !== null) await this.risks.noteClone(actor, beat);
+    await this.followers.follow(actor, beat, row);
     const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch, trustBundle } =
       row;
     return {

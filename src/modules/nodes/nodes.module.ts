@@ -4,6 +4,7 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
 import { HealthWatch } from './health-watch.js';
+import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
 import { HeartbeatsService } from './heartbeats.service.js';
 import { IdentityRotationController } from './identity-rotation.controller.js';
@@ -51,6 +52,7 @@ import { RiskyStatesService } from './risky-states.service.js';
     AccessTokens,
     AssertionIds,
     HealthWatch,
+    HeartbeatFollowers,
     HeartbeatsRepository,
     HeartbeatsService,
     IdentityRotationRepository,
@@ -76,6 +78,7 @@ import { RiskyStatesService } from './risky-states.service.js';
   ],
   exports: [
     AssertionIds,
+    HeartbeatFollowers,
     MembershipsReadModel,
     MembershipsService,
     NodeAuthenticator,

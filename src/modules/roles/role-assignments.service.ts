@@ -27,6 +27,7 @@ import type {
   RoleAssignmentView,
 } from './role-assignments.schema.js';
 import { ROLE_CATALOGUE, type RoleName } from './role-catalogue.js';
+import { RolesChanged } from './role-events.js';
 import { roleGrant } from './roles.read-model.js';
 
 /** A role to give to a member. */
@@ -110,7 +111,7 @@ export class RoleAssignmentsService {
         extensions: { assignmentId: present?.id ?? null },
       });
     }
-    tx.touch(clusterId, [nodeId]);
+    await changed(tx, assignment);
     return { assignment, events: [roleAssignmentCreated(assignment)] };
   }
 
@@ -141,7 +142,7 @@ export class RoleAssignmentsService {
       const assignment = await this.lock(tx, clusterId, id);
       if (assignment.status === to) return { result: await this.show(tx, assignment), unchanged: true };
       await this.assignments.setStatus(tx, id, to);
-      tx.touch(clusterId, [assignment.nodeId]);
+      await changed(tx, assignment);
       const result = await this.show(tx, { ...assignment, status: to });
       return { result, events: [roleAssignmentSwitched(assignment, to)] };
     });
@@ -153,7 +154,7 @@ export class RoleAssignmentsService {
       const assignment = await this.lock(tx, clusterId, id);
       tx.requireMatch(roleAssignmentEtag(await this.show(tx, assignment)));
       await this.assignments.delete(tx, id);
-      tx.touch(clusterId, [assignment.nodeId]);
+      await changed(tx, assignment);
       return { result: undefined, events: [roleAssignmentDeleted(assignment)] };
     });
   }
@@ -188,6 +189,12 @@ export class RoleAssignmentsService {
   private async deniedCapabilities(tx: ReadTx, clusterId: string): Promise<readonly string[]> {
     return (await this.policies.get(tx, clusterId)).capabilityPolicy.denied ?? [];
   }
+}
+
+/** Whoever builds on the node's roles looks again, and so do its snapshots. */
+async function changed(tx: Tx, { clusterId, nodeId }: RoleAssignment): Promise<void> {
+  tx.touch(clusterId, [nodeId]);
+  await tx.raise(new RolesChanged(clusterId, nodeId));
 }
 
 /** Health and time change what an assignment gives without changing the assignment: `If-Match` looks at that alone. */
