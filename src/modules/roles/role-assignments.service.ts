@@ -194,7 +194,7 @@ export class RoleAssignmentsService {
 /** Whoever builds on the node's roles looks again, and so do its snapshots. */
 async function changed(tx: Tx, { clusterId, nodeId }: RoleAssignment): Promise<void> {
   tx.touch(clusterId, [nodeId]);
-  await tx.raise(new RolesChanged(clusterId, nodeId));
+  await tx.raise(new RolesChanged(clusterId, [nodeId]));
 }
 
 /** Health and time change what an assignment gives without changing the assignment: `If-Match` looks at that alone. */
