@@ -29,10 +29,10 @@ export class OpenTransaction implements ModelTx {
     private readonly events: TxEvents,
   ) {}
 
-  /** First statement of every transaction: its limits, and the database's clock to the millisecond. */
+  /** First statement of every transaction: its limits, and the database's time, which never goes back. */
   static async begin(session: Session): Promise<Date> {
     const [row] = await session.query<{ now: Date }>(sql`
-      SELECT date_trunc('milliseconds', now()) AS now,
+      SELECT greatest(date_trunc('milliseconds', now()), (SELECT c.recorded_at FROM database_clock AS c)) AS now,
              set_config('lock_timeout', ${LOCK_TIMEOUT}, true) AS l,
              set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true) AS s,
              set_config('idle_in_transaction_session_timeout', ${IDLE_TIMEOUT}, true) AS i`);
@@ -50,9 +50,7 @@ export class OpenTransaction implements ModelTx {
   }
 
   async clock(): Promise<Date> {
-    const [row] = await this.query<{ now: Date }>(
-      sql`SELECT date_trunc('milliseconds', clock_timestamp()) AS now`,
-    );
+    const [row] = await this.query<{ now: Date }>(sql`SELECT fabric_now() AS now`);
     if (row === undefined) throw new Error('the database did not tell the time');
     return row.now;
   }

@@ -5,7 +5,7 @@ import type { TxEvent } from './tx-events.js';
 
 /** A transaction that only reads. Made by the transactor alone. */
 export interface ReadTx {
-  /** The database's clock when the transaction opened, to the millisecond. */
+  /** The database's time when the transaction opened, to the millisecond; it stands still while the clock is behind. */
   readonly now: Date;
   query<T>(statement: Sql): Promise<T[]>;
 }
@@ -17,7 +17,7 @@ export const TRANSACTION: unique symbol = Symbol('transaction');
 export interface Tx extends ReadTx {
   readonly [TRANSACTION]: true;
   readonly actor: Actor;
-  /** The database's clock now: read it after a lock, since what was valid before the wait may be over. */
+  /** The database's time now, by `fabric_now()`: read it after a lock, since what was valid before the wait may be over. */
   clock(): Promise<Date>;
   /** Tells subscribers above of an effect; they act inside this transaction, and refuse it by throwing. */
   raise(event: TxEvent): Promise<void>;

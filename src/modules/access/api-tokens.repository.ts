@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { FABRIC_NOW } from '../../common/database/fabric-now.js';
 import { join, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
@@ -80,7 +81,7 @@ export class ApiTokensRepository {
   /** The token that somebody presents, with the keyed hash to compare and the time to judge by. */
   async findPresented(query: ReadTx['query'], id: string): Promise<PresentedApiToken | null> {
     const [row] = await query<PresentedApiToken>(sql`
-      SELECT ${COLUMNS}, t.token_hash AS "tokenHash", now() AS now, ${USE_IS_DUE} AS "isUseDue"
+      SELECT ${COLUMNS}, t.token_hash AS "tokenHash", ${FABRIC_NOW} AS now, ${USE_IS_DUE} AS "isUseDue"
         FROM api_tokens AS t WHERE t.id = ${id}::uuid`);
     return row ?? null;
   }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { FABRIC_NOW } from '../../common/database/fabric-now.js';
 import { join, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
@@ -27,7 +28,7 @@ const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.token_id AS "tokenId", 
   r.rejection_reason AS "rejectionReason", r.created_at AS "createdAt"`;
 
 /** `joinRequestStatus` said in SQL, so that lists can filter by it. */
-const STATUS = sql`CASE WHEN r.status = 'pending' AND r.expires_at <= now() THEN 'expired' ELSE r.status END`;
+const STATUS = sql`CASE WHEN r.status = 'pending' AND r.expires_at <= ${FABRIC_NOW} THEN 'expired' ELSE r.status END`;
 
 /** The statuses from which a request may go to `to`. */
 const allowedFrom = (to: JoinRequestStatus) =>
@@ -129,7 +130,7 @@ export class JoinRequestsRepository {
   async expire(tx: Tx, limit: number): Promise<NamedRequest[]> {
     return tx.query<NamedRequest>(sql`
       WITH due AS (
-        SELECT r.id FROM node_join_requests AS r WHERE r.status = 'pending' AND r.expires_at <= now()
+        SELECT r.id FROM node_join_requests AS r WHERE r.status = 'pending' AND r.expires_at <= ${FABRIC_NOW}
          ORDER BY r.expires_at LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED),
       expired AS (
         UPDATE node_join_requests AS r SET status = 'expired', updated_at = now() FROM due WHERE r.id = due.id
@@ -144,7 +145,7 @@ export class JoinRequestsRepository {
   async countPending(tx: ReadTx, clusterId: string): Promise<number> {
     const [row] = await tx.query<{ pending: number }>(sql`
       SELECT count(*)::int AS pending FROM node_join_requests AS r
-       WHERE r.cluster_id = ${clusterId}::uuid AND r.status = 'pending' AND r.expires_at > now()`);
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.status = 'pending' AND r.expires_at > ${FABRIC_NOW}`);
     return row?.pending ?? 0;
   }
 }

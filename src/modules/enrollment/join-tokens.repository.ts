@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { FABRIC_NOW } from '../../common/database/fabric-now.js';
 import { join, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
@@ -11,14 +12,14 @@ export type StatedJoinToken = JoinToken & { status: JoinTokenStatus };
 const USED = sql`(SELECT count(*)::int FROM node_join_token_uses AS u
   LEFT JOIN node_join_requests AS r ON r.token_id = u.token_id AND r.node_fingerprint = u.key_thumbprint
   WHERE u.token_id = t.id AND u.given_back_at IS NULL
-    AND NOT coalesce(r.status = 'pending' AND r.expires_at <= clock_timestamp(), false))`;
+    AND NOT coalesce(r.status = 'pending' AND r.expires_at <= ${FABRIC_NOW}, false))`;
 
 const COLUMNS = sql`t.id, t.cluster_id AS "clusterId", t.description, t.scope, t.auto_approve AS "autoApprove",
   t.max_uses AS "maxUses", jsonb_build_object('type', t.created_by_type, 'id', t.created_by_id) AS "createdBy",
   t.created_at AS "createdAt", t.expires_at AS "expiresAt", t.revoked_at AS "revokedAt"`;
 
 /** `joinTokenStatus` said in SQL, so that lists can filter by it; `x.used` is the count of uses. */
-const STATUS = sql`CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= now() THEN 'expired'
+const STATUS = sql`CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked' WHEN t.expires_at <= ${FABRIC_NOW} THEN 'expired'
   WHEN x.used >= t.max_uses THEN 'exhausted' ELSE 'active' END`;
 
 const STATED = sql`SELECT ${COLUMNS}, x.used AS "usedCount", ${STATUS} AS status
@@ -112,7 +113,7 @@ export class JoinTokensRepository {
     return tx.query(sql`
       WITH due AS (
         SELECT t.id FROM node_join_tokens AS t
-         WHERE t.expires_at <= now() AND t.expiry_noted_at IS NULL AND t.revoked_at IS NULL
+         WHERE t.expires_at <= ${FABRIC_NOW} AND t.expiry_noted_at IS NULL AND t.revoked_at IS NULL
          ORDER BY t.expires_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
       UPDATE node_join_tokens AS t SET expiry_noted_at = now() FROM due WHERE t.id = due.id
       RETURNING t.id, t.cluster_id AS "clusterId", t.description, t.expires_at AS "expiresAt", ${USED} AS "usedCount"`);

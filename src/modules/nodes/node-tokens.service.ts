@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { decodeJwt } from 'jose';
 import { Database } from '../../common/database/database.js';
+import { FABRIC_NOW } from '../../common/database/fabric-now.js';
 import { sql } from '../../common/database/sql.js';
 import { ServiceAddress } from '../../common/http/service-address.js';
 import { isUuid } from '../../common/ids/uuid.js';
@@ -55,7 +56,7 @@ export class NodeTokensService {
         FROM node_identities AS i
         JOIN cluster_memberships AS m ON m.cluster_id = i.cluster_id AND m.node_id = i.node_id
        WHERE i.cluster_id = ${clusterId}::uuid AND i.node_id = ${nodeId}::uuid
-         AND (i.identity_status = 'active' OR (i.identity_status = 'rotated' AND i.valid_until > now()))
+         AND (i.identity_status = 'active' OR (i.identity_status = 'rotated' AND i.valid_until > ${FABRIC_NOW}))
          AND m.membership_status <> 'revoked' ORDER BY i.created_at DESC`);
     const identities = known.filter((identity) => keyWorks(identity, identity.now));
     if (identities.length === 0) return refused(UNKNOWN, 'no live identity');
