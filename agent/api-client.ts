@@ -24,6 +24,8 @@ export interface ApiAnswer {
   status: number;
   headers: Headers;
   body: unknown;
+  /** The body as it came, for what is no JSON. */
+  bytes: Buffer;
   /** Epoch milliseconds by this host's clock. */
   sentAt: number;
   receivedAt: number;
@@ -66,8 +68,10 @@ export class ApiClient {
       ...(call.json !== undefined && { body: JSON.stringify(call.json) }),
       ...(call.form !== undefined && { body: new URLSearchParams(call.form) }),
     });
-    const body = parsed(await limitedText(response));
-    return { status: response.status, headers: response.headers, body, sentAt, receivedAt: Date.now() };
+    const bytes = await limitedBytes(response);
+    const body = parsed(bytes.toString('utf8'));
+    const { status, headers } = response;
+    return { status, headers, body, bytes, sentAt, receivedAt: Date.now() };
   }
 }
 
@@ -101,8 +105,8 @@ function requestHeaders(call: ApiCall): Record<string, string> {
   };
 }
 
-async function limitedText(response: Response): Promise<string> {
-  if (response.body === null) return '';
+async function limitedBytes(response: Response): Promise<Buffer> {
+  if (response.body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of response.body) {
@@ -110,7 +114,7 @@ async function limitedText(response: Response): Promise<string> {
     if (size > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 /** Null for what is not JSON: a proxy's error page tells the agent no more than its status does. */

@@ -1,6 +1,7 @@
 import { v4 as uuid } from 'uuid';
 import { fieldsOf, optionalNumber } from './answer-fields.js';
 import { jitteredMs } from './backoff.js';
+import type { HeartbeatPart } from './heartbeat-part.js';
 import { hostLoad } from './host-load.js';
 import { afterFailure, type LoopContext } from './loop.js';
 import type { NodeApi } from './node-api.js';
@@ -25,6 +26,7 @@ export class HeartbeatLoop {
     private readonly store: StateStore,
     private readonly clock: ServerClock,
     private readonly context: LoopContext,
+    private readonly parts: readonly HeartbeatPart[],
   ) {}
 
   /** Beats until stopped. @throws IdentityRefused */
@@ -62,6 +64,7 @@ export class HeartbeatLoop {
           appliedGeneration: held.snapshot.generation,
           authorityTermSeen: held.snapshot.authorityTerm,
         }),
+        ...Object.assign({}, ...this.parts.map((part) => part.report())),
       },
     });
     const fields = fieldsOf(answer.body, 'body');
@@ -71,6 +74,7 @@ export class HeartbeatLoop {
     const term = optionalNumber(fields, 'authorityTerm');
     this.context.log.debug('heartbeat.ok', { sequence: this.sequence, generation, term });
     this.watch.nudge({ generation, term });
+    for (const part of this.parts) part.heard(fields);
     await this.rememberContact();
     const { min, max } = INTERVAL_RANGE_SECONDS;
     const seconds = optionalNumber(fields, 'nextHeartbeatSeconds') ?? DEFAULT_INTERVAL_SECONDS;

@@ -36,7 +36,7 @@ export async function runNode(session: AgentSession, state: AgentState, key: Nod
     const trust = new TrustKeys(api, store, clusterId, snapshotKeys);
     const node = { nodeId, clusterId };
     const watch = new SnapshotWatch(nodeApi, node, trust, store, roles, clock, context, held);
-    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context);
+    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, []);
     await allOrNone([heartbeat.run(), watch.run()], stop);
   } catch (error) {
     if (error instanceof IdentityRefused) {
