@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Answer, Api } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
@@ -67,6 +68,7 @@ describe('the role catalogue', () => {
       requiredCapabilities: ['can_run_vpn_exit'],
       serviceTypes: ['vpn-exit'],
       organizationScopable: true,
+      policySchema: expect.objectContaining({ type: 'object', additionalProperties: false }),
     });
     const first = await api.get('/role-catalog?limit=12');
     const second = await api.get(`/role-catalog?limit=12&cursor=${first.body.nextCursor}`);
@@ -175,12 +177,37 @@ describe('assigning a role', () => {
     ['an end that has passed', { validUntil: '2020-01-01T00:00:00Z' }, '#/validUntil'],
     ['an instant that no clock shows', { validFrom: '0000-01-01T00:00:00Z' }, '#/validFrom'],
     ['an instant that is none', { validFrom: 'tomorrow' }, '#/validFrom'],
-    ['a policy that is too large', { policy: { text: 'x'.repeat(17_000) } }, '#/policy'],
+    ['a policy that is too large', { policy: { 'x-text': 'x'.repeat(17_000) } }, '#/policy'],
+    ['a limit of the policy that is no number', { policy: { maxTunnels: 'many' } }, '#/policy/maxTunnels'],
+    ['a limit of the policy that is misspelt', { policy: { maxTunels: 5 } }, '#/policy/maxTunels'],
+    ['a policy of another role', { role: 'core-mesh', policy: { maxTunnels: 5 } }, '#/policy/maxTunnels'],
     ['an unknown member', { node: 'x' }, '#/node'],
   ])('refuses %s', async (_, body, pointer) => {
     const answer = await assign(body);
     expect(answer.status).toBe(422);
     expect(answer.body.errors).toContainEqual(expect.objectContaining({ pointer }));
+  });
+
+  it("takes the policies that the catalogue publishes, and what is the operator's own", async () => {
+    const { policySchema } = (await api.get('/role-catalog')).body.items.at(-1);
+    const published = new Ajv2020().compile(policySchema);
+    const policies = [
+      { maxTunnels: 100, 'x-contract': { number: 17 } },
+      { weight: 0 },
+      { weight: 1001 },
+      { maxTunnels: 0 },
+      { 'X-contract': 17 },
+    ];
+    expect(policies.map((policy) => published(policy))).toEqual([true, true, false, false, false]);
+    for (const policy of policies) {
+      const { status, body } = await api.post(`${path}?dryRun=true`, {
+        nodeId: node.nodeId,
+        role: 'vpn-exit',
+        policy,
+      });
+      expect(status).toBe(published(policy) ? 200 : 422);
+      if (status === 200) expect(body.changes[0].after.roles[0].policy).toEqual(policy);
+    }
   });
 
   it('needs the permission and a credential made for high-risk work, and authority', async () => {

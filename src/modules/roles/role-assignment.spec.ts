@@ -10,6 +10,7 @@ import {
   type RoleGrant,
 } from './role-assignment.js';
 import { ROLE_CATALOGUE, ROLE_NAMES } from './role-catalogue.js';
+import { policyFaults } from './role-policy.js';
 
 const now = new Date('2026-11-23T08:00:00.000Z');
 const before = new Date(now.getTime() - 1);
@@ -166,6 +167,16 @@ describe('the tables', () => {
       'vpn-exit': ['can_run_vpn_exit'],
     });
     for (const name of ROLE_NAMES) expect(ROLE_CATALOGUE[name].serviceTypes).toEqual([name]);
+  });
+
+  it('lets every role go without a policy, and takes no member that it does not know', () => {
+    for (const name of ROLE_NAMES) {
+      expect(policyFaults(name, {})).toEqual([]);
+      expect(policyFaults(name, { weight: 10, 'x-ticket': 'OPS-17' })).toEqual([]);
+      expect(policyFaults(name, { maxSesions: 1 })).toEqual([
+        { path: ['maxSesions'], message: 'Unknown member.' },
+      ]);
+    }
   });
 
   it('lists roles by name, as pages need them', () => {

@@ -3,6 +3,7 @@ import { ActorRef, Id, Instant, InstantInput, Metadata } from '../../common/http
 import { PageQuery, pageOf } from '../../common/http/paging.js';
 import { INEFFECTIVE_REASONS } from './role-assignment.js';
 import { ROLE_CATALOGUE, ROLE_NAMES } from './role-catalogue.js';
+import { policyFaults } from './role-policy.js';
 
 export const RoleNameField = z
   .enum(ROLE_NAMES)
@@ -10,8 +11,9 @@ export const RoleNameField = z
 
 const Status = z.enum(['active', 'disabled']);
 const Policy = Metadata.meta({
-  description: 'Free JSON for the service of the role, up to 16 KiB.',
-  example: {},
+  description:
+    "What the role's service is told, up to 16 KiB: as `policySchema` of the role catalogue has it.",
+  example: { maxSessions: 50 },
 });
 /** Instants that Postgres, JavaScript and RFC 3339 can all say. Also asked of texts that are no instant at all. */
 const Bound = InstantInput.refine((text) => {
@@ -30,7 +32,9 @@ export const CreateRoleAssignment = z
     validFrom: Bound.nullable().optional().describe('From this instant on; at once when absent.'),
     validUntil: Bound.nullable().optional().describe('Not from this instant on; without end when absent.'),
   })
-  .superRefine(({ role, organizationId, validFrom, validUntil }, context) => {
+  .superRefine(({ role, organizationId, policy, validFrom, validUntil }, context) => {
+    for (const { path, message } of policyFaults(role, policy ?? {}))
+      context.addIssue({ code: 'custom', path: ['policy', ...path], message });
     if (organizationId != null && ROLE_CATALOGUE[role].organizationScopable === false) {
       context.addIssue({
         code: 'custom',
@@ -79,6 +83,10 @@ export const RoleView = z
     requiredCapabilities: z.array(z.string()).meta({ example: ['can_run_vpn_exit'] }),
     serviceTypes: z.array(z.string()).meta({ example: ['vpn-exit'] }),
     organizationScopable: z.boolean(),
+    policySchema: z
+      .record(z.string(), z.json())
+      .describe("JSON Schema (2020-12) of an assignment's `policy`.")
+      .meta({ example: ROLE_CATALOGUE['vpn-exit'].policySchema }),
   })
   .meta({ id: 'Role' });
 export type RoleView = z.infer<typeof RoleView>;

@@ -29,12 +29,14 @@ export class RoleCatalogueController {
 }
 
 function view(name: RoleName): RoleView {
-  const { description, requiredCapabilities, serviceTypes, organizationScopable } = ROLE_CATALOGUE[name];
+  const { description, requiredCapabilities, serviceTypes, organizationScopable, policySchema } =
+    ROLE_CATALOGUE[name];
   return {
     name,
     description,
     requiredCapabilities: [...requiredCapabilities],
     serviceTypes: [...serviceTypes],
     organizationScopable,
+    policySchema: policySchema as RoleView['policySchema'],
   };
 }

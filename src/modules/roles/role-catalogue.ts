@@ -1,3 +1,6 @@
+import type { PublishedSchema } from '../../common/json/schema-check.js';
+import { ROLE_POLICY_SCHEMAS } from './role-policy.js';
+
 /** What a role is, whichever node has it. */
 export interface RoleDefinition {
   description: string;
@@ -7,6 +10,8 @@ export interface RoleDefinition {
   serviceTypes: readonly string[];
   /** Whether an assignment may be for one organization alone. */
   organizationScopable: boolean;
+  /** JSON Schema of an assignment's `policy`. */
+  policySchema: PublishedSchema;
 }
 
 /** Every role that a node can be given (API.md section 7), sorted. */
@@ -41,7 +46,7 @@ const entry = (
   organizationScopable,
 });
 
-const ENTRIES: Record<RoleName, Omit<RoleDefinition, 'serviceTypes'>> = {
+const ENTRIES: Record<RoleName, Omit<RoleDefinition, 'serviceTypes' | 'policySchema'>> = {
   'admin-ingress': entry(
     'Accepts the connections of platform administrators.',
     ['can_accept_client_ingress'],
@@ -75,7 +80,10 @@ const ENTRIES: Record<RoleName, Omit<RoleDefinition, 'serviceTypes'>> = {
 
 /** The roles with what they are; a role's service type bears its name. */
 export const ROLE_CATALOGUE: Readonly<Record<RoleName, RoleDefinition>> = Object.fromEntries(
-  ROLE_NAMES.map((name) => [name, { ...ENTRIES[name], serviceTypes: [name] }]),
+  ROLE_NAMES.map((name) => [
+    name,
+    { ...ENTRIES[name], serviceTypes: [name], policySchema: ROLE_POLICY_SCHEMAS[name] },
+  ]),
 ) as unknown as Record<RoleName, RoleDefinition>;
 
 /** Whether there is a role of this name. */
