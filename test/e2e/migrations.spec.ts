@@ -237,6 +237,22 @@ describe('the role that runs the service', () => {
     );
     await expect(owner.query('DELETE FROM audit_events')).rejects.toThrow(/never changed or removed/);
     await expect(owner.query('DELETE FROM audit_events_default')).resolves.toMatchObject({ rowCount: 0 });
+    await expect(owner.query('TRUNCATE audit_events')).rejects.toThrow(/never changed or removed/);
+  });
+
+  it('shares it with the owner on every partition, those that are made later included', async () => {
+    const partitions = async () =>
+      (
+        await owner.query<{ name: string }>(
+          `SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'audit_events'::regclass ORDER BY 1`,
+        )
+      ).rows.map(({ name }) => name);
+    const last = (await partitions()).filter((name) => !name.endsWith('default')).at(-1);
+    await owner.query(`DROP TABLE ${last}`);
+    await migrate(database);
+    expect(await partitions()).toContain(last);
+    for (const name of await partitions())
+      await expect(owner.query(`TRUNCATE ${name}`)).rejects.toThrow(/never changed or removed/);
   });
 });
 
