@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -30,6 +31,19 @@ describe('the data directory', () => {
     await openDataDirectory(path);
     expect(await modeOf(path)).toBe('700');
     expect(await modeOf(join(path, 'lock'))).toBe('600');
+  });
+
+  it('is made with all above it that is missing, by several starters at once', async () => {
+    const deep = join(parent, 'a', 'b', 'c');
+    const opened = await Promise.all([1, 2, 3].map(() => openDataDirectory(deep, { exclusive: false })));
+    expect(opened.map((each) => each.path)).toEqual([deep, deep, deep]);
+    expect(await modeOf(join(parent, 'a'))).toBe('700');
+  });
+
+  it.each(['/proc/fabric', '/proc/fabric/deep/data'])('%s is refused in one line, at once', async (place) => {
+    await expect(openDataDirectory(place)).rejects.toThrow(
+      new RegExp(`^The data directory ${place} cannot be used \\(\\w+\\): .*FABRIC_DATA_DIR\\.$`),
+    );
   });
 
   it('keeps its secrets, each in a file for its owner alone', async () => {
@@ -103,6 +117,18 @@ describe('its lock', () => {
     await writeFile(join(path, 'lock'), JSON.stringify({ pid: deadPid(), startedAt: null }));
     const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => openDataDirectory(path)));
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await readdir(path)).toEqual(['lock']);
+  });
+
+  it('goes on from one that died while it took a dead one over', async () => {
+    await openDataDirectory(path);
+    const dead = JSON.stringify({ pid: deadPid(), startedAt: null });
+    const right = `lock.${createHash('sha256').update(dead).digest('hex').slice(0, 16)}`;
+    await writeFile(join(path, 'lock'), dead);
+    await writeFile(join(path, right), JSON.stringify({ pid: deadPid(), startedAt: null, nonce: 'x' }));
+    const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => openDataDirectory(path)));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await readdir(path)).toEqual(['lock']);
   });
 
   it('stays with its new holder when the old one releases late', async () => {

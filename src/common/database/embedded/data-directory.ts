@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { lockDirectory } from './directory-lock.js';
 import { createFileDurably, errorCode, readFileIfExists } from './durable-file.js';
 import { StartupError } from './startup-error.js';
@@ -31,7 +31,7 @@ export async function openDataDirectory(
 ): Promise<DataDirectory> {
   const directory = resolve(path);
   const lock = await withHint(directory, async () => {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     return exclusive ? lockDirectory(directory) : null;
   });
   const ownerTokenFile = join(directory, 'owner-token');
@@ -44,6 +44,31 @@ export async function openDataDirectory(
       withHint(directory, () => readOrCreateSecret(join(directory, 'master-key'), randomSecret)),
     release: async () => lock?.release(),
   };
+}
+
+/**
+ * Makes a directory with all above it, readable by its owner only. Not with Node's `recursive`: where a file system
+ * says of a new name that there is no such file, as `/proc` does, that asks again for ever.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  if (await isDirectory(path)) return;
+  const above = dirname(path);
+  if (above !== path) await makeDirectory(above);
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    // Another starter may have been faster.
+    if (errorCode(error) !== 'EEXIST' || !(await isDirectory(path))) throw error;
+  }
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** 256 random bits as 43 characters of base64url. */

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createFileDurably, errorCode, readFileIfExists } from './durable-file.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createFileDurably, readFileIfExists, writeFileDurably } from './durable-file.js';
 import { isRunning, ownIdentity, type ProcessIdentity } from './process-identity.js';
 import { StartupError } from './startup-error.js';
 
@@ -10,8 +11,9 @@ export interface DirectoryLock {
   release(): Promise<void>;
 }
 
-/** More than enough for any race of a few starters; only a broken file system gets this far. */
-const MAX_ATTEMPTS = 20;
+/** Five seconds: whoever takes a dead lock over needs a few milliseconds. Only a broken file system gets this far. */
+const MAX_ATTEMPTS = 500;
+const LOOK_AGAIN_MS = 10;
 
 /**
  * Takes `<directory>/lock` for this process. The lock of a process that has ended is taken over.
@@ -19,33 +21,40 @@ const MAX_ATTEMPTS = 20;
  */
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   const path = join(directory, 'lock');
-  const own = `${JSON.stringify(ownIdentity())}\n`;
+  // Told apart from every other lock, of this process too.
+  const own = `${JSON.stringify({ ...ownIdentity(), nonce: randomUUID() })}\n`;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     if (await createFileDurably(path, own)) return { release: () => release(path, own) };
     const seen = await readFileIfExists(path);
     if (seen === null) continue;
     const holder = parse(seen);
     if (holder !== null && isRunning(holder)) throw inUse(directory, holder.pid);
-    await removeStale(path, seen);
+    if (await takeOver(path, seen, own)) return { release: () => release(path, own) };
+    await sleep(LOOK_AGAIN_MS);
   }
   throw new StartupError(`The lock ${path} can be neither taken nor read; remove it if nothing uses it.`);
 }
 
 /**
- * Removes the stale lock that was read as `seen`. Between reading and removing, another starter may have
- * taken over already; moving the file away first makes it possible to look at what was really removed.
+ * Replaces the dead content that was read as `seen`; false when it is another's turn. Between reading and replacing,
+ * another starter may have taken over already, so the right to replace this very content is a file of its own, which
+ * one starter alone can make. Should that one die on the way, its right is taken over in the same manner.
  */
-async function removeStale(path: string, seen: string): Promise<void> {
-  const aside = `${path}.${randomBytes(6).toString('hex')}.stale`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return;
-    throw error;
+async function takeOver(path: string, seen: string, own: string): Promise<boolean> {
+  const right = `${path}.${createHash('sha256').update(seen).digest('hex').slice(0, 16)}`;
+  if (!(await createFileDurably(right, own))) {
+    const other = await readFileIfExists(right);
+    const taker = other === null ? null : parse(other);
+    if (other === null || (taker !== null && isRunning(taker))) return false;
+    if (!(await takeOver(right, other, own))) return false;
   }
-  const moved = await readFileIfExists(aside);
-  if (moved !== null && moved !== seen) await createFileDurably(path, moved);
-  await rm(aside, { force: true });
+  try {
+    if ((await readFileIfExists(path)) !== seen) return false;
+    await writeFileDurably(path, own);
+    return true;
+  } finally {
+    await release(right, own);
+  }
 }
 
 async function release(path: string, own: string): Promise<void> {
