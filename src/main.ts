@@ -33,7 +33,7 @@ async function main(): Promise<void> {
       });
       const host = config.host.includes(':') ? `[${config.host}]` : config.host;
       if (config.role !== 'worker')
-        say(banner({ url: `http://${host}:${port}`, version, ownerTokenFile: surroundings.ownerTokenFile }));
+        say(banner({ url: `http://${host}:${port}`, version, ownerToken: surroundings.ownerToken }));
     } else {
       await app.init();
       say(`Fabric Control Plane ${version} worker is up.`);

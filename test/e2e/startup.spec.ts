@@ -71,6 +71,14 @@ describe('npm start', () => {
     expect(service.output).not.toMatch(/fabo_/);
   });
 
+  it('says in one line, at once, that a data directory cannot be', async () => {
+    const nowhere = new Service({ FABRIC_DATA_DIR: '/proc/fabric/data' });
+    expect(await nowhere.ended).toBe(1);
+    expect(nowhere.output.trim()).toMatch(
+      /^fabric: The data directory \/proc\/fabric\/data cannot be used \(\w+\): .*FABRIC_DATA_DIR\.$/,
+    );
+  });
+
   it('says in one line that another copy uses the data directory', async () => {
     const second = new Service({ FABRIC_DATA_DIR: data.path });
     expect(await second.ended).toBe(1);
@@ -99,6 +107,22 @@ describe('npm start', () => {
       expect(wrong.output).toMatch(/fabric: FABRIC_MASTER_KEY is not the key of this database/);
       service = await new Service({ FABRIC_DATA_DIR: data.path }).up();
       expect(actionsOf(await sh(curls(service)[2] ?? ''))).toContain('cluster.created');
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'prints nothing that needs the owner token when there is none',
+    async () => {
+      service.signal('SIGTERM');
+      await service.ended;
+      service = await new Service({ FABRIC_DATA_DIR: data.path, FABRIC_BOOTSTRAP_TOKEN: 'disabled' }).up();
+      expect(service.output).toMatch(/Owner token +disabled/);
+      const [ready = '', address = '', ...more] = curls(service);
+      expect(await sh(ready)).toMatchObject({ status: 'ready' });
+      expect(await sh(address)).toMatchObject({ apiBase: expect.any(String) });
+      expect(more).toEqual([]);
+      expect(service.output).not.toMatch(/Authorization/);
     },
     PATIENCE_MS,
   );

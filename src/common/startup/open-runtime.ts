@@ -6,11 +6,13 @@ import { migrate } from '../database/migrations/migrator.js';
 import { databaseFault } from './database-fault.js';
 import { checkMasterKey } from './master-key-check.js';
 
+/** Where the platform owner's bootstrap token is: in a file, with who gave it, or nowhere. */
+export type OwnerToken = { file: string } | 'given' | 'disabled';
+
 /** The running surroundings of the service, and how to leave them. */
 export interface OpenRuntime {
   runtime: Runtime;
-  /** Where the owner's token can be read; null when the operator gave one, or wants none. */
-  ownerTokenFile: string | null;
+  ownerToken: OwnerToken;
   /** Ends what was started here, the embedded Postgres last. */
   close(): Promise<void>;
 }
@@ -47,10 +49,11 @@ export async function openRuntime(
     } catch (error) {
       throw databaseFault(error, database) ?? error;
     }
-    const token = bootstrapToken === 'disabled' ? null : bootstrapToken;
+    const isDisabled = bootstrapToken === 'disabled';
+    const token = isDisabled ? null : bootstrapToken;
     return {
       runtime: { config, database, masterKey, bootstrapToken: token, version },
-      ownerTokenFile: hasOwnToken ? data.ownerTokenFile : null,
+      ownerToken: hasOwnToken ? { file: data.ownerTokenFile } : isDisabled ? 'disabled' : 'given',
       close,
     };
   } catch (error) {
