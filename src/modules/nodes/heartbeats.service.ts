@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { isUnavailable } from '../../common/database/postgres-errors.js';
-import { unauthenticated, unavailable } from '../../common/errors/domain-error.js';
+import { unavailable } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { type HeartbeatRow, HeartbeatsRepository, type NodeHeartbeat } from './heartbeats.repository.js';
 import type { HeartbeatAnswer } from './heartbeats.schema.js';
+import { membershipOver } from './membership.js';
 import { RiskyStatesService } from './risky-states.service.js';
 
 /** Heartbeats that wait this long, in milliseconds, share one commit. */
@@ -49,10 +50,7 @@ export class HeartbeatsService {
       this.queue.push({ beat, resolve, reject });
       this.schedule();
     });
-    if (row === null)
-      throw unauthenticated('unauthenticated', 'The bearer token is not valid.', {
-        reason: 'the membership is revoked',
-      });
+    if (row === null) throw membershipOver();
     if (row.cloneSign !== null) await this.risks.noteClone(actor, beat);
     await this.followers.follow(actor, beat, row);
     const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch, trustBundle } =

@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
+import { type DomainError, unauthenticated } from '../../common/errors/domain-error.js';
 
 export type MembershipStatus = 'active' | 'disabled' | 'revoked';
 
@@ -43,6 +44,14 @@ export interface NewMember {
 
 /** What an operator may change of a membership. */
 export type MembershipSettings = Pick<Membership, 'name' | 'groupId' | 'labels' | 'telemetryEnabled'>;
+
+/** The refusal of a node whose membership ended while its token was still known: like that of any bad token. */
+export function membershipOver(cause?: unknown): DomainError {
+  return unauthenticated('unauthenticated', 'The bearer token is not valid.', {
+    reason: 'the membership is revoked',
+    cause,
+  });
+}
 
 declare module '../../common/audit/audit-event.js' {
   interface AuditActions {

@@ -14,6 +14,7 @@ import { ClusterArchiving } from '../clusters/cluster-events.js';
 import {
   type Membership,
   type MembershipSettings,
+  membershipOver,
   type NewMember,
   nodeReported,
   nodeRevoked,
@@ -139,7 +140,7 @@ export class MembershipsService implements OnModuleInit {
     return nodeRevoked(member, reason, epoch);
   }
 
-  /** Takes what the agent says of its host. Only a change is written. */
+  /** Takes what the agent says of its host. Only a change is written. @throws unauthenticated */
   report(
     actor: Actor,
     clusterId: string,
@@ -149,7 +150,8 @@ export class MembershipsService implements OnModuleInit {
   ): Promise<void> {
     return this.transactor.observe(actor, async (tx) => {
       const member = await this.memberships.lock(tx, clusterId, nodeId);
-      if (member === null) throw noSuchNode();
+      // The guard may know it from before the revocation, on another instance.
+      if (member === null || member.membershipStatus === 'revoked') throw membershipOver();
       const events = nodeReported(member, capabilities, facts);
       if (events.length === 0) return { result: undefined };
       await this.memberships.report(tx, member, capabilities, facts);

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { NodePrincipal } from '../../common/auth/principal.js';
 import { DatabaseClock } from '../../common/database/database-clock.js';
-import { unauthenticated } from '../../common/errors/domain-error.js';
 import { matchesIfNoneMatch } from '../../common/http/etag.js';
+import { membershipOver } from '../nodes/membership.js';
 import { type NodeState, NodeStates } from '../nodes/node-states.js';
 import { HeldPolls } from './held-polls.js';
 import { type Issue, issueAt } from './issue.js';
@@ -38,11 +38,7 @@ export class SnapshotPolls {
     const deadline = performance.now() + waitSeconds * 1000;
     for (;;) {
       const state = await this.states.get(clusterId, nodeId);
-      if (state === null || state.membershipStatus === 'revoked') {
-        throw unauthenticated('unauthenticated', 'The bearer token is not valid.', {
-          reason: 'the membership is revoked',
-        });
-      }
+      if (state === null || state.membershipStatus === 'revoked') throw membershipOver();
       const issue = this.issue(nodeId, state);
       const etag = snapshotEtag(state.authorityTerm, state.generation, issue.number);
       if (ifNoneMatch === null || !matchesIfNoneMatch(ifNoneMatch, etag))

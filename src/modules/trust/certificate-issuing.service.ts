@@ -16,6 +16,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { AuthorityService } from '../authority/authority.service.js';
 import { AssertionIds } from '../nodes/assertion-ids.js';
+import { membershipOver } from '../nodes/membership.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
 import { NodeIdentities } from '../nodes/node-identities.js';
@@ -114,7 +115,7 @@ export class CertificateIssuing {
       if (authority === undefined)
         throw new Error(`cluster ${clusterId} has no active certificate authority`);
       const identity = await this.identities.key(tx, clusterId, nodeId);
-      if (identity === null) throw revokedMeanwhile();
+      if (identity === null) throw membershipOver();
       return { authority, bundle: trustBundle(authorities).pem, identity, now: tx.now };
     });
   }
@@ -152,7 +153,7 @@ export class CertificateIssuing {
     const { clusterId, nodeId, keyThumbprint } = certificate;
     const cluster = await this.clusterAuthority.hold(tx, clusterId, true);
     const member = await this.memberships.requireMember(tx, clusterId, nodeId).catch((error: unknown) => {
-      throw error instanceof DomainError ? revokedMeanwhile(error) : error;
+      throw error instanceof DomainError ? membershipOver(error) : error;
     });
     if (member.membershipStatus === 'disabled')
       throw forbidden('membership_disabled', 'The membership is disabled: it gets no certificate.');
@@ -202,11 +203,4 @@ function readCertificate(pem: string): { validToDate: Date } {
 function keyNotFresh(message: string): DomainError {
   const errors = [{ pointer: '#/csr', message: `Must be over a fresh key. ${message}` }];
   return invalid('csr_invalid', `The certificate request must be over a fresh key. ${message}`, { errors });
-}
-
-function revokedMeanwhile(cause?: unknown): DomainError {
-  return unauthenticated('unauthenticated', 'The bearer token is not valid.', {
-    reason: 'the membership is revoked',
-    cause,
-  });
 }
