@@ -28,6 +28,7 @@ import { RecordedTime } from './database/recorded-time.js';
 import { sql } from './database/sql.js';
 import { AllowedMethods } from './http/allowed-methods.js';
 import { IdempotencyStore } from './http/idempotency-store.js';
+import { KeyedCalls } from './http/keyed-calls.js';
 import { Paging } from './http/paging.js';
 import { PlanSlots } from './http/plan-slots.js';
 import { ProblemFilter } from './http/problem.filter.js';
@@ -77,6 +78,7 @@ const shared = [
   Database,
   AllowedMethods,
   IdempotencyStore,
+  KeyedCalls,
   Paging,
   PlanSlots,
   RateLimits,

@@ -2,16 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Answer, Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given, unique } from '../support/given.js';
+import { freshKey, rotationBody } from '../support/rotation.js';
 import { openSecondSession } from '../support/second-session.js';
+import { admittedNode, type TestNode } from '../support/test-node.js';
 
-const limits = { unknownCredentialsPerMinute: 10_000, principalPerMinute: 100_000 };
+const limits = { unknownCredentialsPerMinute: 10_000, principalPerMinute: 100_000, nodePerMinute: 100_000 };
 
 let controlPlane: ControlPlane;
 let beside: ControlPlane;
 let api: Api;
 beforeAll(async () => {
   controlPlane = await startControlPlane({ config: { limits } });
-  beside = await startControlPlane({ beside: controlPlane, config: { limits } });
+  const publicUrlAliases = [controlPlane.url];
+  beside = await startControlPlane({ beside: controlPlane, config: { limits, publicUrlAliases } });
   ({ api } = controlPlane);
 });
 afterAll(async () => {
@@ -190,6 +193,86 @@ describe('while the first request runs', () => {
     } finally {
       await session.end();
     }
+  });
+});
+
+describe('of a node', () => {
+  const beat = (more: Record<string, unknown> = {}) => ({ agentVersion: '0.1.0', sequence: 1, ...more });
+  const PATH = '/node-agents/me/heartbeat';
+  const lastSeen = async ({ nodeId }: TestNode) =>
+    (
+      await controlPlane.database.query('SELECT last_seen_at AS at FROM node_liveness WHERE node_id = $1', [
+        nodeId,
+      ])
+    )[0]?.at;
+
+  it('a heartbeat with a key is taken once and answered as it was, on another instance too', async () => {
+    const node = await admittedNode(controlPlane);
+    const token = (await node.requestToken()).body.access_token as string;
+    const [here, there] = [api.as(token), beside.api.as(token)];
+    const key = unique('beat');
+    const first = await here.post(PATH, beat(), keyed(key));
+    expect(first.status).toBe(200);
+    const seen = await lastSeen(node);
+    await here.post(PATH, beat({ sequence: 2 }));
+    const later = await lastSeen(node);
+    for (const client of [here, there]) {
+      const again = await client.post(PATH, beat(), keyed(key));
+      expect(again.headers.get('idempotency-replayed')).toBe('true');
+      expect(parts(again)).toEqual(parts(first));
+    }
+    expect(await lastSeen(node)).toEqual(later);
+    expect(later).not.toEqual(seen);
+    const other = await there.post(PATH, beat({ sequence: 3 }), keyed(key));
+    expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused']);
+  });
+
+  it('costs nothing and keeps nothing without one, and keeps no refusal', async () => {
+    const node = await (await admittedNode(controlPlane)).api();
+    const before = await keysStored();
+    expect((await node.post(PATH, beat())).status).toBe(200);
+    const key = unique('beat');
+    expect((await node.post(PATH, beat({ sequence: -1 }), keyed(key))).status).toBe(422);
+    expect(await keysStored()).toBe(before);
+    expect((await node.post(PATH, beat(), keyed(key))).status).toBe(200);
+    expect(await keysStored()).toBe(before + 1);
+  });
+
+  it('a heartbeat that still runs keeps its key', async () => {
+    const node = await admittedNode(controlPlane);
+    const token = (await node.requestToken()).body.access_token as string;
+    const key = unique('beat');
+    const session = await openSecondSession(controlPlane);
+    try {
+      await session.query('BEGIN');
+      await session.query('LOCK TABLE node_liveness IN EXCLUSIVE MODE');
+      const first = api.as(token).post(PATH, beat(), keyed(key));
+      await session.untilWaiting();
+      const second = await beside.api.as(token).post(PATH, beat(), keyed(key));
+      expect([second.status, second.body.code]).toEqual([409, 'idempotency_in_progress']);
+      await session.query('ROLLBACK');
+      expect((await first).status).toBe(200);
+    } finally {
+      await session.end();
+    }
+  });
+
+  it('many heartbeats with keys at once all get through', async () => {
+    const node = await (await admittedNode(controlPlane)).api();
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, (_, sequence) => node.post(PATH, beat({ sequence }), keyed(unique('beat')))),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  });
+
+  it('a change of its key is replayed to the byte', async () => {
+    const node = await admittedNode(controlPlane);
+    const client = await node.api();
+    const [key, body] = [unique('rotation'), await rotationBody(node, await freshKey())];
+    const first = await client.post('/node-agents/me/identity/rotate', body, keyed(key));
+    const again = await client.post('/node-agents/me/identity/rotate', body, keyed(key));
+    expect([first.status, again.headers.get('idempotency-replayed')]).toEqual([200, 'true']);
+    expect(parts(again)).toEqual(parts(first));
   });
 });
 

@@ -19,8 +19,9 @@ const INT8_ARRAY = 1016;
 export class Database implements OnApplicationShutdown {
   readonly pool: pg.Pool;
   /**
-   * For looking at what is committed from within a transaction. Who holds a connection of `pool` and waits for another
-   * of the same pool may wait for ever, as soon as all holders do.
+   * For who needs two connections at once: to look at what is committed from within a transaction, or to keep a key
+   * while a call runs. Who holds a connection of `pool` and waits for another of the same pool may wait for ever, as
+   * soon as all holders do.
    */
   readonly besidePool: pg.Pool;
   readonly prisma: PrismaClient;

@@ -60,9 +60,13 @@ export function openDirectSession(database: Database, begin = 'BEGIN'): Promise<
   return openSession(database.pool, begin);
 }
 
-/** Opens a look at what is committed, all of it at one instant, for who holds a transaction already. */
-export function openSessionBeside(database: Database): Promise<Session> {
-  return openSession(database.besidePool, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+/** Opens a transaction for who needs a second connection while the first one is held; unless told otherwise, a look
+ *  at what is committed, all of it at one instant. */
+export function openSessionBeside(
+  database: Database,
+  begin = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
+): Promise<Session> {
+  return openSession(database.besidePool, begin);
 }
 
 async function openSession(pool: Pool, begin: string): Promise<Session> {

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { MasterKeyring } from '../crypto/envelope.js';
 import { sql } from '../database/sql.js';
 import { conflict, invalid } from '../errors/domain-error.js';
-import type { IdempotentRequest, RequestContext } from '../request/request-context.js';
+import type { IdempotentRequest } from '../request/request-context.js';
 import type { Tx } from '../transaction/tx.js';
 
 /** An answer as it was given. */
@@ -37,9 +37,7 @@ export class IdempotencyStore {
    * First statement of the transaction: takes the request's key, or says that it is taken.
    * @throws Replay with the stored answer; conflict `idempotency_in_progress`; invalid `idempotency_key_reused`
    */
-  async claim(tx: Tx, request: RequestContext): Promise<void> {
-    const claim = request.idempotency;
-    if (claim === null) return;
+  async claim(tx: Pick<Tx, 'query'>, claim: IdempotentRequest): Promise<void> {
     const keyHash = hashOf(claim);
     const [lock] = await tx.query<{ taken: boolean }>(sql`
       SELECT pg_try_advisory_xact_lock(hashtextextended(${keyHash.toString('hex')}, 0)) AS taken`);
@@ -64,7 +62,7 @@ export class IdempotencyStore {
   }
 
   /** Keeps the answer for a day, in the transaction of the change. */
-  async store(tx: Tx, claim: IdempotentRequest, answer: StoredAnswer): Promise<void> {
+  async store(tx: Pick<Tx, 'query'>, claim: IdempotentRequest, answer: StoredAnswer): Promise<void> {
     await tx.query(sql`
       INSERT INTO idempotency_keys AS k (principal, key_hash, fingerprint, answer, expires_at)
       VALUES (${claim.principal}, ${hashOf(claim)}, ${claim.fingerprint}, ${this.seal(claim, answer)},

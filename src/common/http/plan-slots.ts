@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 
-/** Plans made at a time by one instance. Each holds two connections and may read a whole cluster. */
+/** Calls at a time of one instance that hold two connections: plans, which may read a whole cluster, and keyed calls. */
 const SLOTS = 2;
 
-/** Lets plans through a few at a time, so that large ones hold nobody else up. */
+/** Lets such calls through a few at a time, so that large ones hold nobody else up. */
 @Injectable()
 export class PlanSlots {
   private taken = 0;

@@ -8,6 +8,7 @@ import {
 } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
+import { principalOf } from '../auth/request-principal.js';
 import { conflict, malformed, notFound } from '../errors/domain-error.js';
 import { canonicalJson } from '../json/canonical-json.js';
 import { UnknownMembers } from '../observability/unknown-members.js';
@@ -17,6 +18,7 @@ import { UnitOfWork } from '../transaction/unit-of-work.js';
 import { matchesIfNoneMatch } from './etag.js';
 import { IdempotencyStore, Replay, type StoredAnswer } from './idempotency-store.js';
 import { checkBody, checkQuery, unknownMembers } from './input.js';
+import { KeyedCalls } from './keyed-calls.js';
 import { isMutation, OPERATION, type Operation } from './operation.js';
 import { type PlannedCall, planAnswer, planHash } from './plan.js';
 import { PlanSlots } from './plan-slots.js';
@@ -37,6 +39,7 @@ export class RequestPipeline implements NestInterceptor {
   constructor(
     private readonly idempotency: IdempotencyStore,
     private readonly unknown: UnknownMembers,
+    private readonly keyed: KeyedCalls,
     private readonly slots: PlanSlots,
     @Inject(SNAPSHOT_PORT) private readonly snapshots: SnapshotPort,
   ) {}
@@ -60,7 +63,7 @@ export class RequestPipeline implements NestInterceptor {
   ): Promise<unknown> {
     this.readInput(operation, context, request);
     if (!isMutation(operation, context.method))
-      return this.represent(operation, context, request, reply, await handle());
+      return this.represent(operation, context, request, reply, handle);
     const change = () => this.change(operation, context, request, reply, handle);
     return context.dryRun || context.planHash !== null ? this.slots.run(change) : change();
   }
@@ -86,9 +89,7 @@ export class RequestPipeline implements NestInterceptor {
       return send(reply, answer);
     } catch (error) {
       await unit.rollback();
-      if (!(error instanceof Replay)) throw error;
-      void reply.header('Idempotency-Replayed', 'true');
-      return send(reply, error.answer);
+      return send(reply, replayed(reply, error));
     }
   }
 
@@ -115,7 +116,7 @@ export class RequestPipeline implements NestInterceptor {
       if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) {
         throw malformed('invalid_header', 'Idempotency-Key is 1 to 255 printable characters.');
       }
-      const principal = `${context.actor.type}:${context.actor.id ?? ''}`;
+      const { key: principal } = principalOf(request);
       context.idempotency = { principal, key, fingerprint: fingerprint(context, rest, sent) };
     }
     request.body = checkBody(operation, sent);
@@ -126,9 +127,11 @@ export class RequestPipeline implements NestInterceptor {
     context: RequestContext,
     request: FastifyRequest,
     reply: FastifyReply,
-    body: unknown,
+    handle: () => Promise<unknown>,
   ): Promise<unknown> {
-    const answer = answerOf(operation, context, body);
+    const answer = await this.keyed
+      .run(context, async () => answerOf(operation, context, await handle()))
+      .catch((error: unknown) => replayed(reply, error));
     const etag = answer.headers.ETag;
     const ifNoneMatch = request.headers['if-none-match'];
     if (etag !== undefined && ifNoneMatch !== undefined && matchesIfNoneMatch(ifNoneMatch, etag)) {
@@ -194,6 +197,13 @@ function answerOf(operation: Operation, context: RequestContext, body: unknown):
   const answer = { status, headers, body: status === 204 || status === 304 ? undefined : content };
   verifyAnswer(operation, answer);
   return answer;
+}
+
+/** The answer that was given before, where that is what `error` brings. @throws what else it is */
+function replayed(reply: FastifyReply, error: unknown): StoredAnswer {
+  if (!(error instanceof Replay)) throw error;
+  void reply.header('Idempotency-Replayed', 'true');
+  return error.answer;
 }
 
 function nextPage(context: RequestContext, cursor: string): string {

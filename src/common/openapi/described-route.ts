@@ -37,9 +37,9 @@ export function canBePlanned(route: DescribedRoute): boolean {
   return mutates(route) && isForPeople(route.operation);
 }
 
-/** Whether `Idempotency-Key` has an effect: it is kept in the transaction of a caller who is known. */
-export function isReplayable(route: DescribedRoute): boolean {
-  return route.method === 'POST' && mutates(route) && route.operation.access !== 'public';
+/** Whether `Idempotency-Key` has an effect: a key belongs to a caller who is known. */
+export function isReplayable({ method, operation }: DescribedRoute): boolean {
+  return method === 'POST' && operation.access !== 'public';
 }
 
 /** Whether `If-Match` is looked at. */

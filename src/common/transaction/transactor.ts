@@ -101,7 +101,7 @@ export class Transactor {
       return this.ending(open, async () => {
         const request = currentRequest();
         if (request !== undefined) {
-          await this.idempotency.claim(open, request);
+          if (request.idempotency !== null) await this.idempotency.claim(open, request.idempotency);
           await this.gate.enter(open, request);
         }
         const outcome = await work(open);

@@ -21,7 +21,8 @@ export class EnrollmentController {
     summary: 'Ask to be admitted to the cluster of a join token',
     description:
       'Needs no credential but the token and the proof. The same key and token again answer the same request; while it ' +
-      'is pending, facts, capabilities, roles, csr and version are replaced. Members that this version does not know are ignored.',
+      'is pending, facts, capabilities, roles, csr and version are replaced. Members that this version does not know are ignored. ' +
+      'An `Idempotency-Key` is not looked at: nobody is authenticated yet whose key it could be, and a repeat is safe without one.',
     access: 'public',
     status: 202,
     body: Enroll,

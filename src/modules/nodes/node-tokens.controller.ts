@@ -49,7 +49,8 @@ export class NodeTokensController {
     id: 'issueNodeToken',
     summary: 'Exchange a client assertion for an access token (RFC 7523)',
     description:
-      'OAuth 2.0 client credentials with `private_key_jwt`. Errors come in the form of RFC 6749 section 5.2.',
+      'OAuth 2.0 client credentials with `private_key_jwt`. Errors come in the form of RFC 6749 section 5.2. ' +
+      'An `Idempotency-Key` is not looked at: an assertion is accepted once, and a repeat brings a new one.',
     access: 'public',
     mutates: false,
     body: TokenRequest,
