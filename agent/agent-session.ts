@@ -34,7 +34,7 @@ export async function withSession<T>(
   try {
     const store = new StateStore(directory);
     await store.prepare();
-    const clock = new ServerClock((await store.readContact())?.clockOffsetMs);
+    const clock = new ServerClock(await store.readContact());
     return await work({ store, clock, presence: new ServerPresence(log), log, stop });
   } finally {
     release();

@@ -1,4 +1,5 @@
 import type { JWK } from 'jose';
+import type { ClockAnchor } from './server-clock.js';
 
 /** What the operator asked for on the command line of `enroll`, kept so that `run` can repeat it. */
 export interface JoinWish {
@@ -47,8 +48,10 @@ export interface StoredSnapshot {
   receivedAt: string;
 }
 
-/** Written after each heartbeat, for `status` and for the first assertion after a restart. */
+/** Written after each heartbeat, for `status` and for the time by which the agent goes on after a restart. */
 export interface Contact {
   lastContactAt: string;
   clockOffsetMs: number;
+  /** Absent in a file that an older agent has written. */
+  anchor?: ClockAnchor;
 }

@@ -26,7 +26,7 @@ export interface ApiAnswer {
   body: unknown;
   /** The body as it came, for what is no JSON. */
   bytes: Buffer;
-  /** Epoch milliseconds by this host's clock. */
+  /** Epoch milliseconds by this host's clock; their distance is right even if that was set in between. */
   sentAt: number;
   receivedAt: number;
 }
@@ -59,6 +59,7 @@ export class ApiClient {
 
   private async exchange(call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
     const sentAt = Date.now();
+    const began = performance.now();
     const response = await fetch(`${this.baseUrl}${call.path}`, {
       method: call.method,
       headers: requestHeaders(call),
@@ -71,7 +72,8 @@ export class ApiClient {
     const bytes = await limitedBytes(response);
     const body = parsed(bytes.toString('utf8'));
     const { status, headers } = response;
-    return { status, headers, body, bytes, sentAt, receivedAt: Date.now() };
+    const receivedAt = sentAt + Math.round(performance.now() - began);
+    return { status, headers, body, bytes, sentAt, receivedAt };
   }
 }
 

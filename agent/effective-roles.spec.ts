@@ -16,6 +16,7 @@ function snapshot(roles: Partial<SnapshotRole>[], change: Partial<Snapshot> = {}
     expiresAt: at('18:00:00'),
     degradedGraceSeconds: 3_600,
     membershipStatus: 'active',
+    workloads: [],
     roles: roles.map((role) => ({ ...plain, role: 'vpn-exit', ...role })),
     ...change,
   };

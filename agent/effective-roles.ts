@@ -5,7 +5,20 @@ import type { Snapshot } from './snapshot.js';
  * none once the snapshot has expired and its grace for an absent control plane is over too.
  */
 export function effectiveRoles(snapshot: Snapshot, now: Date): string[] {
-  if (snapshot.membershipStatus !== 'active' || now.getTime() >= lapsesAt(snapshot)) return [];
+  return hasLapsed(snapshot, now) ? [] : rolesInTime(snapshot, now);
+}
+
+/** Whether the snapshot has expired and the grace after that is over. */
+export function hasLapsed(snapshot: Snapshot, now: Date): boolean {
+  return now.getTime() >= lapsesAt(snapshot);
+}
+
+/**
+ * The roles whose own time it is, sorted, each once, whatever the snapshot's age: what a workload may still
+ * rely on that is to be kept when the control plane is lost. None unless the membership is active.
+ */
+export function rolesInTime(snapshot: Snapshot, now: Date): string[] {
+  if (snapshot.membershipStatus !== 'active') return [];
   const current = snapshot.roles.filter(
     (role) => startOf(role.validFrom) <= now.getTime() && now.getTime() < endOf(role.validUntil),
   );

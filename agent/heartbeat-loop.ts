@@ -81,12 +81,13 @@ export class HeartbeatLoop {
     return Math.min(max, Math.max(min, seconds));
   }
 
-  /** For `status` only, so a full disk is worth a line and no failed heartbeat. */
+  /** A full disk is worth a line and no failed heartbeat. */
   private async rememberContact(): Promise<void> {
     try {
       await this.store.writeContact({
         lastContactAt: new Date().toISOString(),
         clockOffsetMs: this.clock.offsetMs,
+        anchor: this.clock.anchor,
       });
     } catch (error) {
       this.context.log.warn('contact.not_stored', { detail: (error as Error).message });

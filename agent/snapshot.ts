@@ -1,3 +1,6 @@
+import { isCount, isInstant, isObject, isText } from './json-values.js';
+import { parseWorkloads, type SnapshotWorkload } from './snapshot-workload.js';
+
 /** A role as a snapshot carries it. Times are RFC 3339, the range half-open; null: no bound. */
 export interface SnapshotRole {
   role: string;
@@ -19,6 +22,7 @@ export interface Snapshot {
   degradedGraceSeconds: number;
   membershipStatus: string;
   roles: SnapshotRole[];
+  workloads: SnapshotWorkload[];
 }
 
 export const SNAPSHOT_SCHEMA = 'rap.cluster_snapshot.v1';
@@ -27,6 +31,7 @@ export const SNAPSHOT_SCHEMA = 'rap.cluster_snapshot.v1';
 export function parseSnapshot(payload: unknown): Snapshot | null {
   if (!isObject(payload) || !isObject(payload.membership) || !Array.isArray(payload.roles)) return null;
   const roles = payload.roles.map(parseRole);
+  const workloads = parseWorkloads(payload.workloads);
   const { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt, degradedGraceSeconds } = payload;
   const { status } = payload.membership;
   if (
@@ -38,12 +43,13 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
     !isInstant(expiresAt) ||
     !isCount(degradedGraceSeconds) ||
     !isText(status) ||
-    !roles.every((role) => role !== null)
+    !roles.every((role) => role !== null) ||
+    workloads === null
   ) {
     return null;
   }
   const common = { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt };
-  return { ...common, degradedGraceSeconds, membershipStatus: status, roles };
+  return { ...common, degradedGraceSeconds, membershipStatus: status, roles, workloads };
 }
 
 function parseRole(value: unknown): SnapshotRole | null {
@@ -53,20 +59,4 @@ function parseRole(value: unknown): SnapshotRole | null {
   if (validFrom !== null && !isInstant(validFrom)) return null;
   if (validUntil !== null && !isInstant(validUntil)) return null;
   return { role, organizationId, policy, validFrom, validUntil };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
-}
-
-function isInstant(value: unknown): value is string {
-  return typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) && !Number.isNaN(Date.parse(value));
 }

@@ -56,7 +56,7 @@ export async function statusReport(directory: string): Promise<StatusReport> {
   const contact = await store.readContact();
   const stored = await readHeldSnapshot(store, state);
   const snapshot = stored !== null && 'snapshot' in stored ? stored.snapshot : null;
-  const now = new ServerClock(contact?.clockOffsetMs).now();
+  const now = new ServerClock(contact).now();
   return {
     ...identityOf(state),
     snapshot: snapshot && {
