@@ -1,3 +1,8 @@
+import { availableParallelism } from 'node:os';
+
+/** Most databases and services that one run has up at a time, however many cores there are. */
+const MOST_WORKERS = 4;
+
 /** Jest runs the TypeScript sources as native ES modules; swc keeps the decorator metadata that Nest needs. */
 export default {
   rootDir: '.',
@@ -21,5 +26,7 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
+  // Each waits for its Postgres half of the time, so that there is one for every core.
+  maxWorkers: Math.min(MOST_WORKERS, availableParallelism()),
   testTimeout: 30_000,
 };

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { AppModule } from './app.module.js';
 import type { Runtime } from './common/config/runtime.js';
 import { AllowedMethods } from './common/http/allowed-methods.js';
+import { EarlyAnswers, serverAsking } from './common/http/early-answers.js';
 import { refuseBytes, refusePath } from './common/http/early-refusals.js';
 import { closeIdleConnectionsAtTheEnd } from './common/http/idle-connections.js';
 import { addRequestHooks, BODY_LIMIT_BYTES } from './common/http/request-hooks.js';
@@ -22,10 +23,13 @@ const MAX_PATH_PARAMETER = 256;
 
 /** Builds the service without listening. */
 export async function createApp(runtime: Runtime): Promise<NestFastifyApplication> {
+  // Known once the application is made, which needs its server first.
+  let early: EarlyAnswers | null = null;
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
     keepAliveTimeout: KEEP_ALIVE_MS,
     routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
+    serverFactory: serverAsking((request, response) => early?.answer(request, response) ?? false),
     frameworkErrors: refusePath,
     clientErrorHandler: refuseBytes,
     // What still arrives on an open connection while the service stops is answered like any other request.
@@ -37,6 +41,7 @@ export async function createApp(runtime: Runtime): Promise<NestFastifyApplicatio
     logger: new NestLogger(runtime.config.logLevel),
     abortOnError: false,
   });
+  early = app.get(EarlyAnswers);
   const fastify = adapter.getInstance() as unknown as FastifyInstance;
   app.get(AllowedMethods).observe(fastify);
   addRequestHooks(fastify);

@@ -27,6 +27,7 @@ import { DatabaseClock } from './database/database-clock.js';
 import { RecordedTime } from './database/recorded-time.js';
 import { sql } from './database/sql.js';
 import { AllowedMethods } from './http/allowed-methods.js';
+import { EarlyAnswers } from './http/early-answers.js';
 import { IdempotencyStore } from './http/idempotency-store.js';
 import { KeyedCalls } from './http/keyed-calls.js';
 import { Paging } from './http/paging.js';
@@ -77,6 +78,7 @@ const shared = [
   ChangeReader,
   Database,
   AllowedMethods,
+  EarlyAnswers,
   IdempotencyStore,
   KeyedCalls,
   Paging,

@@ -32,28 +32,31 @@ export class RateLimits {
 
   /** Counts a request and says in its answer what is left. @throws too_many_requests */
   async spend(principal: Principal, reply: FastifyReply): Promise<void> {
-    const spent =
-      principal.node === null
-        ? this.count(this.principals, principal.key, reply)
-        : this.spendOfNode(principal.key, reply);
+    const { spent, headers } = counted(principal.node === null ? this.principals : this.nodes, principal.key);
+    void reply.headers(headers);
     if (spent.left < 0) throw limited(spent);
   }
 
-  /** The same for a node's request, without a throw: a negative rest means 429. @param key of its principal */
-  spendOfNode(key: string, reply: FastifyReply): Spent {
-    return this.count(this.nodes, key, reply);
+  /** The same for a node's request, without a throw: null means that it is to be refused.
+   *  @param key of its principal
+   *  @returns the headers of its answer */
+  spendOfNode(key: string): RateLimitHeaders | null {
+    const { spent, headers } = counted(this.nodes, key);
+    return spent.left < 0 ? null : headers;
   }
+}
 
-  /** Sets the fields of draft-ietf-httpapi-ratelimit-headers. */
-  private count(windows: RequestWindows, key: string, reply: FastifyReply): Spent {
-    const spent = windows.spend(key);
-    void reply.header('RateLimit-Policy', `"default";q=${windows.limit};w=${WINDOW_SECONDS}`);
-    void reply.header(
-      'RateLimit',
-      `"default";r=${Math.max(0, spent.left)};t=${Math.ceil(spent.resetMs / 1000)}`,
-    );
-    return spent;
-  }
+/** The fields of draft-ietf-httpapi-ratelimit-headers. */
+export type RateLimitHeaders = Record<'RateLimit-Policy' | 'RateLimit', string>;
+
+function counted(windows: RequestWindows, key: string): { spent: Spent; headers: RateLimitHeaders } {
+  const spent = windows.spend(key);
+  const left = Math.max(0, spent.left);
+  const headers = {
+    'RateLimit-Policy': `"default";q=${windows.limit};w=${WINDOW_SECONDS}`,
+    RateLimit: `"default";r=${left};t=${Math.ceil(spent.resetMs / 1000)}`,
+  };
+  return { spent, headers };
 }
 
 function limited({ resetMs }: Spent) {

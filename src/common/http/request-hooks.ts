@@ -56,19 +56,23 @@ export function openContext(request: FastifyRequest): RequestContext {
   return context;
 }
 
+/** The id of a request: the one that it came with, where that is sane, or a new one. */
+export function requestIdOf(sent: string | string[] | null | undefined): string {
+  // Not a sortable id like those of rows: each call needs one, and these are made many at a time.
+  return typeof sent === 'string' && SANE_REQUEST_ID.test(sent) ? sent : randomUUID();
+}
+
 function newContext(request: FastifyRequest): RequestContext {
   const header = (name: string) => {
     const value = request.headers[name];
     return typeof value === 'string' ? value : null;
   };
-  const sent = header('x-request-id');
   const traceParent = parseTraceParent(header('traceparent'), header('tracestate'));
   const mark = request.url.indexOf('?');
   const [path, query] =
     mark < 0 ? [request.url, ''] : [request.url.slice(0, mark), request.url.slice(mark + 1)];
   return {
-    // Not a sortable id like those of rows: each call needs one, and these are made many at a time.
-    requestId: sent !== null && SANE_REQUEST_ID.test(sent) ? sent : randomUUID(),
+    requestId: requestIdOf(header('x-request-id')),
     traceParent,
     traceId: traceParent?.traceId ?? null,
     method: request.method,

@@ -57,7 +57,7 @@ export class NodeAuthenticator implements Authenticator, OnModuleInit {
 }
 
 /** The node as the one who acts in a request. */
-export function nodeActor(nodeId: string, { ip, userAgent }: RequestContext): Actor {
+function nodeActor(nodeId: string, { ip, userAgent }: RequestContext): Actor {
   return { type: 'node', id: nodeId, displayName: nodeId, ip, userAgent };
 }
 

@@ -1,16 +1,19 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
 import { DatabaseClock } from '../../common/database/database-clock.js';
+import { EarlyAnswers } from '../../common/http/early-answers.js';
 import { RateLimits } from '../../common/http/rate-limits.js';
-import { contextOf } from '../../common/http/request-hooks.js';
-import { type KnownNode, NodeAuthenticator, nodeActor } from '../nodes/node-authenticator.js';
+import { requestIdOf } from '../../common/http/request-hooks.js';
+import { LOGGER } from '../../common/observability/logger.js';
+import { Metrics } from '../../common/observability/metrics.js';
+import { tracer } from '../../common/observability/spans.js';
+import { type KnownNode, NodeAuthenticator } from '../nodes/node-authenticator.js';
 import type { NodeState } from '../nodes/node-states.js';
 import { issueAt } from './issue.js';
 import { snapshotEtag } from './snapshot-issuer.js';
 
 const URL = '/api/v1/node-agents/me/snapshot';
-const OPERATION = 'pollSnapshot';
 const BEARER = 'Bearer ';
 /** What agents and HTTP libraries send; anything else is for the guard to judge. */
 const USUAL_ACCEPT: readonly (string | undefined)[] = [undefined, '*/*', 'application/json'];
@@ -32,35 +35,36 @@ export class UnchangedPolls implements OnModuleInit {
   private readonly current = new WeakMap<NodeState, Current>();
 
   constructor(
-    private readonly host: HttpAdapterHost,
+    private readonly early: EarlyAnswers,
     private readonly nodes: NodeAuthenticator,
     private readonly clock: DatabaseClock,
     private readonly limits: RateLimits,
+    private readonly metrics: Metrics,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   onModuleInit(): void {
-    const app = this.host.httpAdapter.getInstance<FastifyInstance>();
-    // After the hooks that give a request its context, so that it is logged, measured and traced like any other.
-    app.addHook('onRequest', (request, reply, done) => {
-      if (request.raw.url !== URL || request.method !== 'GET' || !this.answer(request, reply)) done();
-    });
+    this.early.add((request, response) => this.answer(request, response));
   }
 
   /** False when it has not. */
-  private answer(request: FastifyRequest, reply: FastifyReply): boolean {
+  private answer(request: IncomingMessage, response: ServerResponse): boolean {
+    if (request.url !== URL || request.method !== 'GET') return false;
     const { authorization, accept, 'if-none-match': ifNoneMatch } = request.headers;
     if (ifNoneMatch === undefined || authorization === undefined || !authorization.startsWith(BEARER))
       return false;
-    if (!USUAL_ACCEPT.includes(accept)) return false;
+    // A request that is to be traced or logged tells more of itself on the usual way.
+    if (!USUAL_ACCEPT.includes(accept) || tracer() !== null || this.logger.isLevelEnabled('debug'))
+      return false;
+    const startedAt = performance.now();
     const node = this.nodes.known(authorization.slice(BEARER.length));
     if (node === null || this.etagOf(node) !== ifNoneMatch) return false;
-    const context = contextOf(request);
     // Beyond the limit the guard refuses it, and counts it once more, which changes nothing any more.
-    if (this.limits.spendOfNode(node.key, reply).left < 0) return false;
-    context.operationId = OPERATION;
-    context.clusterId = node.clusterId;
-    context.actor = nodeActor(node.nodeId, context);
-    void reply.code(304).header('ETag', ifNoneMatch).send();
+    const limit = this.limits.spendOfNode(node.key);
+    if (limit === null) return false;
+    const requestId = requestIdOf(request.headers['x-request-id']);
+    response.writeHead(304, { 'X-Request-Id': requestId, ...limit, ETag: ifNoneMatch }).end();
+    this.metrics.observeRequest('GET', URL, 304, (performance.now() - startedAt) / 1000);
     return true;
   }
 
