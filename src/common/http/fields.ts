@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readAddressRange } from '../net/address-range.js';
 
 /** Schemas of members that many resources have, so that they read and refuse alike everywhere. */
 
@@ -62,6 +63,16 @@ export const NodeName = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,63}$/, 'A node name is 1 to 63 of A-Z a-z 0-9 . _ -')
   .meta({ example: 'edge-1' });
+
+/** A range of IP addresses in CIDR notation, without bits beyond its prefix. */
+export const AddressRangeText = z
+  .string()
+  .max(49)
+  .superRefine((text, context) => {
+    const range = readAddressRange(text);
+    if ('fault' in range) context.addIssue({ code: 'custom', message: range.fault });
+  })
+  .meta({ description: 'CIDR notation.', example: '192.0.2.0/24' });
 
 /** Who did something. */
 export const ActorRef = z.object({

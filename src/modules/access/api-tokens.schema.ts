@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { ALL_PERMISSIONS, PRINCIPAL_ROLES } from '../../common/auth/permissions.js';
 import { twoPartEtag } from '../../common/http/etag.js';
-import { ActorRef, DisplayName, Id, Instant } from '../../common/http/fields.js';
+import { ActorRef, AddressRangeText, DisplayName, Id, Instant } from '../../common/http/fields.js';
 import { PageQuery, pageOf } from '../../common/http/paging.js';
-import { readAddressRange } from './address-range.js';
 import { fits, ORGANIZATION_ROLES } from './granting.js';
 
 /** Ten years: whoever wants longer wants no end, and says so by leaving it out. */
@@ -13,15 +12,6 @@ const Role = z.enum(PRINCIPAL_ROLES).meta({ example: 'platform-operator' });
 const PermissionName = z
   .enum(ALL_PERMISSIONS as [(typeof ALL_PERMISSIONS)[number]])
   .meta({ example: 'clusters.read' });
-
-const AddressRangeText = z
-  .string()
-  .max(49)
-  .superRefine((text, context) => {
-    const range = readAddressRange(text);
-    if ('fault' in range) context.addIssue({ code: 'custom', message: range.fault });
-  })
-  .meta({ description: 'CIDR notation.', example: '192.0.2.0/24' });
 
 export const CreateApiToken = z
   .strictObject({
