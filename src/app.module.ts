@@ -18,6 +18,7 @@ import { RolesModule } from './modules/roles/roles.module.js';
 import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
 import { TrustModule } from './modules/trust/trust.module.js';
+import { VpnModule } from './modules/vpn/vpn.module.js';
 
 /** Binds the ports of `common` to the modules that fill them. */
 @Global()
@@ -50,6 +51,7 @@ export class AppModule {
         RolesModule,
         TrustModule,
         EnrollmentModule,
+        VpnModule,
         SnapshotsModule,
         OverviewModule,
       ],

@@ -85,6 +85,14 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   disableRoleAssignment: 'role_assignments.update',
   enableRoleAssignment: 'role_assignments.update~',
   deleteRoleAssignment: 'role_assignments.delete',
+  // VPN connections
+  createVpnConnection: 'vpn_connections.create',
+  listVpnConnections: 'vpn_connections.read',
+  getVpnConnection: 'vpn_connections.read',
+  updateVpnConnection: 'vpn_connections.update',
+  replaceVpnAllowedNodes: 'vpn_connections.update',
+  replaceVpnRoutePolicies: 'vpn_connections.update',
+  deleteVpnConnection: 'vpn_connections.delete',
   // Audit and events
   listAuditEvents: 'audit.read',
   getAuditEvent: 'audit.read',

@@ -20,6 +20,11 @@ export function given(controlPlane: ControlPlane) {
         slug: string;
       };
     },
+    /** A VPN connection, enabled and for nobody unless the input says so. */
+    async vpnConnection(clusterId: string, input: Record<string, unknown> = {}) {
+      const body = { name: unique('exit'), kind: 'exit', desiredState: 'enabled', ...input };
+      return created(await api.post(`/clusters/${clusterId}/vpn-connections`, body)) as { id: string };
+    },
     /** A join token, with its secret. */
     async joinToken(clusterId: string, input: Record<string, unknown> = {}) {
       return created(await api.post(`/clusters/${clusterId}/join-tokens`, input)) as {

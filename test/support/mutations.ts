@@ -56,6 +56,15 @@ export class World {
     return { node, path: `${path}/${id}` };
   }
 
+  /** The path of a VPN connection, and a node that may hold it. */
+  async vpnConnection(): Promise<{ node: TestNode; path: string }> {
+    const { node } = await this.assignment();
+    const { id } = await given(this.controlPlane).vpnConnection(node.clusterId, {
+      allowedNodeIds: [node.nodeId],
+    });
+    return { node, path: `/clusters/${node.clusterId}/vpn-connections/${id}` };
+  }
+
   /** A node whose key two agents use. */
   async suspect(): Promise<TestNode> {
     const node = await this.node();
@@ -222,6 +231,48 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
   deleteRoleAssignment: {
     prepare: async (world) => ({ method: 'delete', path: (await world.assignment()).path }),
     actions: ['role_assignment.deleted'],
+  },
+  createVpnConnection: {
+    prepare: async (world) => {
+      const { clusterId, nodeId } = (await world.assignment()).node;
+      const body = {
+        name: 'Exit',
+        kind: 'exit',
+        desiredState: 'enabled',
+        credentialRef: 'vault:vpn/exit',
+        allowedNodeIds: [nodeId],
+      };
+      return { method: 'post', path: `/clusters/${clusterId}/vpn-connections`, body };
+    },
+    actions: ['vpn_connection.created'],
+  },
+  updateVpnConnection: {
+    prepare: async (world) => ({
+      method: 'patch',
+      path: (await world.vpnConnection()).path,
+      body: { desiredState: 'disabled' },
+    }),
+    actions: ['vpn_connection.updated'],
+  },
+  replaceVpnAllowedNodes: {
+    prepare: async (world) => ({
+      method: 'put',
+      path: `${(await world.vpnConnection()).path}/allowed-nodes`,
+      body: { nodeIds: [] },
+    }),
+    actions: ['vpn_connection.updated'],
+  },
+  replaceVpnRoutePolicies: {
+    prepare: async (world) => ({
+      method: 'put',
+      path: `${(await world.vpnConnection()).path}/route-policies`,
+      body: { routePolicies: [{ cidr: '10.0.0.0/8', action: 'allow', priority: 1 }] },
+    }),
+    actions: ['vpn_connection.updated'],
+  },
+  deleteVpnConnection: {
+    prepare: async (world) => ({ method: 'delete', path: (await world.vpnConnection()).path }),
+    actions: ['vpn_connection.deleted'],
   },
   createJoinToken: {
     prepare: async (world) => ({

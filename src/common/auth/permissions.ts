@@ -95,6 +95,28 @@ export const PERMISSIONS = {
     [...ADMIN, 'recovery-admin'],
     "Rotate a cluster's certificate authority and snapshot key",
   ),
+  'vpn_connections.create': entry('cluster', ENGINEERING, 'Create VPN connections'),
+  'vpn_connections.delete': entry('cluster', OPERATOR, 'Delete VPN connections'),
+  'vpn_connections.read': entry('cluster', READER, 'Read VPN connections and their candidates'),
+  'vpn_connections.update': entry(
+    'cluster',
+    ENGINEERING,
+    'Change VPN connections, their allowed nodes and route policies',
+  ),
+  'vpn_leases.acquire': entry('cluster', ADMIN, 'Acquire the lease of a VPN connection for a node'),
+  'vpn_leases.fence': entry(
+    'cluster',
+    ['platform-owner', 'recovery-admin'],
+    'End the lease of a VPN connection and make its tokens worthless',
+  ),
+  'vpn_leases.handover': entry(
+    'cluster',
+    [...OPERATOR, 'recovery-admin'],
+    'Ask the holder of a VPN connection to make room for another node',
+  ),
+  'vpn_leases.read': entry('cluster', READER, 'Read the leases of VPN connections'),
+  'vpn_leases.release': entry('cluster', ADMIN, 'Release the lease of a VPN connection for its holder'),
+  'vpn_leases.renew': entry('cluster', ADMIN, 'Renew the lease of a VPN connection for its holder'),
 } as const satisfies Record<string, PermissionEntry>;
 
 /** Name of a permission, `<resource>.<verb>`. */

@@ -33,6 +33,17 @@ export class MembershipsRepository {
     return row ?? null;
   }
 
+  /**
+   * Locks these members in node-id order, so that two who want several of them never wait for each other in a circle.
+   * @param isToChange keep everybody else from them; otherwise only from changing them
+   */
+  lockAll(tx: Tx, clusterId: string, nodeIds: readonly string[], isToChange: boolean): Promise<Membership[]> {
+    const strength = isToChange ? sql`FOR NO KEY UPDATE` : sql`FOR SHARE`;
+    return tx.query<Membership>(sql`
+      SELECT ${COLUMNS} FROM cluster_memberships AS m
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[]) ORDER BY m.node_id ${strength}`);
+  }
+
   async update(tx: Tx, { clusterId, nodeId }: Membership, settings: MembershipSettings): Promise<void> {
     await tx.query(sql`
       UPDATE cluster_memberships AS m

@@ -70,6 +70,17 @@ export class MembershipsService implements OnModuleInit {
     return member as Member;
   }
 
+  /** These members, revoked ones too, locked until the transaction ends, in node-id order. First the members, then what
+   *  rests on them: the order of whatever changes both. @param hold against every change of them, or for one of our own */
+  hold(
+    tx: Tx,
+    clusterId: string,
+    nodeIds: readonly string[],
+    hold: 'as_they_are' | 'to_change',
+  ): Promise<Membership[]> {
+    return this.memberships.lockAll(tx, clusterId, nodeIds, hold === 'to_change');
+  }
+
   /** Changes name, group, labels or telemetry. @throws not_found; stale; conflict `node_name_taken`, `membership_revoked` */
   patch(
     actor: Actor,
