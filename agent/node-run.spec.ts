@@ -43,6 +43,8 @@ class TinyControlPlane {
   pollsBeforeDecision = 0;
   decision: Body = { status: 'approved', nodeId: node };
   isRevoked = false;
+  /** How often the cluster's keys were asked for. */
+  askedForKeys = 0;
   snapshot: Body = this.content({});
 
   get url(): string {
@@ -90,7 +92,12 @@ class TinyControlPlane {
   }
 
   private get jwks(): Body {
-    return { keys: [{ ...this.signing.publicKey.export({ format: 'jwk' }), kid: this.kid }] };
+    return { keys: [this.jwk(this.kid)] };
+  }
+
+  /** Its key under this name. */
+  jwk(kid: string): Body {
+    return { ...this.signing.publicKey.export({ format: 'jwk' }), kid };
   }
 
   private async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -102,7 +109,10 @@ class TinyControlPlane {
     if (call === `GET /enroll/${request}`) return this.poll(bearer, res);
     if (call === 'POST /token') return this.token(new URLSearchParams(text), res);
     if (call === 'GET /.well-known/fabric') return json(res, 200, { serverTime: this.now.toISOString() });
-    if (pathname === `/api/v1/clusters/${cluster}/trust/jwks`) return json(res, 200, this.jwks);
+    if (pathname === `/api/v1/clusters/${cluster}/trust/jwks`) {
+      this.askedForKeys += 1;
+      return json(res, 200, this.jwks);
+    }
     if (this.isRevoked || bearer !== 'node-token')
       return problem(res, 401, 'unauthenticated', 'no such token');
     if (call === 'POST /me/heartbeat') return this.heartbeat(JSON.parse(text) as Body, res);
@@ -357,6 +367,28 @@ describe('a running node', () => {
     plane.publish({ generation: 3 });
     await events.seen('snapshot.accepted', { generation: 3 });
     expect(events.all('snapshot.accepted').map((line) => line.generation)).toEqual([1, 3]);
+  });
+
+  it('learns the next signing key from a snapshot that the old one signed, and forgets the old one likewise', async () => {
+    await started();
+    const believed = async () => {
+      const state = await session.store.readState();
+      return state?.enrollment.status === 'enrolled'
+        ? state.enrollment.snapshotKeys.map(({ kid }) => kid)
+        : [];
+    };
+    plane.publish({ generation: 2, trust: { snapshotKeys: [plane.jwk('key-1'), plane.jwk('key-2')] } });
+    await events.seen('snapshot.accepted', { generation: 2 });
+    expect(await believed()).toEqual(['key-1', 'key-2']);
+    plane.kid = 'key-2';
+    plane.publish({ generation: 3, trust: { snapshotKeys: [plane.jwk('key-2')] } });
+    await events.seen('snapshot.accepted', { generation: 3 });
+    expect([await believed(), plane.askedForKeys]).toEqual([['key-2'], 0]);
+    plane.kid = 'key-1';
+    plane.publish({ generation: 4 });
+    // Not believed any more: the cluster itself has to name it again.
+    await events.seen('snapshot.accepted', { generation: 4 });
+    expect(plane.askedForKeys).toBe(1);
   });
 
   it('learns a new signing key from the cluster when the key id is unknown', async () => {

@@ -53,6 +53,24 @@ describe('verifySnapshot', () => {
     expect(verdict).toMatchObject({ accepted: true, snapshot: { clusterId: cluster } });
   });
 
+  it.each<[string, string[], string[]]>([
+    ['takes on the keys that it announces', ['key-1', 'key-2'], ['key-1', 'key-2']],
+    ['gives up those that it announces no more', ['key-1'], ['key-1']],
+    ['passes over an announcement without the key that signed it', ['key-2'], ['key-1']],
+    ['keeps its keys where nothing is announced', [], ['key-1']],
+  ])('%s', async (_, announced, kept) => {
+    const snapshotKeys = announced.map((kid) => ({ ...expected.keys[0], kid }));
+    const verdict = await verifySnapshot(await signed({ ...good, trust: { snapshotKeys } }), expected);
+    expect(verdict.accepted ? verdict.keys.map(({ kid }) => kid) : verdict.reason).toEqual(kept);
+  });
+
+  it('takes on no key of a kind that it cannot check', async () => {
+    const strange = [{ kty: 'EC', crv: 'P-256', x: 'x', y: 'y', kid: 'key-2' }, { kid: 'key-3' }, 'key-4'];
+    const trust = { snapshotKeys: [...expected.keys, ...strange] };
+    const verdict = await verifySnapshot(await signed({ ...good, trust }), expected);
+    expect(verdict.accepted ? verdict.keys.map(({ kid }) => kid) : verdict.reason).toEqual(['key-1']);
+  });
+
   it('accepts any generation as the first', async () => {
     const verdict = await verifySnapshot(await signed({ ...good, generation: 0 }), {
       ...expected,

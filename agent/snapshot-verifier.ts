@@ -17,8 +17,8 @@ export type SnapshotRefusal =
   | 'expired';
 
 export type SnapshotVerdict =
-  | { accepted: true; snapshot: Snapshot }
-  | { accepted: false; reason: SnapshotRefusal };
+  /** `keys`: by which the next snapshots are to be checked. */
+  { accepted: true; snapshot: Snapshot; keys: readonly JWK[] } | { accepted: false; reason: SnapshotRefusal };
 
 /** What a snapshot is measured against. */
 export interface SnapshotExpectation {
@@ -36,7 +36,7 @@ export interface SnapshotExpectation {
 export async function verifySnapshot(jws: string, expected: SnapshotExpectation): Promise<SnapshotVerdict> {
   const signed = await verifySignature(jws, expected.keys);
   if (typeof signed === 'string') return refused(signed);
-  const payload = parseJson(signed);
+  const payload = parseJson(signed.payload);
   if (payload === null) return refused('malformed');
   if (payload.schema !== SNAPSHOT_SCHEMA) return refused('wrong_schema');
   const snapshot = parseSnapshot(payload);
@@ -46,10 +46,18 @@ export async function verifySnapshot(jws: string, expected: SnapshotExpectation)
   if (expected.now !== null && Date.parse(snapshot.expiresAt) <= expected.now.getTime()) {
     return refused('expired');
   }
-  return { accepted: true, snapshot };
+  return { accepted: true, snapshot, keys: nextKeys(snapshot, signed.kid, expected.keys) };
 }
 
-async function verifySignature(jws: string, keys: readonly JWK[]): Promise<Uint8Array | SnapshotRefusal> {
+/** What a snapshot announces; an announcement without the key that signed it is a mistake, and is passed over. */
+function nextKeys({ snapshotKeys }: Snapshot, signedBy: string, believed: readonly JWK[]): readonly JWK[] {
+  return snapshotKeys.some(({ kid }) => kid === signedBy) ? snapshotKeys : believed;
+}
+
+async function verifySignature(
+  jws: string,
+  keys: readonly JWK[],
+): Promise<{ payload: Uint8Array; kid: string } | SnapshotRefusal> {
   let header: ReturnType<typeof decodeProtectedHeader>;
   try {
     header = decodeProtectedHeader(jws);
@@ -60,10 +68,10 @@ async function verifySignature(jws: string, keys: readonly JWK[]): Promise<Uint8
   if (header.typ !== 'rap-snapshot+jws') return 'wrong_type';
   // A key that came inside the header (jwk, x5c) is never looked at.
   const jwk = keys.find((key) => key.kid !== undefined && key.kid === header.kid);
-  if (jwk === undefined || jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519') return 'unknown_key';
+  if (jwk?.kid === undefined || jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519') return 'unknown_key';
   try {
     const key = await importJWK({ kty: jwk.kty, crv: jwk.crv, x: jwk.x }, 'EdDSA');
-    return (await compactVerify(jws, key, { algorithms: ['EdDSA'] })).payload;
+    return { payload: (await compactVerify(jws, key, { algorithms: ['EdDSA'] })).payload, kid: jwk.kid };
   } catch {
     return 'bad_signature';
   }

@@ -1,3 +1,4 @@
+import type { JWK } from 'jose';
 import { fieldsOf, textField } from './answer-fields.js';
 import { type ApiAnswer, retryAfterSeconds } from './api-client.js';
 import { backoffMs, retryMs } from './backoff.js';
@@ -100,11 +101,14 @@ export class SnapshotWatch {
       this.context.log.error('snapshot.refused', { reason: verdict.reason });
       return backoffMs(this.fruitless++, Math.random());
     }
-    const { snapshot } = verdict;
+    const { snapshot, keys } = verdict;
     const etag = answer.headers.get('etag');
     const isNew = !isSameIssue(snapshot, this.current?.snapshot ?? null);
     const receivedAt = new Date(answer.receivedAt).toISOString();
-    await this.store.writeSnapshot({ jws, etag, receivedAt }); // first: what is acted on survives a crash
+    // Before it is acted on: that survives a crash, and so do the keys by which what is stored is read back.
+    await this.keys.add(keys);
+    await this.store.writeSnapshot({ jws, etag, receivedAt });
+    await this.keys.keep(keys);
     this.current = { snapshot, etag };
     if (isNew) this.announce(snapshot);
     if (isNew && etag !== null) {
@@ -126,17 +130,16 @@ export class SnapshotWatch {
     this.roles.apply(snapshot);
   }
 
-  /** A key that is not known yet may be one of a rotation: the cluster's keys are fetched, once. */
+  /** Who was away while a key was announced meets one that it does not know: the cluster's keys are asked for, once. */
   private async verify(jws: string): Promise<SnapshotVerdict> {
-    const verdict = await this.verifyNow(jws);
+    const verdict = await this.verifyBy(this.keys.current, jws);
     if (verdict.accepted || verdict.reason !== 'unknown_key') return verdict;
-    await this.keys.refresh();
-    return this.verifyNow(jws);
+    return this.verifyBy(await this.keys.published(), jws);
   }
 
-  private verifyNow(jws: string): Promise<SnapshotVerdict> {
+  private verifyBy(keys: readonly JWK[], jws: string): Promise<SnapshotVerdict> {
     const held = this.current?.snapshot ?? null;
-    return verifySnapshot(jws, { ...this.node, keys: this.keys.current, held, now: this.clock.now() });
+    return verifySnapshot(jws, { ...this.node, keys, held, now: this.clock.now() });
   }
 }
 

@@ -1,3 +1,4 @@
+import type { JWK } from 'jose';
 import { isCount, isInstant, isObject, isText } from './json-values.js';
 import { parseWorkloads, type SnapshotWorkload } from './snapshot-workload.js';
 
@@ -23,6 +24,8 @@ export interface Snapshot {
   membershipStatus: string;
   roles: SnapshotRole[];
   workloads: SnapshotWorkload[];
+  /** The keys that may sign this node's snapshots, as this one announces them; none where it announces nothing. */
+  snapshotKeys: JWK[];
 }
 
 export const SNAPSHOT_SCHEMA = 'rap.cluster_snapshot.v1';
@@ -49,7 +52,16 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
     return null;
   }
   const common = { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt };
-  return { ...common, degradedGraceSeconds, membershipStatus: status, roles, workloads };
+  const snapshotKeys = parseKeys(payload.trust);
+  return { ...common, degradedGraceSeconds, membershipStatus: status, roles, workloads, snapshotKeys };
+}
+
+/** Keys of a kind that this agent cannot use are left out. */
+function parseKeys(trust: unknown): JWK[] {
+  if (!isObject(trust) || !Array.isArray(trust.snapshotKeys)) return [];
+  return trust.snapshotKeys
+    .filter(isObject)
+    .filter(({ kty, crv, x, kid }) => kty === 'OKP' && crv === 'Ed25519' && isText(x) && isText(kid));
 }
 
 function parseRole(value: unknown): SnapshotRole | null {

@@ -65,6 +65,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   enableNode: 'nodes.disable',
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
+  getSnapshotSchema: 'public',
   getNodeIdentity: 'nodes.read',
   acknowledgeRiskyState: 'risky_states.acknowledge',
   listNodeTimeline: 'nodes.read',

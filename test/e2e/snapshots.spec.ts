@@ -1,5 +1,8 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { ROLE_CATALOGUE, ROLE_NAMES } from '../../src/modules/roles/role-catalogue.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { given } from '../support/given.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
@@ -54,6 +57,7 @@ describe('snapshots', () => {
       issuedAt: expect.any(String),
       expiresAt: expect.any(String),
       degradedGraceSeconds: 86_400,
+      trust: { snapshotKeys: (await plane.api.get(`/clusters/${node.clusterId}/trust/jwks`)).body.keys },
       membership: { status: 'active', name: node.name },
       roles: [],
       workloads: [],
@@ -72,8 +76,47 @@ describe('snapshots', () => {
     const [exit, relay] = [await admittedNode(plane, cluster.id), await admittedNode(plane, cluster.id)];
     expect((await assign(exit, 'vpn-exit')).status).toBe(201);
     expect((await assign(relay, 'relay-node')).status).toBe(201);
-    expect(decode((await poll(exit)).body.jws).services).toEqual([{ serviceType: 'vpn-exit' }]);
+    expect(decode((await poll(exit)).body.jws).services).toEqual([
+      { serviceType: 'vpn-exit', resourceRefs: [], connectorRefs: [] },
+    ]);
     expect(decode((await poll(relay)).body.jws)).not.toHaveProperty('services');
+  });
+
+  it('follow their published schema, of every kind of node, and have no member that it does not name', async () => {
+    const cluster = await given(plane).cluster();
+    const answer = await plane.api.as(null).get('//schemas/rap.cluster_snapshot.v1.json');
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([
+      200,
+      expect.stringContaining('application/schema+json'),
+    ]);
+    expect(answer.headers.get('cache-control')).toBe('public, max-age=3600');
+    expect(answer.body.$id).toBe(`${plane.url}/schemas/rap.cluster_snapshot.v1.json`);
+    const ajv = new Ajv2020({ strict: false, allErrors: true });
+    addFormats.default(ajv);
+    const open = ajv.compile(answer.body);
+    const closed = ajv.compile({ ...(withoutFurtherMembers(answer.body) as object), $id: 'closed' });
+    const problems = (payload: unknown) =>
+      [open, closed].map((validate) => (validate(payload) ? null : validate.errors));
+
+    const able = Object.values(ROLE_CATALOGUE).flatMap(({ requiredCapabilities }) => requiredCapabilities);
+    const bare = await admittedNode(plane, cluster.id, { capabilities: able });
+    expect(problems(decode((await poll(bare)).body.jws))).toEqual([null, null]);
+    const everyone = await admittedNode(plane, cluster.id, { capabilities: able });
+    for (const role of ROLE_NAMES) {
+      const node = await admittedNode(plane, cluster.id, { capabilities: able });
+      const bounds = { validFrom: '2026-01-01T00:00:00Z', validUntil: '2099-01-01T00:00:00.5Z' };
+      expect((await assign(node, role, bounds)).status).toBe(201);
+      expect((await assign(everyone, role)).status).toBe(201);
+      expect(problems(decode((await poll(node)).body.jws))).toEqual([null, null]);
+    }
+    const payload = decode((await poll(everyone)).body.jws);
+    expect(problems(payload)).toEqual([null, null]);
+    await plane.api.post(`/clusters/${cluster.id}/nodes/${everyone.nodeId}/disable`);
+    expect(problems(decode((await poll(everyone)).body.jws))).toEqual([null, null]);
+    // That it can tell at all.
+    expect(open({ ...payload, expiresAt: 'tomorrow' })).toBe(false);
+    expect(open({ ...payload, more: 1 })).toBe(true);
+    expect(closed({ ...payload, roles: [{ ...payload.roles[0], more: 1 }] })).toBe(false);
   });
 
   it('keep their ETag on every instance and for every token, and answer 304 to it', async () => {
@@ -235,6 +278,16 @@ describe('snapshots', () => {
     expect(body.generation).toBe(before + roles.length);
     expect(decode(body.jws).roles.map((each: { role: string }) => each.role)).toEqual([...roles].sort());
   });
+
+  /** The schema with every object closed to what it does not name. */
+  function withoutFurtherMembers(schema: unknown): unknown {
+    if (Array.isArray(schema)) return schema.map(withoutFurtherMembers);
+    if (typeof schema !== 'object' || schema === null) return schema;
+    const closed = Object.fromEntries(
+      Object.entries(schema).map(([keyword, value]) => [keyword, withoutFurtherMembers(value)]),
+    );
+    return 'properties' in schema ? { additionalProperties: false, ...closed } : closed;
+  }
 
   /** Waits until this many polls are held. */
   async function heldPolls(on: ControlPlane, count: number): Promise<void> {

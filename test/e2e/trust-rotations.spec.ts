@@ -215,7 +215,7 @@ describe('the rotation of an authority', () => {
 });
 
 describe('the rotation of a snapshot key', () => {
-  it('signs by the new key once it is active, and waits until nodes apply what that has signed', async () => {
+  it('announces the new key in snapshots that the old one signs, and waits until nodes have applied one', async () => {
     const node = await admittedNode(plane);
     const api = await node.api();
     let etag = '';
@@ -224,7 +224,12 @@ describe('the rotation of a snapshot key', () => {
       const path = '/node-agents/me/snapshot?waitSeconds=20';
       const { body, headers } = await api.get(path, { 'if-none-match': etag });
       etag = headers.get('etag') ?? '';
-      return { kid: decodeProtectedHeader(body.jws).kid, generation: body.generation as number };
+      const { trust } = JSON.parse(Buffer.from(body.jws.split('.')[1], 'base64url').toString());
+      return {
+        kid: decodeProtectedHeader(body.jws).kid,
+        announced: trust.snapshotKeys.map((key: { kid: string }) => key.kid),
+        generation: body.generation as number,
+      };
     };
     const published = async () =>
       (await plane.api.get(`/clusters/${node.clusterId}/trust/jwks`)).body.keys
@@ -232,17 +237,28 @@ describe('the rotation of a snapshot key', () => {
         .sort();
     const before = await nextSigner();
     await beat(node, api, { appliedGeneration: before.generation });
-    const { oldKid, newKid, advance } = await rotation(node.clusterId, 'snapshot_key');
-    expect(before.kid).toBe(oldKid);
+    const { oldKid, newKid, advance, path } = await rotation(node.clusterId, 'snapshot_key');
+    expect([before.kid, before.announced]).toEqual([oldKid, [oldKid]]);
     expect(await published()).toEqual([oldKid, newKid].sort());
+    const announcing = await nextSigner();
+    const { generation } = before;
+    expect(announcing).toEqual({ kid: oldKid, announced: [oldKid, newKid], generation: generation + 1 });
+    // Its own content may go on changing: the node still has to have applied an announcement.
+    const rename = () =>
+      plane.api.patch(`/clusters/${node.clusterId}/nodes/${node.nodeId}`, { name: unique('renamed') });
+    created(await rename());
+    await beat(node, api, { appliedGeneration: announcing.generation });
+    expect((await plane.api.get(path)).body).toMatchObject({ acknowledgedCount: 0, waitingCount: 1 });
     expect((await advance({ to: 'activate' })).body).toMatchObject({ acknowledgedCount: 0, waitingCount: 1 });
     const after = await nextSigner();
-    expect(after).toEqual({ kid: newKid, generation: before.generation + 1 });
+    expect(after).toEqual({ kid: newKid, announced: [oldKid, newKid], generation: generation + 3 });
     await advance({ to: 'taint' });
     expect(refusal(await advance({ to: 'retire' }))).toEqual([409, 'bundle_not_acknowledged']);
     await beat(node, api, { appliedGeneration: after.generation });
+    expect((await plane.api.get(path)).body).toMatchObject({ acknowledgedCount: 1, waitingCount: 0 });
     expect((await advance({ to: 'retire' })).status).toBe(200);
     expect(await published()).toEqual([newKid]);
+    expect(await nextSigner()).toEqual({ kid: newKid, announced: [newKid], generation: generation + 4 });
     expect(await phases(node.clusterId, 'snapshotKeys')).toEqual([
       [oldKid, 'retired'],
       [newKid, 'active'],
@@ -251,6 +267,23 @@ describe('the rotation of a snapshot key', () => {
 });
 
 describe('a rotation', () => {
+  it('of a snapshot key is planned alike each time, although each makes another key', async () => {
+    const node = await admittedNode(plane);
+    const plan = () => plane.api.post(`${rotations(node.clusterId)}?dryRun=true`, { kind: 'snapshot_key' });
+    const { planHash, affectedNodes, changes } = (await plan()).body;
+    expect([affectedNodes, changes[0].patch]).toEqual([
+      1,
+      [{ op: 'add', path: '/trust/snapshotKeys/1', value: expect.objectContaining({ crv: 'Ed25519' }) }],
+    ]);
+    expect((await plan()).body.planHash).toBe(planHash);
+    const applied = await plane.api.post(
+      rotations(node.clusterId),
+      { kind: 'snapshot_key' },
+      { 'x-plan-hash': planHash },
+    );
+    expect(applied.status).toBe(201);
+  });
+
   it('runs alone among its kind, also when two are started at once', async () => {
     const cluster = await given(plane).cluster();
     const start = (kind: string) => plane.api.post(rotations(cluster.id), { kind });

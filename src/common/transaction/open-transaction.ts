@@ -71,6 +71,10 @@ export class OpenTransaction implements ModelTx {
     return id;
   }
 
+  made(value: string): void {
+    this.newIds.push(value);
+  }
+
   afterCommit(effect: () => void): void {
     this.effects.push(effect);
   }

@@ -25,6 +25,8 @@ export interface Tx extends ReadTx {
   touch(clusterId: string, nodeIds: readonly string[] | 'all'): void;
   /** A new UUIDv7, known as made by this call when its plan is hashed. */
   newId(): string;
+  /** Tells of another value that this call makes anew each time, such as a key: likewise left out of that hash. */
+  made(value: string): void;
   /** Runs after the commit, and never if there is none; for nudges that may be lost. */
   afterCommit(effect: () => void): void;
   /** Compares `If-Match` of the request, if it has one, with the resource's current ETag. @throws stale */

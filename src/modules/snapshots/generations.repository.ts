@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
-import type { Tx } from '../../common/transaction/tx.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 
 /** A node whose content is another than the one it was last numbered for. */
 export interface GrownNode {
@@ -12,6 +12,14 @@ export interface GrownNode {
 
 @Injectable()
 export class GenerationsRepository {
+  /** The cluster's own part of its generations, and when it last grew. */
+  async base(tx: ReadTx, clusterId: string): Promise<{ base: number; changedAt: Date }> {
+    const [row] = await tx.query<{ base: number; changedAt: Date }>(sql`
+      SELECT c.generation_base AS base, c.generation_changed_at AS "changedAt" FROM clusters AS c WHERE c.id = ${clusterId}::uuid`);
+    if (row === undefined) throw new Error(`there is no cluster ${clusterId}`);
+    return row;
+  }
+
   /** Locks the memberships in node-id order, so that two transactions never wait for each other in a circle. */
   async lock(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
     await tx.query(sql`

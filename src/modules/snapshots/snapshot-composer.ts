@@ -1,16 +1,31 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { AuthorityReadModel } from '../authority/authority.read-model.js';
+import { ClusterKeys } from '../clusters/cluster-keys.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsReadModel, type SnapshotMember } from '../nodes/memberships.read-model.js';
-import { grantedRoles } from '../roles/role-assignment.js';
+import { grantedRoles, type RoleGrant } from '../roles/role-assignment.js';
 import { RolesReadModel } from '../roles/roles.read-model.js';
-import { type ClusterContent, composeNodeContent, type NodeContent } from './snapshot-content.js';
+import {
+  type ClusterContent,
+  composeNodeContent,
+  NOTHING_AVAILABLE,
+  type NodeContent,
+} from './snapshot-content.js';
+import type { SnapshotRole } from './snapshot-items.schema.js';
 
 /** A member with its composed content; null for one that is revoked and has no snapshot. */
 export interface Composed {
   member: SnapshotMember;
   content: NodeContent | null;
+}
+
+/** What all of a cluster's snapshots have in common. */
+export interface ComposedCluster {
+  content: ClusterContent;
+  snapshotLifetimeSeconds: number;
+  /** The key that signs. */
+  signingKid: string;
 }
 
 /** Reads what snapshots are made of, set by set, for any number of nodes at once. */
@@ -21,6 +36,7 @@ export class SnapshotComposer {
     private readonly roles: RolesReadModel,
     private readonly policies: PolicyReadModel,
     private readonly authorities: AuthorityReadModel,
+    private readonly keys: ClusterKeys,
   ) {}
 
   /** The content of these nodes, in node-id order. */
@@ -31,35 +47,45 @@ export class SnapshotComposer {
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
       if (membershipStatus === 'revoked') return { member, content: null };
-      const granted = grantedRoles(
-        grants.get(nodeId) ?? [],
-        capabilities,
-        capabilityPolicy.denied ?? [],
+      const denied = capabilityPolicy.denied ?? [];
+      const granted = grantedRoles(grants.get(nodeId) ?? [], capabilities, denied, membershipStatus);
+      const facts = {
+        clusterId,
+        nodeId,
+        name,
         membershipStatus,
-      );
-      const roles = granted.map(({ role, organizationId, policy, validFrom, validUntil }) => ({
-        role,
-        organizationId,
-        policy: policy as Record<string, unknown>,
-        validFrom: validFrom?.toISOString() ?? null,
-        validUntil: validUntil?.toISOString() ?? null,
-      }));
-      return {
-        member,
-        content: composeNodeContent({ clusterId, nodeId, name, membershipStatus, telemetryEnabled, roles }),
+        telemetryEnabled,
+        roles: granted.map(snapshotRole),
+        // What a module provides takes its place here, read above for all nodes at once.
+        available: NOTHING_AVAILABLE,
       };
+      return { member, content: composeNodeContent(facts) };
     });
   }
 
-  /** What all of the cluster's snapshots share, and how long they are valid. */
-  async cluster(
-    tx: ReadTx,
-    clusterId: string,
-  ): Promise<ClusterContent & { snapshotLifetimeSeconds: number }> {
-    const policy = await this.policies.get(tx, clusterId);
+  /** What all of the cluster's snapshots share, how long they are valid, and by which key they are signed. */
+  async cluster(tx: ReadTx, clusterId: string): Promise<ComposedCluster> {
+    const { degradedGraceSeconds, snapshotLifetimeSeconds } = await this.policies.get(tx, clusterId);
     const authority = (await this.authorities.byCluster(tx, [clusterId])).get(clusterId);
     if (authority === undefined) throw new Error(`cluster ${clusterId} has no authority`);
-    const { degradedGraceSeconds, snapshotLifetimeSeconds } = policy;
-    return { authorityTerm: authority.term, degradedGraceSeconds, snapshotLifetimeSeconds };
+    const keys = await this.keys.trusted(tx, clusterId);
+    const signing = keys.find(({ phase }) => phase === 'active');
+    if (signing === undefined) throw new Error(`cluster ${clusterId} has no snapshot key that signs`);
+    const trust = { snapshotKeys: keys.map(({ publicJwk }) => publicJwk) };
+    return {
+      content: { authorityTerm: authority.term, degradedGraceSeconds, trust },
+      snapshotLifetimeSeconds,
+      signingKid: signing.kid,
+    };
   }
+}
+
+function snapshotRole({ role, organizationId, policy, validFrom, validUntil }: RoleGrant): SnapshotRole {
+  return {
+    role,
+    organizationId,
+    policy: policy as SnapshotRole['policy'],
+    validFrom: validFrom?.toISOString() ?? null,
+    validUntil: validUntil?.toISOString() ?? null,
+  };
 }

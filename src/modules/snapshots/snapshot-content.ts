@@ -1,37 +1,21 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../../common/json/canonical-json.js';
+import { isRoleName } from '../roles/role-catalogue.js';
+import type {
+  SnapshotIngress,
+  SnapshotKeyJwk,
+  SnapshotPeer,
+  SnapshotRole,
+  SnapshotService,
+  SnapshotStorage,
+  SnapshotUpdate,
+  SnapshotVpnAssignment,
+  SnapshotWorkload,
+} from './snapshot-items.schema.js';
+import { needsOf } from './snapshot-needs.js';
 
 /** Name of the payload's schema. */
 export const SNAPSHOT_SCHEMA = 'rap.cluster_snapshot.v1';
-
-/** Parts of a snapshot that only some roles need (specification, "Node-Local State and Scoped Configuration"). */
-export type Section = 'peers' | 'services' | 'ingress' | 'storage';
-
-/** What each role needs to know, and nothing beyond it. */
-export const SECTIONS_OF_ROLE: Readonly<Record<string, readonly Section[]>> = {
-  'core-mesh': ['peers'],
-  'relay-node': ['peers'],
-  'entry-node': ['ingress'],
-  'admin-ingress': ['ingress'],
-  'rdp-worker': ['services'],
-  'vnc-worker': ['services'],
-  'ssh-worker': ['services'],
-  'vpn-exit': ['services'],
-  'vpn-connector': ['services'],
-  'video-relay': ['services'],
-  'file-storage-cache': ['storage'],
-  'update-cache': ['storage'],
-  'config-storage': ['storage'],
-};
-
-/** A role as the snapshot carries it. Its times stay in it: agent and server apply them at their instant. */
-export interface SnapshotRole {
-  role: string;
-  organizationId: string | null;
-  policy: Record<string, unknown>;
-  validFrom: string | null;
-  validUntil: string | null;
-}
 
 /** What a snapshot is composed from: facts about one node. */
 export interface SnapshotFacts {
@@ -41,7 +25,35 @@ export interface SnapshotFacts {
   membershipStatus: 'active' | 'disabled';
   telemetryEnabled: boolean;
   roles: readonly SnapshotRole[];
+  /** Everything that is there for the node; of it the snapshot holds what its roles need. */
+  available: Available;
 }
+
+/** What the modules have for a node, whatever its roles are. */
+export interface Available {
+  workloads: readonly SnapshotWorkload[];
+  vpnAssignments: readonly SnapshotVpnAssignment[];
+  peers: readonly SnapshotPeer[];
+  routePolicy: Record<string, unknown>;
+  qosPolicy: Record<string, unknown>;
+  updates: readonly SnapshotUpdate[];
+  services: readonly SnapshotService[];
+  ingress: SnapshotIngress;
+  storage: SnapshotStorage;
+}
+
+/** Of what no module provides yet, a node that needs it receives the empty form. */
+export const NOTHING_AVAILABLE: Available = {
+  workloads: [],
+  vpnAssignments: [],
+  peers: [],
+  routePolicy: {},
+  qosPolicy: {},
+  updates: [],
+  services: [],
+  ingress: { entryPolicies: [], tokenValidation: null, routeEntries: [] },
+  storage: { scopes: [], replication: null },
+};
 
 /** The part of the content that depends on the node alone. */
 export interface NodeContent {
@@ -50,15 +62,15 @@ export interface NodeContent {
   nodeId: string;
   membership: { status: 'active' | 'disabled'; name: string };
   roles: readonly SnapshotRole[];
-  workloads: readonly unknown[];
-  vpnAssignments: readonly unknown[];
-  peers: readonly unknown[];
+  workloads: readonly SnapshotWorkload[];
+  vpnAssignments: readonly SnapshotVpnAssignment[];
+  peers: readonly SnapshotPeer[];
   routePolicy: Record<string, unknown>;
   qosPolicy: Record<string, unknown>;
-  updates: readonly unknown[];
-  services?: readonly { serviceType: string }[];
-  ingress?: { entryPolicies: readonly unknown[] };
-  storage?: { scopes: readonly unknown[] };
+  updates: readonly SnapshotUpdate[];
+  services?: readonly SnapshotService[];
+  ingress?: SnapshotIngress;
+  storage?: SnapshotStorage;
   telemetry: { enabled: boolean };
 }
 
@@ -66,6 +78,8 @@ export interface NodeContent {
 export interface ClusterContent {
   authorityTerm: number;
   degradedGraceSeconds: number;
+  /** All that may sign snapshots now or next: a node learns a new key from a snapshot that the old one signed. */
+  trust: { snapshotKeys: readonly SnapshotKeyJwk[] };
 }
 
 /** A snapshot's content: the payload without `generation`, `issuedAt` and `expiresAt`. */
@@ -73,24 +87,30 @@ export type SnapshotContent = NodeContent & ClusterContent;
 
 /** Composes what one node may know. Nothing in it depends on the clock. */
 export function composeNodeContent(facts: SnapshotFacts): NodeContent {
-  const { clusterId, nodeId, name, membershipStatus, telemetryEnabled } = facts;
-  const roles = membershipStatus === 'active' ? [...facts.roles].sort(byRole) : [];
-  const needs = new Set(roles.flatMap(({ role }) => SECTIONS_OF_ROLE[role] ?? []));
+  const { clusterId, nodeId, name, membershipStatus, telemetryEnabled, available } = facts;
+  const isActive = membershipStatus === 'active';
+  const roles = isActive
+    ? sorted(facts.roles, ({ role, organizationId }) => [role, organizationId ?? ''])
+    : [];
+  const needs = needsOf(roles.map(({ role }) => role).filter(isRoleName));
+  const { members } = needs;
+  const workloads = available.workloads.filter(({ serviceType }) => needs.workloadTypes.has(serviceType));
+  const vpnAssignments = available.vpnAssignments.filter(({ kind }) => needs.connectionKinds.has(kind));
   return {
     schema: SNAPSHOT_SCHEMA,
     clusterId,
     nodeId,
     membership: { status: membershipStatus, name },
     roles,
-    workloads: [],
-    vpnAssignments: [],
-    peers: [],
-    routePolicy: {},
-    qosPolicy: {},
-    updates: [],
-    ...(needs.has('services') ? { services: serviceTypes(roles) } : {}),
-    ...(needs.has('ingress') ? { ingress: { entryPolicies: [] } } : {}),
-    ...(needs.has('storage') ? { storage: { scopes: [] } } : {}),
+    workloads: sorted(workloads, ({ serviceType }) => [serviceType]),
+    vpnAssignments: sorted(vpnAssignments, ({ connectionId }) => [connectionId]),
+    peers: members.has('peers') ? sorted(available.peers, ({ nodeId: peer }) => [peer]) : [],
+    routePolicy: members.has('routePolicy') ? available.routePolicy : {},
+    qosPolicy: members.has('qosPolicy') ? available.qosPolicy : {},
+    updates: isActive ? sorted(available.updates, ({ product }) => [product]) : [],
+    ...(members.has('services') ? { services: servicesFor(needs.serviceTypes, available.services) } : {}),
+    ...(members.has('ingress') ? { ingress: available.ingress } : {}),
+    ...(members.has('storage') ? { storage: available.storage } : {}),
     telemetry: { enabled: telemetryEnabled },
   };
 }
@@ -100,16 +120,20 @@ export function contentHash(content: NodeContent): Buffer {
   return createHash('sha256').update(canonicalJson(content)).digest();
 }
 
-/** A role's service type bears its name. */
-function serviceTypes(roles: readonly SnapshotRole[]): { serviceType: string }[] {
-  const names = roles
-    .filter(({ role }) => SECTIONS_OF_ROLE[role]?.includes('services'))
-    .map(({ role }) => role);
-  return [...new Set(names)].map((serviceType) => ({ serviceType }));
+/** An item for each service type, with what is known of it. */
+function servicesFor(types: ReadonlySet<string>, known: readonly SnapshotService[]): SnapshotService[] {
+  return [...types].sort().map(
+    (serviceType) =>
+      known.find((service) => service.serviceType === serviceType) ?? {
+        serviceType,
+        resourceRefs: [],
+        connectorRefs: [],
+      },
+  );
 }
 
 /** The order must not depend on how rows come from the database. */
-function byRole(left: SnapshotRole, right: SnapshotRole): number {
-  const key = ({ role, organizationId }: SnapshotRole) => `${role}\n${organizationId ?? ''}`;
-  return key(left) < key(right) ? -1 : 1;
+function sorted<T>(items: readonly T[], keyOf: (item: T) => readonly string[]): T[] {
+  const key = (item: T) => keyOf(item).join('\n');
+  return [...items].sort((left, right) => (key(left) < key(right) ? -1 : 1));
 }

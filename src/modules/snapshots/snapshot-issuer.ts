@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { CompactSign } from 'jose';
-import { sql } from '../../common/database/sql.js';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
+import { GenerationsRepository } from './generations.repository.js';
 import { issueAt, issueTimes } from './issue.js';
 import { SnapshotComposer } from './snapshot-composer.js';
 import type { SnapshotContent } from './snapshot-content.js';
@@ -14,6 +14,13 @@ export interface SnapshotPayload extends SnapshotContent {
   generation: number;
   issuedAt: string;
   expiresAt: string;
+}
+
+/** A payload with what is needed to sign it. */
+interface Rendered {
+  payload: SnapshotPayload;
+  issue: number;
+  signingKid: string;
 }
 
 /** A snapshot as a node gets it. */
@@ -35,11 +42,12 @@ export class SnapshotIssuer {
   constructor(
     private readonly transactor: Transactor,
     private readonly composer: SnapshotComposer,
+    private readonly generations: GenerationsRepository,
     private readonly keys: ClusterKeys,
   ) {}
 
   /** The node's current snapshot as data. @throws not_found for a node that is no member, or a revoked one */
-  render(clusterId: string, nodeId: string): Promise<{ payload: SnapshotPayload; issue: number }> {
+  render(clusterId: string, nodeId: string): Promise<Rendered> {
     return this.transactor.read((tx) => this.renderIn(tx, clusterId, nodeId));
   }
 
@@ -48,8 +56,8 @@ export class SnapshotIssuer {
     const key = `${clusterId}/${nodeId}`;
     const remembered = this.signed.get(key);
     if (remembered !== undefined && remembered.etag === expected) return remembered;
-    const { payload, issue } = await this.render(clusterId, nodeId);
-    const { kid, privateKey } = await this.keys.active(clusterId);
+    const { payload, issue, signingKid: kid } = await this.render(clusterId, nodeId);
+    const privateKey = await this.keys.privateKey(clusterId, kid);
     const jws = await new CompactSign(new TextEncoder().encode(JSON.stringify(payload)))
       .setProtectedHeader({ alg: 'EdDSA', typ: 'rap-snapshot+jws', kid })
       .sign(privateKey);
@@ -63,35 +71,24 @@ export class SnapshotIssuer {
     return snapshot;
   }
 
-  private async renderIn(
-    tx: ReadTx,
-    clusterId: string,
-    nodeId: string,
-  ): Promise<{ payload: SnapshotPayload; issue: number }> {
+  private async renderIn(tx: ReadTx, clusterId: string, nodeId: string): Promise<Rendered> {
     const [composed] = await this.composer.compose(tx, clusterId, [nodeId]);
     if (composed === undefined || composed.content === null)
       throw notFound('not_found', 'The node has no snapshot.');
-    const { authorityTerm, degradedGraceSeconds, snapshotLifetimeSeconds } = await this.composer.cluster(
-      tx,
-      clusterId,
-    );
-    const [base] = await tx.query<{ base: number; changedAt: Date }>(sql`
-      SELECT c.generation_base AS base, c.generation_changed_at AS "changedAt" FROM clusters AS c WHERE c.id = ${clusterId}::uuid`);
-    if (base === undefined) throw notFound('not_found', 'There is no such cluster.');
+    const cluster = await this.composer.cluster(tx, clusterId);
+    const { base, changedAt: baseChangedAt } = await this.generations.base(tx, clusterId);
     const { member, content } = composed;
-    const changedAt = new Date(Math.max(Number(member.generationChangedAt), Number(base.changedAt)));
-    const issue = issueAt(nodeId, snapshotLifetimeSeconds, tx.now);
-    const { issuedAt, expiresAt } = issueTimes(issue, changedAt, snapshotLifetimeSeconds);
-    const generation = base.base + member.generationCounter;
+    const changedAt = new Date(Math.max(Number(member.generationChangedAt), Number(baseChangedAt)));
+    const issue = issueAt(nodeId, cluster.snapshotLifetimeSeconds, tx.now);
+    const { issuedAt, expiresAt } = issueTimes(issue, changedAt, cluster.snapshotLifetimeSeconds);
     const payload = {
       ...content,
-      authorityTerm,
-      degradedGraceSeconds,
-      generation,
+      ...cluster.content,
+      generation: base + member.generationCounter,
       issuedAt: issuedAt.toISOString(),
       expiresAt: expiresAt.toISOString(),
     };
-    return { payload, issue: issue.number };
+    return { payload, issue: issue.number, signingKid: cluster.signingKid };
   }
 }
 

@@ -73,12 +73,10 @@ export class SnapshotSettler implements SnapshotPort {
   ): Promise<Map<string, SnapshotContent>> {
     const composed = await this.composer.compose(tx, clusterId, nodeIds);
     if (composed.length === 0) return new Map();
-    const { authorityTerm, degradedGraceSeconds } = await this.composer.cluster(tx, clusterId);
+    const { content: shared } = await this.composer.cluster(tx, clusterId);
     return new Map(
       composed.flatMap(({ member, content }) =>
-        content === null
-          ? []
-          : [[member.nodeId, { ...content, authorityTerm, degradedGraceSeconds }] as const],
+        content === null ? [] : [[member.nodeId, { ...content, ...shared }] as const],
       ),
     );
   }

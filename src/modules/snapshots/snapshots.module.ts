@@ -8,13 +8,14 @@ import { HeldPolls } from './held-polls.js';
 import { SnapshotComposer } from './snapshot-composer.js';
 import { SnapshotIssuer } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
+import { SnapshotSchemaController } from './snapshot-schema.controller.js';
 import { SnapshotSettler } from './snapshot-settler.js';
 import { SnapshotsController } from './snapshots.controller.js';
 import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
-  controllers: [SnapshotsController],
+  controllers: [SnapshotSchemaController, SnapshotsController],
   providers: [
     GenerationsRepository,
     HeldPolls,

@@ -1,42 +1,53 @@
 import { z } from 'zod';
 import { Id, Instant } from '../../common/http/fields.js';
+import { SNAPSHOT_SCHEMA } from './snapshot-content.js';
+import {
+  SnapshotIngressSection,
+  SnapshotKeyItem,
+  SnapshotPeerItem,
+  SnapshotRoleItem,
+  SnapshotServiceItem,
+  SnapshotStorageSection,
+  SnapshotUpdateItem,
+  SnapshotVpnAssignmentItem,
+  SnapshotWorkloadItem,
+} from './snapshot-items.schema.js';
+
+const Policy = z.record(z.string(), z.json()).meta({ example: {} });
 
 /** A snapshot's payload, schema `rap.cluster_snapshot.v1`. */
 export const SnapshotPayloadView = z
   .object({
-    schema: z.literal('rap.cluster_snapshot.v1'),
+    schema: z.literal(SNAPSHOT_SCHEMA),
     clusterId: Id,
     nodeId: Id,
-    generation: z.int().meta({ example: 3 }),
-    authorityTerm: z.int().meta({ example: 1 }),
+    generation: z.int().describe('Grows with each change of the content.').meta({ example: 3 }),
+    authorityTerm: z.int().describe('Agents refuse what is of an older term.').meta({ example: 1 }),
     issuedAt: Instant,
     expiresAt: Instant,
     degradedGraceSeconds: z
       .int()
       .describe('How long the agent goes on after `expiresAt` without the service.')
       .meta({ example: 86_400 }),
+    trust: z
+      .object({ snapshotKeys: z.array(SnapshotKeyItem) })
+      .describe(
+        'The keys that may sign the snapshots of this cluster, this one and the next; no other is accepted.',
+      ),
     membership: z.object({
       status: z.enum(['active', 'disabled']),
       name: z.string().meta({ example: 'edge-1' }),
     }),
-    roles: z.array(
-      z.object({
-        role: z.string().meta({ example: 'vpn-exit' }),
-        organizationId: Id.nullable(),
-        policy: z.record(z.string(), z.json()),
-        validFrom: Instant.nullable(),
-        validUntil: Instant.nullable(),
-      }),
-    ),
-    workloads: z.array(z.json()),
-    vpnAssignments: z.array(z.json()),
-    peers: z.array(z.json()),
-    routePolicy: z.record(z.string(), z.json()),
-    qosPolicy: z.record(z.string(), z.json()),
-    updates: z.array(z.json()),
-    services: z.array(z.object({ serviceType: z.string().meta({ example: 'vpn-exit' }) })).optional(),
-    ingress: z.object({ entryPolicies: z.array(z.json()) }).optional(),
-    storage: z.object({ scopes: z.array(z.json()) }).optional(),
+    roles: z.array(SnapshotRoleItem),
+    workloads: z.array(SnapshotWorkloadItem).describe('Of service types that the roles cover.'),
+    vpnAssignments: z.array(SnapshotVpnAssignmentItem).describe('For roles that hold connections.'),
+    peers: z.array(SnapshotPeerItem).describe('For roles of the mesh.'),
+    routePolicy: Policy.describe('For roles of the mesh.'),
+    qosPolicy: Policy.describe('For roles of the mesh.'),
+    updates: z.array(SnapshotUpdateItem),
+    services: z.array(SnapshotServiceItem).optional().describe('Present for roles that run services.'),
+    ingress: SnapshotIngressSection.optional().describe('Present for roles that clients enter by.'),
+    storage: SnapshotStorageSection.optional().describe('Present for roles that store.'),
     telemetry: z.object({ enabled: z.boolean() }),
   })
   .meta({ id: 'SnapshotPayload' });

@@ -34,6 +34,8 @@ export interface Rotation {
   taintedAt: Date | null;
   retiredAt: Date | null;
   overrideReason: string | null;
+  /** The base of the generation that first held a new snapshot key; null for an authority. */
+  announcedBase: number | null;
 }
 
 /** How many of the live nodes hold what the rotation published. */

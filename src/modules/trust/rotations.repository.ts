@@ -14,7 +14,7 @@ export interface WaitingNode {
 const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.kind, r.phase, r.old_kid AS "oldKid", r.new_kid AS "newKid",
   r.started_by_type AS "startedByType", r.started_by_id AS "startedById", r.prepared_at AS "preparedAt",
   r.activated_at AS "activatedAt", r.tainted_at AS "taintedAt", r.retired_at AS "retiredAt",
-  r.override_reason AS "overrideReason"`;
+  r.override_reason AS "overrideReason", r.announced_base AS "announcedBase"`;
 
 /** Members that are not revoked and were seen, or joined, less long ago than makes a node offline. */
 const liveNodes = (clusterId: string): Sql => sql`cluster_memberships AS m
@@ -25,24 +25,35 @@ const liveNodes = (clusterId: string): Sql => sql`cluster_memberships AS m
    AND coalesce(l.last_seen_at, m.joined_at) > now() - make_interval(secs => p.heartbeat_seconds * p.offline_after_missed)`;
 
 /**
- * Whether a node holds what is new. For an authority it says so: the fingerprint of the bundle. A snapshot key shows by
- * what it signs: activating it numbers every snapshot anew, and a node that applies the current one has checked it.
- * (Once the key is announced in snapshots, having applied the announcement will be enough.)
- * @param ahead by how much this transaction will yet raise the generations
+ * Whether a node holds what is new. For an authority it says so: the fingerprint of the bundle. A new snapshot key is
+ * announced in snapshots, so a node that has applied a generation from then on knows it: one at least that base and
+ * the node's own counter of today has at least that base, since neither ever falls.
  */
-function holds(kind: RotationKind, ahead: number): Sql {
+function holds(kind: RotationKind): Sql {
   return kind === 'ca'
     ? sql`coalesce(l.trust_bundle_seen = c.trust_bundle_fingerprint, false)`
-    : sql`coalesce(l.applied_generation >= c.generation_base + m.generation_counter + ${ahead}, false)`;
+    : sql`coalesce(l.applied_generation >= m.generation_counter + (
+        SELECT max(r.announced_base) FROM trust_rotations AS r
+         WHERE r.cluster_id = m.cluster_id AND r.kind = 'snapshot_key'), false)`;
 }
 
 @Injectable()
 export class RotationsRepository {
   async insert(tx: Tx, rotation: Rotation): Promise<void> {
     await tx.query(sql`
-      INSERT INTO trust_rotations (id, cluster_id, kind, phase, old_kid, new_kid, started_by_type, started_by_id, prepared_at)
+      INSERT INTO trust_rotations (id, cluster_id, kind, phase, old_kid, new_kid, started_by_type, started_by_id,
+             prepared_at, announced_base)
       VALUES (${rotation.id}::uuid, ${rotation.clusterId}::uuid, ${rotation.kind}, ${rotation.phase}, ${rotation.oldKid},
-              ${rotation.newKid}, ${rotation.startedByType}, ${rotation.startedById}, ${rotation.preparedAt})`);
+              ${rotation.newKid}, ${rotation.startedByType}, ${rotation.startedById}, ${rotation.preparedAt},
+              ${rotation.announcedBase})`);
+  }
+
+  /** The base of the cluster's generations, which nobody else raises before the transaction ends. */
+  async lockBase(tx: Tx, clusterId: string): Promise<number> {
+    const [row] = await tx.query<{ base: number }>(sql`
+      SELECT c.generation_base AS base FROM clusters AS c WHERE c.id = ${clusterId}::uuid FOR NO KEY UPDATE`);
+    if (row === undefined) throw new Error(`there is no cluster ${clusterId}`);
+    return row.base;
   }
 
   async find(tx: ReadTx, clusterId: string, id: string): Promise<Rotation | null> {
@@ -80,30 +91,19 @@ export class RotationsRepository {
        ORDER BY r.prepared_at DESC, r.id DESC LIMIT ${limit + 1}`);
   }
 
-  /** How many live nodes hold what is new. @param ahead see {@link holds} */
-  async acknowledgement(
-    tx: ReadTx,
-    clusterId: string,
-    kind: RotationKind,
-    ahead = 0,
-  ): Promise<Acknowledgement> {
+  /** How many live nodes hold what is new. */
+  async acknowledgement(tx: ReadTx, clusterId: string, kind: RotationKind): Promise<Acknowledgement> {
     const [row] = await tx.query<Acknowledgement>(sql`
-      SELECT count(*) AS "liveNodes", count(*) FILTER (WHERE ${holds(kind, ahead)}) AS acknowledged
+      SELECT count(*) AS "liveNodes", count(*) FILTER (WHERE ${holds(kind)}) AS acknowledged
         FROM ${liveNodes(clusterId)}`);
     if (row === undefined) throw new Error('an aggregate has one row');
     return row;
   }
 
-  /** Live nodes that lack what is new, by node id. @param ahead see {@link holds} */
-  waiting(
-    tx: ReadTx,
-    clusterId: string,
-    kind: RotationKind,
-    limit: number,
-    ahead = 0,
-  ): Promise<WaitingNode[]> {
+  /** Live nodes that lack what is new, by node id. */
+  waiting(tx: ReadTx, clusterId: string, kind: RotationKind, limit: number): Promise<WaitingNode[]> {
     return tx.query<WaitingNode>(sql`
       SELECT m.node_id AS "nodeId", m.name, l.last_seen_at AS "lastSeenAt" FROM ${liveNodes(clusterId)}
-         AND NOT ${holds(kind, ahead)} ORDER BY m.node_id LIMIT ${limit}`);
+         AND NOT ${holds(kind)} ORDER BY m.node_id LIMIT ${limit}`);
   }
 }

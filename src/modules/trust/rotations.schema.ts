@@ -52,7 +52,7 @@ export const RotationView = z
     acknowledgedCount: z
       .int()
       .describe(
-        'Of them, those that hold what the cluster publishes now: the bundle, or a snapshot by its key.',
+        'Of them, those that hold what the cluster publishes now: the bundle, or a snapshot that announces its key.',
       )
       .meta({ example: 11 }),
     waitingCount: z.int().meta({ example: 1 }),

@@ -46,6 +46,8 @@ export class RotationsService {
       return await this.transactor.mutate(actor, async (tx) => {
         const oldKid = await this.activeKid(tx, clusterId, kind);
         const newKid = await publish(tx);
+        const announcedBase =
+          kind === 'snapshot_key' ? (await this.rotations.lockBase(tx, clusterId)) + 1 : null;
         const rotation: Rotation = {
           id: tx.newId(),
           clusterId,
@@ -60,6 +62,7 @@ export class RotationsService {
           taintedAt: null,
           retiredAt: null,
           overrideReason: null,
+          announcedBase,
         };
         await this.rotations.insert(tx, rotation);
         return { result: await this.show(tx, rotation), events: [rotationStarted(rotation)] };
@@ -93,11 +96,11 @@ export class RotationsService {
       const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, rotation.kind);
       const reason = overridesNodes(next, acknowledgement, override) ? (override?.reason ?? null) : null;
       await this.rotations.setPhase(tx, id, next, reason);
-      const ahead = await this.moveKeys(tx, rotation, next);
+      await this.moveKeys(tx, rotation, next);
       const moved = await this.rotations.find(tx, clusterId, id);
       if (moved === null) throw noSuchRotation();
       return {
-        result: await this.show(tx, moved, ahead),
+        result: await this.show(tx, moved),
         events: [rotationAdvanced(rotation, next, acknowledgement, reason)],
       };
     });
@@ -136,6 +139,10 @@ export class RotationsService {
       const key = await this.snapshotKeys.make(clusterId);
       return async (tx) => {
         await this.snapshotKeys.add(tx, clusterId, key, 'prepared');
+        // Every snapshot announces it, signed by the key that nodes know.
+        tx.touch(clusterId, 'all');
+        tx.made(key.kid);
+        tx.made(key.publicJwk.x);
         return key.kid;
       };
     }
@@ -147,21 +154,19 @@ export class RotationsService {
     };
   }
 
-  /** Gives the keys their new phases. Returns by how much the generations will rise before the commit. */
+  /** Gives the keys their new phases. */
   private async moveKeys(
     tx: Tx,
     { clusterId, kind, oldKid, newKid }: Rotation,
     phase: RotationPhase,
-  ): Promise<number> {
+  ): Promise<void> {
     const phases = keyPhases(phase);
     await this.keys.setPhase(tx, clusterId, oldKid, phases.old);
     await this.keys.setPhase(tx, clusterId, newKid, phases.new);
     if (kind === 'ca' && phase === 'retire') await this.authorities.noteBundle(tx, clusterId);
-    if (kind !== 'snapshot_key' || phase !== 'activate') return 0;
-    // Numbered anew, every snapshot is signed anew: a node that applies the next one knows the new key.
-    tx.touch(clusterId, 'all');
-    tx.afterCommit(() => this.snapshotKeys.forget(clusterId));
-    return 1;
+    // Numbered anew, every snapshot is signed anew: by the new key, then without a word of the old one. A tainted key
+    // changes neither.
+    if (kind === 'snapshot_key' && phase !== 'taint') tx.touch(clusterId, 'all');
   }
 
   private async activeKid(tx: Tx, clusterId: string, kind: RotationKind): Promise<string> {
@@ -171,13 +176,13 @@ export class RotationsService {
     return active.kid;
   }
 
-  private async show(tx: ReadTx, rotation: Rotation, ahead = 0): Promise<RotationView> {
-    return rotationView(rotation, await this.spread(tx, rotation.clusterId, rotation.kind, ahead));
+  private async show(tx: ReadTx, rotation: Rotation): Promise<RotationView> {
+    return rotationView(rotation, await this.spread(tx, rotation.clusterId, rotation.kind));
   }
 
-  private async spread(tx: ReadTx, clusterId: string, kind: RotationKind, ahead = 0): Promise<Spread> {
-    const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, kind, ahead);
-    return { ...acknowledgement, waiting: await this.rotations.waiting(tx, clusterId, kind, SHOWN, ahead) };
+  private async spread(tx: ReadTx, clusterId: string, kind: RotationKind): Promise<Spread> {
+    const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, kind);
+    return { ...acknowledgement, waiting: await this.rotations.waiting(tx, clusterId, kind, SHOWN) };
   }
 }
 
@@ -187,7 +192,7 @@ interface Spread extends Acknowledgement {
 }
 
 function rotationView(rotation: Rotation, { liveNodes, acknowledged, waiting }: Spread): RotationView {
-  const { startedByType, startedById, ...rest } = rotation;
+  const { startedByType, startedById, announcedBase: _, ...rest } = rotation;
   return {
     ...rest,
     nextPhase: NEXT_ROTATION_PHASE[rotation.phase][0] ?? null,
