@@ -66,6 +66,11 @@ export const PERMISSIONS = {
   'node_groups.manage': entry('cluster', ENGINEERING, 'Create, change and remove node groups'),
   'node_groups.read': entry('cluster', READER, 'List node groups'),
   'nodes.disable': entry('cluster', OPERATOR, 'Disable and enable a membership'),
+  'nodes.join_existing': entry(
+    'platform',
+    ADMIN,
+    'Admit a node that is known from another cluster to one more',
+  ),
   'nodes.read': entry('cluster', READER, 'Read the nodes of a cluster'),
   'nodes.revoke': entry(
     'cluster',

@@ -221,6 +221,18 @@ export const PROBLEMS = {
     'A revoked membership never lives again.',
     'Enroll the host anew, with a new key.',
   ),
+  node_already_member: entry(
+    409,
+    'Node already a member',
+    'The physical node has a live membership in this cluster.',
+    'Nothing is left to do: one host has one membership in a cluster.',
+  ),
+  node_revoked: entry(
+    409,
+    'Node revoked',
+    'Every membership of the physical node is revoked.',
+    'Approve without existingNodeId: the host becomes a new node.',
+  ),
   join_request_decided: entry(
     409,
     'Join request decided',
@@ -334,6 +346,18 @@ export const PROBLEMS = {
     'Node not a member',
     'The node has no live membership in the cluster.',
     'Admit the node first.',
+  ),
+  node_not_found: entry(
+    422,
+    'Node not found',
+    'There is no such physical node in any cluster.',
+    'Find it under /api/v1/nodes.',
+  ),
+  host_proof_invalid: entry(
+    422,
+    'Host proof invalid',
+    'The proof is not by a key that the node has in another cluster, is not for this request, is too old, or was used before.',
+    'Let the host make a new proof; compare serverTime and expectedAudience.',
   ),
   group_not_found: entry(
     422,

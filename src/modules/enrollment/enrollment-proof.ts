@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../../common/json/canonical-json.js';
 import type { NodeKey } from '../nodes/node-key.js';
+import { type ProofClaimsFault, proofClaimsFault } from '../nodes/proof-claims.js';
 import { signedClaims } from '../nodes/signed-claims.js';
 
 /** How far the node's clock may be off: a host that was just installed has no time service yet. */
 export const MAX_PROOF_SKEW_SECONDS = 600;
-const MAX_JTI_LENGTH = 256;
 
 /** What a proof of possession has to fit. */
 export interface ProofRule {
@@ -21,7 +21,8 @@ export interface ProofRule {
 /** Whether a proof holds: then the node's clock minus the service's, in seconds; else what is wrong with it. */
 export type ProofVerdict =
   | { clockSkewSeconds: number }
-  | { fault: 'signature' | 'claims' | 'audience' | 'token' | 'body' | 'time'; detail: string };
+  | ProofClaimsFault
+  | { fault: 'signature' | 'token' | 'body'; detail: string };
 
 /** Checks a proof of possession (API.md section 5): nothing is believed, and nothing written, before it holds. */
 export async function checkProof(
@@ -31,14 +32,10 @@ export async function checkProof(
   const claims = await signedClaims(proof, key);
   if (claims === null)
     return { fault: 'signature', detail: `The proof is not signed by publicKey with ${key.alg}.` };
-  const { jti, iat, aud, tokenHash, bodyHash } = claims;
-  if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI_LENGTH) {
-    return { fault: 'claims', detail: 'jti is missing or too long.' };
-  }
-  if (typeof iat !== 'number' || !Number.isFinite(iat))
-    return { fault: 'claims', detail: 'iat must be a number of seconds.' };
-  if (!isAudience(aud) || !acceptsAudience(aud))
-    return { fault: 'audience', detail: 'The audience of the proof is not this service.' };
+  const window = { maxAgeSeconds: MAX_PROOF_SKEW_SECONDS, maxAheadSeconds: MAX_PROOF_SKEW_SECONDS };
+  const fault = proofClaimsFault(claims, { acceptsAudience, now, ...window });
+  if (fault !== null) return fault;
+  const { iat, tokenHash, bodyHash } = claims;
   if (tokenHash !== sha256(token)) return { fault: 'token', detail: 'tokenHash is not that of the token.' };
   if (bodyHash !== undefined && bodyHash !== bodyHashOf(sentBody)) {
     return {
@@ -47,24 +44,13 @@ export async function checkProof(
         'bodyHash is not that of the body: something altered the body, or the proof was made for another.',
     };
   }
-  const clockSkewSeconds = iat - now.getTime() / 1000;
-  if (Math.abs(clockSkewSeconds) > MAX_PROOF_SKEW_SECONDS) {
-    return {
-      fault: 'time',
-      detail: `iat is more than ${MAX_PROOF_SKEW_SECONDS} s off the time of the service.`,
-    };
-  }
-  return { clockSkewSeconds };
+  return { clockSkewSeconds: Number(iat) - now.getTime() / 1000 };
 }
 
 /** What `bodyHash` covers: the whole body but the proof itself. */
 export function bodyHashOf(sentBody: unknown): string {
   const { proof: _proof, ...covered } = sentBody as Record<string, unknown>;
   return sha256(canonicalJson(covered));
-}
-
-function isAudience(aud: unknown): aud is string | readonly string[] {
-  return typeof aud === 'string' || (Array.isArray(aud) && aud.every((each) => typeof each === 'string'));
 }
 
 function sha256(text: string): string {

@@ -16,6 +16,7 @@ import { JoinRequestsService } from './join-requests.service.js';
 import { JoinTokensController } from './join-tokens.controller.js';
 import { JoinTokensRepository } from './join-tokens.repository.js';
 import { JoinTokensService } from './join-tokens.service.js';
+import { KnownHosts } from './known-hosts.service.js';
 
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
@@ -31,6 +32,7 @@ import { JoinTokensService } from './join-tokens.service.js';
     JoinRequestsService,
     JoinTokensRepository,
     JoinTokensService,
+    KnownHosts,
   ],
   exports: [EnrollmentReadModel],
 })

@@ -1,16 +1,24 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import type { AuditEvents } from '../../common/audit/audit-event.js';
-import { holds, type Principal } from '../../common/auth/principal.js';
+import type { Principal } from '../../common/auth/principal.js';
 import { conflict, forbidden, invalid } from '../../common/errors/domain-error.js';
 import { jsonPointer } from '../../common/json/json-pointer.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { requirePermission } from '../access/require-permission.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
 import { RoleAssignmentsService } from '../roles/role-assignments.service.js';
 import type { RoleName } from '../roles/role-catalogue.js';
-import { type JoinRequest, joinRequestApproved, requestDigest, requireUndecided } from './join-request.js';
+import {
+  hostProofOverridden,
+  type JoinRequest,
+  joinRequestApproved,
+  type KnownHost,
+  requestDigest,
+  requireUndecided,
+} from './join-request.js';
 import { JoinRequestReviews } from './join-request-reviews.js';
 import { JoinRequestsRepository } from './join-requests.repository.js';
 import type { ApproveJoinRequest, JoinRequestView } from './join-requests.schema.js';
@@ -18,6 +26,7 @@ import { JoinRequestsService, noSuchRequest } from './join-requests.service.js';
 import type { JoinToken } from './join-token.js';
 import { defaultRoles, outsideScope } from './join-token-scope.js';
 import { JoinTokensRepository } from './join-tokens.repository.js';
+import { KnownHosts } from './known-hosts.service.js';
 
 /** What an approval makes of a request. */
 interface Admission {
@@ -39,13 +48,15 @@ export class JoinApprovalsService {
     private readonly memberships: MembershipsService,
     private readonly roles: RoleAssignmentsService,
     private readonly policies: PolicyReadModel,
+    private readonly knownHosts: KnownHosts,
   ) {}
 
   /**
    * Admits the node of a request, once, however many decide at the same time.
    * @throws not_found; conflict `join_request_decided`, `join_request_changed`, `node_name_taken`,
    * `key_already_enrolled`, `capability_missing`; invalid `outside_token_scope`, `group_not_found`; forbidden
-   * `token_maker_may_not_approve`, and without role_assignments.create when roles are to be given
+   * `token_maker_may_not_approve`, and without role_assignments.create when roles are to be given; for a known node
+   * what {@link KnownHosts} throws
    */
   approve(
     principal: Principal,
@@ -61,8 +72,15 @@ export class JoinApprovalsService {
       if (!policy.tokenMakerMayApprove && isMaker(token, principal)) throw tokenMakerMayNotApprove();
       const admission = await this.admissionOf(tx, request, token, input);
       requireScope(token, admission);
-      if (admission.roles.length > 0) requireMayAssign(principal, clusterId);
-      const { approved, events } = await this.admit(tx, request, token, admission, false);
+      if (admission.roles.length > 0)
+        requirePermission(principal, 'role_assignments.create', clusterId, 'To give roles by the approval');
+      const { existingNodeId } = input;
+      const knownHost =
+        existingNodeId === undefined
+          ? null
+          : await this.knownHosts.require(tx, principal, request, existingNodeId, input);
+      const how = { automatic: false, knownHost };
+      const { approved, events } = await this.admit(tx, request, token, admission, how);
       return { result: await this.joinRequests.show(tx, approved), events };
     });
   }
@@ -73,7 +91,8 @@ export class JoinApprovalsService {
     request: JoinRequest,
     token: JoinToken,
   ): Promise<{ approved: JoinRequest; events: AuditEvents }> {
-    return this.admit(tx, request, token, await this.admissionOf(tx, request, token, {}), true);
+    const how = { automatic: true, knownHost: null };
+    return this.admit(tx, request, token, await this.admissionOf(tx, request, token, {}), how);
   }
 
   /** Locks the token first, as whoever spends its uses does, so that no use is counted as free while it is decided. */
@@ -111,14 +130,14 @@ export class JoinApprovalsService {
     request: JoinRequest,
     token: JoinToken,
     { nodeName, groupId, labels, roles }: Admission,
-    automatic: boolean,
+    { automatic, knownHost }: { automatic: boolean; knownHost: KnownHost | null },
   ): Promise<{ approved: JoinRequest; events: AuditEvents }> {
     const { clusterId, reportedFacts: facts } = request;
     const warnings = (await this.reviews.warnings(tx, clusterId, [request])).get(request.id) ?? [];
-    const nodeId = tx.newId();
+    const nodeId = knownHost?.nodeId ?? tx.newId();
     await this.memberships.admit(tx, {
       nodeId,
-      isNewNode: true,
+      isNewNode: knownHost === null,
       clusterId,
       name: nodeName,
       groupId,
@@ -147,13 +166,17 @@ export class JoinApprovalsService {
       roles,
       automatic,
       warnings: codes,
+      knownHost:
+        knownHost === null ? null : { isSameMachine: knownHost.isSameMachine, provenBy: knownHost.provenBy },
     });
+    const vouched =
+      knownHost === null || knownHost.provenBy !== null ? [] : [hostProofOverridden(request, knownHost)];
     const organizationId = token.scope.organizationId ?? null;
     const given: AuditEvents[] = [];
     for (const role of roles) {
       given.push((await this.roles.assignInTx(tx, { clusterId, nodeId, role, organizationId })).events);
     }
-    return { approved, events: [event, ...given.flat()] };
+    return { approved, events: [event, ...vouched, ...given.flat()] };
   }
 }
 
@@ -170,14 +193,6 @@ function requireScope({ scope }: JoinToken, admission: Admission): void {
   if (outside.length === 0) return;
   throw invalid('outside_token_scope', 'The approval gives more than the scope of the join token allows.', {
     errors: outside.map(({ member, detail }) => ({ pointer: jsonPointer([member]), message: detail })),
-  });
-}
-
-function requireMayAssign(principal: Principal, clusterId: string): void {
-  const permission = 'role_assignments.create';
-  if (holds(principal, permission, clusterId)) return;
-  throw forbidden('forbidden', `To give roles by the approval needs the permission ${permission}.`, {
-    extensions: { permission },
   });
 }
 

@@ -53,6 +53,17 @@ export interface JoinRequest extends NodeClaims {
   createdAt: Date;
 }
 
+/** A host that is a member elsewhere already, and why it is believed that a request comes from it. */
+export interface KnownHost {
+  nodeId: string;
+  /** Whether it reports the machine id of the host; null where one of them is not known. */
+  isSameMachine: boolean | null;
+  /** The key that signed the host proof; null: somebody vouched for it. */
+  provenBy: { clusterId: string; keyThumbprint: string } | null;
+  /** Why somebody vouched for it without a proof. */
+  overrideReason: string | null;
+}
+
 /** Status at `now`: nobody need have written down that a request expired. */
 export function joinRequestStatus(
   { status, expiresAt }: Pick<JoinRequest, 'status' | 'expiresAt'>,
@@ -124,6 +135,8 @@ interface ApprovedShape extends StatusShape {
   requestDigest: string;
   automatic: boolean;
   warnings: string[];
+  /** Set where the node was known from another cluster. */
+  knownHost: Omit<KnownHost, 'nodeId' | 'overrideReason'> | null;
 }
 
 declare module '../../common/audit/audit-event.js' {
@@ -134,6 +147,10 @@ declare module '../../common/audit/audit-event.js' {
       after: { requestDigest: string; changed: string[] };
     };
     'join_request.approved': { before: StatusShape; after: ApprovedShape };
+    'join_request.host_proof_overridden': {
+      before: null;
+      after: { nodeId: string; nodeFingerprint: string; isSameMachine: boolean | null };
+    };
     'join_request.rejected': { before: StatusShape; after: StatusShape };
     'join_request.cancelled': { before: StatusShape; after: StatusShape };
     'join_request.expired': { before: StatusShape; after: StatusShape };
@@ -188,6 +205,19 @@ export function joinRequestApproved(
     reason: null,
     before: { status: 'pending' },
     after: { status: 'approved', requestDigest: requestDigest(request), ...approval },
+  };
+}
+
+/** The event of somebody who vouched for a host without a proof: loud, since a stranger's key may have got its name. */
+export function hostProofOverridden(request: JoinRequest, host: KnownHost): AuditEvent {
+  const { nodeId, isSameMachine, overrideReason } = host;
+  return {
+    action: 'join_request.host_proof_overridden',
+    ...about(request),
+    highRisk: true,
+    reason: overrideReason,
+    before: null,
+    after: { nodeId, nodeFingerprint: request.nodeFingerprint, isSameMachine },
   };
 }
 

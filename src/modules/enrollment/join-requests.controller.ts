@@ -62,7 +62,8 @@ export class JoinRequestsController {
     id: 'approveJoinRequest',
     summary: 'Admit the node of a join request',
     description:
-      'With `requestDigest` it approves exactly what was reviewed. Giving roles needs role_assignments.create.',
+      'With `requestDigest` it approves exactly what was reviewed. Giving roles needs role_assignments.create. With ' +
+      '`existingNodeId` a host that is a member of another cluster gets one more membership instead of becoming a node.',
     access: { permission: 'join_requests.approve' },
     highRisk: true,
     guardedByAuthority: true,
@@ -77,6 +78,11 @@ export class JoinRequestsController {
       'join_request_changed',
       'node_name_taken',
       'key_already_enrolled',
+      'node_already_member',
+      'node_revoked',
+      'membership_revoked',
+      'node_not_found',
+      'host_proof_invalid',
       'capability_missing',
       'outside_token_scope',
       'group_not_found',

@@ -75,6 +75,34 @@ export const ApproveJoinRequest = z
     requestDigest: Digest.optional().describe(
       'Approve only if the request is still the one that was reviewed.',
     ),
+    existingNodeId: Id.optional().describe(
+      'The physical node that asks: it gets one more membership, isolated from its others. Needs nodes.join_existing ' +
+        'over the whole platform, and either `hostProof` or `override`.',
+    ),
+    hostProof: z
+      .string()
+      .min(1)
+      .max(8_192)
+      .optional()
+      .describe(
+        'Compact JWS by an identity key that the node has in another cluster over `{ aud, iat, jti, joinRequestId, ' +
+          'keyThumbprint }`: the id of this request and the RFC 7638 thumbprint of its key, `iat` at most an hour ago. ' +
+          'Accepted once.',
+      )
+      .meta({ example: 'eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJ4In0.c2ln' }),
+    override: z
+      .strictObject({ reason: Reason })
+      .optional()
+      .describe('Vouch for the node without a proof; recorded as an event of its own.'),
+  })
+  .superRefine(({ existingNodeId, hostProof, override }, context) => {
+    const refuse = (path: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    const given = [hostProof, override].filter((each) => each !== undefined).length;
+    if (existingNodeId === undefined && given > 0)
+      refuse('existingNodeId', 'Name the node that hostProof or override is about.');
+    if (existingNodeId !== undefined && given !== 1)
+      refuse('hostProof', 'A known node needs either hostProof or override.');
   })
   .meta({ id: 'ApproveJoinRequest' });
 

@@ -1,16 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import { holds, type Principal } from '../../common/auth/principal.js';
+import type { Principal } from '../../common/auth/principal.js';
 import { MasterKeyring } from '../../common/crypto/envelope.js';
 import { keyedHash, keyedHashMatches } from '../../common/crypto/keyed-hash.js';
 import { formatToken, newSecret, parseToken } from '../../common/crypto/secrets.js';
 import { Database } from '../../common/database/database.js';
-import { forbidden, invalid, notFound } from '../../common/errors/domain-error.js';
+import { invalid, notFound } from '../../common/errors/domain-error.js';
 import { twoPartEtag } from '../../common/http/etag.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { enterHighRisk } from '../access/high-risk.js';
+import { requirePermission } from '../access/require-permission.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { type JoinToken, joinTokenCreated, joinTokenRevoked } from './join-token.js';
 import { JoinTokensRepository, type StatedJoinToken } from './join-tokens.repository.js';
@@ -126,9 +127,7 @@ export function joinTokenEtag(shown: JoinTokenView & { token?: string }): string
 
 function requireAutoApprove(principal: Principal, clusterId: string): void {
   enterHighRisk(principal);
-  const permission = 'join_tokens.auto_approve';
-  if (holds(principal, permission, clusterId)) return;
-  throw forbidden('forbidden', `This needs the permission ${permission}.`, { extensions: { permission } });
+  requirePermission(principal, 'join_tokens.auto_approve', clusterId, 'autoApprove');
 }
 
 function present(scope: z.infer<typeof CreateJoinToken>['scope']): JoinToken['scope'] {

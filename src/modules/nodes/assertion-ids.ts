@@ -3,6 +3,11 @@ import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 
+/** Whose ids those of a node's assertions are: one membership's, so that nothing is shared between clusters. */
+export function membershipIssuer({ clusterId, nodeId }: { clusterId: string; nodeId: string }): string {
+  return `${clusterId}/${nodeId}`;
+}
+
 /** Ids of assertions that were accepted. One is accepted once, on any instance. */
 @Injectable()
 export class AssertionIds {

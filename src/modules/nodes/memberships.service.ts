@@ -53,7 +53,7 @@ export class MembershipsService implements OnModuleInit {
   }
 
   /** Makes a node a member, in the transaction of its approval.
-   *  @throws conflict `node_name_taken`, `key_already_enrolled`; invalid `group_not_found` */
+   *  @throws conflict `node_name_taken`, `key_already_enrolled`, `node_already_member`; invalid `group_not_found` */
   async admit(tx: Tx, member: NewMember): Promise<void> {
     await translate(() => this.memberships.insert(tx, member));
     tx.touch(member.clusterId, [member.nodeId]);
@@ -199,12 +199,15 @@ async function translate(write: () => Promise<void>): Promise<void> {
     if (violates(error, 'cluster_memberships_name_is_unique')) {
       throw conflict('node_name_taken', 'Another member of the cluster has this name.', { cause: error });
     }
-    if (violates(error, 'node_identities_key_is_unique') || violates(error, 'cluster_memberships_pkey')) {
-      throw conflict(
-        'key_already_enrolled',
-        'This key belongs to another node or cluster, or the host is a member already.',
-        { cause: error },
-      );
+    if (violates(error, 'node_identities_key_is_unique')) {
+      throw conflict('key_already_enrolled', 'This key belongs to another node or cluster.', {
+        cause: error,
+      });
+    }
+    if (violates(error, 'cluster_memberships_pkey')) {
+      throw conflict('node_already_member', 'The node is, or was, a member of this cluster.', {
+        cause: error,
+      });
     }
     if (postgresRefusal(error)?.constraint === 'cluster_memberships_cluster_id_group_id_fkey') {
       const errors = [{ pointer: '#/groupId', message: 'No such group in this cluster.' }];

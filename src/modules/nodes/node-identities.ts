@@ -21,6 +21,16 @@ export class NodeIdentities {
     return row === undefined ? null : readNodeKey(row.publicKey);
   }
 
+  /** The keys by which the host is known now, in every cluster of which it is a live member. */
+  async keysOfHost(tx: ReadTx, nodeId: string): Promise<{ clusterId: string; key: NodeKey }[]> {
+    const rows = await tx.query<{ clusterId: string; publicKey: unknown }>(sql`
+      SELECT i.cluster_id AS "clusterId", i.public_key AS "publicKey" FROM node_identities AS i
+        JOIN cluster_memberships AS m ON m.cluster_id = i.cluster_id AND m.node_id = i.node_id
+       WHERE i.node_id = ${nodeId}::uuid AND i.identity_status = 'active' AND m.membership_status <> 'revoked'
+       ORDER BY i.cluster_id`);
+    return rows.map(({ clusterId, publicKey }) => ({ clusterId, key: readNodeKey(publicKey) }));
+  }
+
   /** Notes the certificate that the node now has on its identity. */
   async noteCertificate(
     tx: Tx,

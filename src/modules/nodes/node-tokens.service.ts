@@ -6,7 +6,7 @@ import { sql } from '../../common/database/sql.js';
 import { ServiceAddress } from '../../common/http/service-address.js';
 import { isUuid } from '../../common/ids/uuid.js';
 import { ACCESS_TOKEN_SECONDS, AccessTokens } from './access-tokens.js';
-import { AssertionIds } from './assertion-ids.js';
+import { AssertionIds, membershipIssuer } from './assertion-ids.js';
 import { type AssertionClaims, assertionFault, CLOCK_SKEW_SECONDS } from './client-assertion.js';
 import { keyWorks, type NodeIdentity } from './node-identity.js';
 import { readNodeKey } from './node-key.js';
@@ -82,7 +82,7 @@ export class NodeTokensService {
       return refused(`${fault.detail}${hint}`, fault.detail);
     }
     const expiresAt = new Date((Number(claims.exp) + CLOCK_SKEW_SECONDS) * 1000);
-    if (!(await this.assertionIds.take(nodeId, String(claims.jti), expiresAt))) {
+    if (!(await this.assertionIds.take(membershipIssuer(claimed), String(claims.jti), expiresAt))) {
       return refused('This client assertion was used before.', 'jti used before');
     }
     const expires_in = lifetimeSeconds(identity);

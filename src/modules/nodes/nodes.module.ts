@@ -86,6 +86,7 @@ import { RiskyStatesService } from './risky-states.service.js';
     NodeIdentities,
     NodeStates,
     NodesReadModel,
+    PlatformNodesService,
   ],
 })
 export class NodesModule {}

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { join, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { MembershipStatus } from './membership.js';
 import { NodeFacets } from './node-facets.js';
 import { HEALTH_EXPRESSION, nodeTables } from './nodes.sql.js';
 import type { PlatformNodeView } from './platform-nodes.schema.js';
@@ -42,12 +43,11 @@ export class PlatformNodesRepository {
     return row ?? null;
   }
 
-  /** The clusters that the host is, or was, a member of, in the order in which they are to be locked. */
-  async clusterIds(tx: ReadTx, id: string): Promise<string[]> {
-    const rows = await tx.query<{ clusterId: string }>(sql`
-      SELECT m.cluster_id AS "clusterId" FROM cluster_memberships AS m
+  /** What the host is, or was, in which cluster, in the order in which clusters are to be locked. */
+  statuses(tx: ReadTx, id: string): Promise<{ clusterId: string; membershipStatus: MembershipStatus }[]> {
+    return tx.query(sql`
+      SELECT m.cluster_id AS "clusterId", m.membership_status AS "membershipStatus" FROM cluster_memberships AS m
        WHERE m.node_id = ${id}::uuid ORDER BY m.cluster_id`);
-    return rows.map((row) => row.clusterId);
   }
 
   /** Newest first; one more than `limit`. */

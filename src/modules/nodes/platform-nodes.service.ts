@@ -5,10 +5,17 @@ import { notFound } from '../../common/errors/domain-error.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { ReadTx } from '../../common/transaction/tx.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { MembershipStatus } from './membership.js';
 import { MembershipsService } from './memberships.service.js';
 import { type PlatformNode, PlatformNodesRepository } from './platform-nodes.repository.js';
 import type { PlatformNodeQuery, PlatformNodeView } from './platform-nodes.schema.js';
+
+/** A host for whoever decides about one more membership of it. */
+export interface HeldNode {
+  machineId: string | null;
+  memberships: { clusterId: string; membershipStatus: MembershipStatus }[];
+}
 
 /** The physical hosts across clusters, for those who hold the whole platform. */
 @Injectable()
@@ -45,7 +52,7 @@ export class PlatformNodesService {
     return this.transactor.mutate(actor, async (tx) => {
       if ((await this.platformNodes.lock(tx, id)) === null) throw noSuchNode();
       const events: AuditEvent[] = [];
-      for (const clusterId of await this.platformNodes.clusterIds(tx, id)) {
+      for (const { clusterId } of await this.platformNodes.statuses(tx, id)) {
         const event = await this.memberships.end(tx, clusterId, id, reason);
         if (event !== null) events.push(event);
       }
@@ -53,6 +60,13 @@ export class PlatformNodesService {
       const [first, ...others] = events;
       return first === undefined ? { result, unchanged: true } : { result, events: [first, ...others] };
     });
+  }
+
+  /** The host with what it is in each cluster; until the transaction ends it neither joins nor ends in another. */
+  async hold(tx: Tx, id: string): Promise<HeldNode | null> {
+    const node = await this.platformNodes.lock(tx, id);
+    if (node === null) return null;
+    return { machineId: node.machineId, memberships: await this.platformNodes.statuses(tx, id) };
   }
 
   private async show(tx: ReadTx, id: string): Promise<PlatformNodeView> {

@@ -15,7 +15,7 @@ import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { AuthorityService } from '../authority/authority.service.js';
-import { AssertionIds } from '../nodes/assertion-ids.js';
+import { AssertionIds, membershipIssuer } from '../nodes/assertion-ids.js';
 import { membershipOver } from '../nodes/membership.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
@@ -158,7 +158,10 @@ export class CertificateIssuing {
     if (member.membershipStatus === 'disabled')
       throw forbidden('membership_disabled', 'The membership is disabled: it gets no certificate.');
     await this.requireAuthority(tx, cluster?.state, certificate);
-    if (held !== null && !(await this.assertionIds.take(nodeId, held.jti, held.rememberUntil, tx)))
+    if (
+      held !== null &&
+      !(await this.assertionIds.take(membershipIssuer(certificate), held.jti, held.rememberUntil, tx))
+    )
       throw this.assertionRefused('It was used before.', tx.now);
     if ((await this.members.identitiesByKeys(tx, [keyThumbprint])).length > 0)
       throw keyNotFresh('It is the identity key of a node.');
