@@ -14,6 +14,7 @@ import { type PartState, Readiness } from '../observability/readiness.js';
 import type { FeedChange } from './feed-change.js';
 import { type FeedPosition, feedPosition, wentBack } from './feed-position.js';
 import { Nudged } from './nudged.js';
+import { adoptForeignRows } from './other-server.sql.js';
 import { currentState, type FeedPage, firstPage, nextPage } from './reading.sql.js';
 import { WAKE_UPS } from './tokens.js';
 import type { WakeUps } from './wake-up.js';
@@ -146,6 +147,7 @@ export class ChangeReader implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   private async startAnew(startedAt: number): Promise<void> {
+    await adoptForeignRows(this.database);
     const { snapshot, server } = await currentState(this.database);
     this.position = feedPosition(snapshot);
     this.server = server;

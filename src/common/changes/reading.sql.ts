@@ -30,8 +30,7 @@ const COLUMNS = sql`f.xid::text AS xid, f.id, f.kind, f.resource_type AS "resour
   f.occurred_at AS "occurredAt"`;
 
 // A promotion raises the timeline, a restore from a dump has another identifier.
-const SERVER = sql`(SELECT s.system_identifier || '/' || c.timeline_id
-                      FROM pg_control_system() AS s, pg_control_checkpoint() AS c)`;
+const SERVER = sql`(SELECT concat_ws('/', s.system_identifier, s.timeline_id) FROM fabric_server() AS s)`;
 
 /** The present instant of the database, and which database it is. */
 export async function currentState(database: Database): Promise<{ snapshot: string; server: string }> {

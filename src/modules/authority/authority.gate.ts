@@ -4,6 +4,7 @@ import { operationById } from '../../common/http/operation.js';
 import type { RequestContext } from '../../common/request/request-context.js';
 import type { TransactionGate } from '../../common/transaction/ports.js';
 import type { Tx } from '../../common/transaction/tx.js';
+import { requireKnownServer } from './authority.js';
 import { AuthorityRepository } from './authority.repository.js';
 
 /**
@@ -22,6 +23,7 @@ export class AuthorityGate implements TransactionGate {
     if (held === null) throw notFound('not_found', 'There is no such cluster.');
     if (held.status === 'archived')
       throw conflict('cluster_archived', 'The cluster is archived and takes no changes.');
+    requireKnownServer(held);
     if (request.guardedByAuthority && held.state !== 'authoritative') {
       throw conflict(
         'cluster_not_authoritative',

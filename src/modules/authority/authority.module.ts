@@ -4,20 +4,36 @@ import { AuthorityGate } from './authority.gate.js';
 import { AuthorityReadModel } from './authority.read-model.js';
 import { AuthorityRepository } from './authority.repository.js';
 import { AuthorityService } from './authority.service.js';
+import { AuthorityClaimsRepository } from './authority-claims.repository.js';
+import { AuthorityClaims } from './authority-claims.service.js';
 import { AuthorityTransitionsController } from './authority-transitions.controller.js';
 import { AuthorityTransitionsRepository } from './authority-transitions.repository.js';
 import { AuthorityTransitionsService } from './authority-transitions.service.js';
+import { MassLapsesRepository } from './mass-lapses.repository.js';
+import { MassLapses } from './mass-lapses.service.js';
+import { ServerWatch } from './server-watch.js';
+import { TakeoverHolds } from './takeover-holds.js';
+import { TermsRepository } from './terms.repository.js';
+import { TermsService } from './terms.service.js';
 
 @Module({
   controllers: [AuthorityController, AuthorityTransitionsController],
   providers: [
+    AuthorityClaims,
+    AuthorityClaimsRepository,
     AuthorityGate,
     AuthorityReadModel,
     AuthorityRepository,
     AuthorityService,
     AuthorityTransitionsRepository,
     AuthorityTransitionsService,
+    MassLapses,
+    MassLapsesRepository,
+    ServerWatch,
+    TakeoverHolds,
+    TermsRepository,
+    TermsService,
   ],
-  exports: [AuthorityGate, AuthorityReadModel, AuthorityService],
+  exports: [AuthorityClaims, AuthorityGate, AuthorityReadModel, AuthorityService, MassLapses, TakeoverHolds],
 })
 export class AuthorityModule {}

@@ -10,6 +10,9 @@ export const AuthorityView = z
       .meta({ example: 1 }),
     holder: z.string().meta({ example: 'control-plane' }),
     since: Instant,
+    takeoversHeldUntil: Instant.nullable().describe(
+      'Until when no lease goes over to a new owner: after a promotion, a restore or a mass lapse. null: nothing holds it.',
+    ),
     partitions: z.array(z.object({ nodeIds: z.array(z.string()) })).meta({ example: [] }),
   })
   .meta({ id: 'Authority' });

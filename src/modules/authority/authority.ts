@@ -1,3 +1,4 @@
+import { unavailable } from '../../common/errors/domain-error.js';
 import type { AuthorityView } from './authority.schema.js';
 
 /** Whether a cluster's control may spread trust, and under which term. */
@@ -7,9 +8,33 @@ export interface Authority {
   term: number;
   holder: string;
   since: Date;
+  /** Until when nothing goes over to a new owner; null when nothing holds it. */
+  takeoversHeldUntil: Date | null;
 }
 
 /** The authority as the API shows it. */
-export function authorityView({ state, term, holder, since }: Authority): AuthorityView {
-  return { state, term, holder, since: since.toISOString(), partitions: [] };
+export function authorityView({ state, term, holder, since, takeoversHeldUntil }: Authority): AuthorityView {
+  return {
+    state,
+    term,
+    holder,
+    since: since.toISOString(),
+    takeoversHeldUntil: takeoversHeldUntil?.toISOString() ?? null,
+    partitions: [],
+  };
+}
+
+/** Seconds after which whoever was refused may hope: the feed notices another server within one. */
+const RETRY_AFTER_SECONDS = 2;
+
+/**
+ * A database that was promoted or restored grants nothing until the terms are raised: what was granted last may be
+ * missing from it, and would be granted again under the same numbers.
+ * @throws unavailable
+ */
+export function requireKnownServer({ isServerKnown }: { isServerKnown: boolean }): void {
+  if (isServerKnown) return;
+  throw unavailable('unavailable', 'The database was promoted or restored, and its terms are being raised.', {
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+  });
 }

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
+import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
@@ -35,9 +36,10 @@ import { PlatformNodesService } from './platform-nodes.service.js';
 import { RiskyStatesController } from './risky-states.controller.js';
 import { RiskyStatesRepository } from './risky-states.repository.js';
 import { RiskyStatesService } from './risky-states.service.js';
+import { TermClaims } from './term-claims.js';
 
 @Module({
-  imports: [AuditModule, ClustersModule],
+  imports: [AuditModule, AuthorityModule, ClustersModule],
   controllers: [
     NodesController,
     NodeHistoryController,
@@ -75,6 +77,7 @@ import { RiskyStatesService } from './risky-states.service.js';
     PlatformNodesService,
     RiskyStatesRepository,
     RiskyStatesService,
+    TermClaims,
   ],
   exports: [
     AssertionIds,
