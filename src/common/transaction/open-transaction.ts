@@ -1,3 +1,4 @@
+import type { AuditEvent } from '../audit/audit-event.js';
 import type { Models, Session } from '../database/session.js';
 import { type Sql, sql } from '../database/sql.js';
 import { stale } from '../errors/domain-error.js';
@@ -11,13 +12,15 @@ import type { PendingMutation } from './unit-of-work.js';
 
 /** A transaction that may sit idle longer than this has lost its process. Set here, since poolers refuse it at connect. */
 const IDLE_TIMEOUT = '30s';
-const LOCK_TIMEOUT = '5s';
+const LOCK_TIMEOUT_MS = 5_000;
 const STATEMENT_TIMEOUT = '20s';
 
 /** The transactor's own view of a transaction: what `work` sees as {@link ModelTx}, and how it ends. */
 export class OpenTransaction implements ModelTx {
   readonly [TRANSACTION] = true;
   readonly touched = new Map<string, Set<string> | 'all'>();
+  /** Events that subscribers have added. */
+  readonly audited: AuditEvent[] = [];
   private readonly newIds: string[] = [];
   private readonly effects: (() => void)[] = [];
   private matchChecked = false;
@@ -30,10 +33,10 @@ export class OpenTransaction implements ModelTx {
   ) {}
 
   /** First statement of every transaction: its limits, and the database's time, which never goes back. */
-  static async begin(session: Session): Promise<Date> {
+  static async begin(session: Session, lockTimeoutMs = LOCK_TIMEOUT_MS): Promise<Date> {
     const [row] = await session.query<{ now: Date }>(sql`
       SELECT greatest(date_trunc('milliseconds', now()), (SELECT c.recorded_at FROM database_clock AS c)) AS now,
-             set_config('lock_timeout', ${LOCK_TIMEOUT}, true) AS l,
+             set_config('lock_timeout', ${String(lockTimeoutMs)}, true) AS l,
              set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true) AS s,
              set_config('idle_in_transaction_session_timeout', ${IDLE_TIMEOUT}, true) AS i`);
     if (row === undefined) throw new Error('the database did not tell the time');
@@ -57,6 +60,10 @@ export class OpenTransaction implements ModelTx {
 
   raise(event: TxEvent): Promise<void> {
     return this.events.dispatch(this, event);
+  }
+
+  audit(...events: AuditEvent[]): void {
+    this.audited.push(...events);
   }
 
   touch(clusterId: string, nodeIds: readonly string[] | 'all'): void {

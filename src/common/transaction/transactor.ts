@@ -24,6 +24,12 @@ export interface Observed<R> {
   events?: readonly AuditEvent[];
 }
 
+/** How a transaction waits. */
+export interface Waiting {
+  /** Longest wait for a lock (default 5 s). */
+  lockTimeoutMs?: number;
+}
+
 /** Retries of a transaction that lost a deadlock or a serialization conflict. */
 const ATTEMPTS = 4;
 
@@ -50,14 +56,22 @@ export class Transactor {
   }
 
   /** The same on `pg`, for leases, heartbeats and token spends. */
-  mutateDirect<R>(actor: Actor, work: (tx: Tx) => Promise<Outcome<R>>): Promise<R> {
-    return this.run(actor, () => openDirectSession(this.database), work);
+  mutateDirect<R>(
+    actor: Actor,
+    work: (tx: Tx) => Promise<Outcome<R>>,
+    { lockTimeoutMs }: Waiting = {},
+  ): Promise<R> {
+    return this.run(actor, () => openDirectSession(this.database), work, lockTimeoutMs);
   }
 
   /** For what nodes report about themselves: on `pg`, events optional, never waits for the answer. */
-  observe<R>(actor: Actor, work: (tx: Tx) => Promise<Observed<R>>): Promise<R> {
+  observe<R>(
+    actor: Actor,
+    work: (tx: Tx) => Promise<Observed<R>>,
+    { lockTimeoutMs }: Waiting = {},
+  ): Promise<R> {
     return this.retrying('transaction observe', async () => {
-      const open = await this.open(actor, await openDirectSession(this.database));
+      const open = await this.open(actor, await openDirectSession(this.database), lockTimeoutMs);
       return this.ending(open, async () => {
         const { result, events = [] } = await work(open);
         await this.flush(open, events);
@@ -95,9 +109,10 @@ export class Transactor {
     actor: Actor,
     openSession: () => Promise<Session>,
     work: (tx: ModelTx) => Promise<Outcome<R>>,
+    lockTimeoutMs?: number,
   ): Promise<R> {
     return this.retrying('transaction mutate', async () => {
-      const open = await this.open(actor, await openSession());
+      const open = await this.open(actor, await openSession(), lockTimeoutMs);
       return this.ending(open, async () => {
         const request = currentRequest();
         if (request !== undefined) {
@@ -115,19 +130,18 @@ export class Transactor {
     });
   }
 
-  private async open(actor: Actor, session: Session): Promise<OpenTransaction> {
+  private async open(actor: Actor, session: Session, lockTimeoutMs?: number): Promise<OpenTransaction> {
     try {
-      const now = await OpenTransaction.begin(session);
-      const open = new OpenTransaction(session, actor, now, this.events);
-      open.afterCommit(() => this.wakeUps.announce());
-      return open;
+      const now = await OpenTransaction.begin(session, lockTimeoutMs);
+      return new OpenTransaction(session, actor, now, this.events);
     } catch (error) {
       await session.rollback();
       throw error;
     }
   }
 
-  private async flush(open: OpenTransaction, events: readonly AuditEvent[]): Promise<void> {
+  private async flush(open: OpenTransaction, returned: readonly AuditEvent[]): Promise<void> {
+    const events = [...returned, ...open.audited];
     if (events.length > 0) {
       const request = currentRequest();
       await writeAuditEvents(open, events, {
@@ -137,6 +151,8 @@ export class Transactor {
       });
     }
     if (open.touched.size > 0) await this.snapshots.settle(open, open.touched);
+    // Nothing else writes into the feed.
+    if (events.length > 0 || open.touched.size > 0) open.afterCommit(() => this.wakeUps.announce());
   }
 
   private async ending<R>(open: OpenTransaction, work: () => Promise<R>): Promise<R> {

@@ -1,3 +1,4 @@
+import type { AuditEvent } from '../audit/audit-event.js';
 import type { Models } from '../database/session.js';
 import type { Sql } from '../database/sql.js';
 import type { Actor } from '../request/actor.js';
@@ -21,6 +22,8 @@ export interface Tx extends ReadTx {
   clock(): Promise<Date>;
   /** Tells subscribers above of an effect; they act inside this transaction, and refuse it by throwing. */
   raise(event: TxEvent): Promise<void>;
+  /** Adds events to those that the work returns: for subscribers, who return nothing. */
+  audit(...events: AuditEvent[]): void;
   /** Says whose snapshot may have changed; settled before the commit. */
   touch(clusterId: string, nodeIds: readonly string[] | 'all'): void;
   /** A new UUIDv7, known as made by this call when its plan is hashed. */

@@ -1,10 +1,8 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import type { z } from 'zod';
-import { writeAuditEvents } from '../../common/audit/audit-writer.js';
 import type { NodePrincipal } from '../../common/auth/principal.js';
 import { notFound } from '../../common/errors/domain-error.js';
 import { type Page, Paging } from '../../common/http/paging.js';
-import { currentRequest } from '../../common/request/request-context.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
@@ -78,12 +76,7 @@ export class CertificatesService implements OnModuleInit {
     const serials = await this.certificates.revokeAll(tx, clusterId, nodeId, MEMBERSHIP_REVOKED);
     const epoch = await this.revocations.record(tx, clusterId, nodeId);
     if (serials.length === 0) return;
-    const request = currentRequest();
-    await writeAuditEvents(tx, [certificatesRevoked(clusterId, nodeId, serials, epoch)], {
-      actor: tx.actor,
-      requestId: request?.requestId ?? null,
-      highRisk: request?.highRisk ?? false,
-    });
+    tx.audit(certificatesRevoked(clusterId, nodeId, serials, epoch));
   }
 }
 
