@@ -150,7 +150,9 @@ export class Transactor {
         highRisk: request?.highRisk ?? false,
       });
     }
-    if (open.touched.size > 0) await this.snapshots.settle(open, open.touched);
+    // A plan shows the changes without numbering them: what numbers keeps others waiting.
+    const isPlanned = currentRequest()?.dryRun ?? false;
+    if (open.touched.size > 0 && !isPlanned) await this.snapshots.settle(open, open.touched);
     // Nothing else writes into the feed.
     if (events.length > 0 || open.touched.size > 0) open.afterCommit(() => this.wakeUps.announce());
   }

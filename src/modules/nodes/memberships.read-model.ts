@@ -11,8 +11,9 @@ export interface SnapshotMember {
   telemetryEnabled: boolean;
   generationCounter: number;
   generationChangedAt: Date;
-  /** Hash of the node's own content at its last generation; null before the first. */
+  /** Hash of the node's own content, good while the cluster's base is the one that it was taken under. */
   contentHash: Buffer | null;
+  contentBase: number | null;
 }
 
 /** A member by what identifies it. */
@@ -65,7 +66,8 @@ export class MembershipsReadModel {
     return tx.query<SnapshotMember>(sql`
       SELECT m.node_id AS "nodeId", m.name, m.membership_status AS "membershipStatus", m.capabilities,
              m.telemetry_enabled AS "telemetryEnabled", m.generation_counter AS "generationCounter",
-             m.generation_changed_at AS "generationChangedAt", m.content_hash AS "contentHash"
+             m.generation_changed_at AS "generationChangedAt", m.content_hash AS "contentHash",
+             m.content_base AS "contentBase"
         FROM cluster_memberships AS m WHERE m.cluster_id = ${clusterId}::uuid AND ${condition} ORDER BY m.node_id`);
   }
 }

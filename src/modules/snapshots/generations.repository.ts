@@ -1,15 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 
-/** A node whose content is another than the one it was last numbered for. */
-export interface GrownNode {
+/** A node with the hash of its own content. */
+export interface HashedNode {
   nodeId: string;
   contentHash: Buffer;
-  /** Of the content that it was numbered for when it was looked at. */
-  previousHash: Buffer | null;
 }
 
+/** The numbers of snapshots: the base of each cluster, and what each node adds to it. */
 @Injectable()
 export class GenerationsRepository {
   /** The cluster's own part of its generations, and when it last grew. */
@@ -28,36 +27,38 @@ export class GenerationsRepository {
        ORDER BY m.node_id FOR NO KEY UPDATE`);
   }
 
-  /** Grows the generation of each node by one and tells the feed. */
-  async grow(tx: Tx, clusterId: string, nodes: readonly GrownNode[]): Promise<void> {
-    const ids = nodes.map((node) => node.nodeId);
-    const hashes = nodes.map((node) => node.contentHash.toString('hex'));
+  /**
+   * Keeps changes of the whole cluster and changes of single nodes apart until the transaction ends: neither could see
+   * the other's, and content would change without a number. Taken last of all locks, so that whoever holds it waits for
+   * nobody.
+   */
+  async holdCluster(tx: Tx, clusterId: string, scope: 'nodes' | 'all'): Promise<void> {
+    const key = sql`hashtextextended(${`snapshots:${clusterId}`}, 0)`;
+    const hold =
+      scope === 'all' ? sql`pg_advisory_xact_lock(${key})` : sql`pg_advisory_xact_lock_shared(${key})`;
+    await tx.query(sql`SELECT ${hold}::text AS held`);
+  }
+
+  /** Grows the generation of each node by one and tells the feed. @param base under which the hashes were taken */
+  async grow(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): Promise<void> {
     await tx.query(sql`
       WITH grown AS (
         UPDATE cluster_memberships AS m
-           SET generation_counter = m.generation_counter + 1, content_hash = decode(g.hash, 'hex'),
+           SET generation_counter = m.generation_counter + 1, content_hash = h.hash, content_base = ${base}::bigint,
                generation_changed_at = date_trunc('milliseconds', clock_timestamp())
-          FROM unnest(${ids}::uuid[], ${hashes}::text[]) AS g (node_id, hash)
-         WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = g.node_id
+          FROM ${hashesOf(nodes)}
+         WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = h.node_id
         RETURNING m.node_id, m.generation_counter
       )
       INSERT INTO change_feed (kind, resource_type, resource_id, cluster_id, node_id, revision)
       SELECT 'snapshot.changed', 'node', g.node_id::text, ${clusterId}::uuid, g.node_id, g.generation_counter FROM grown AS g`);
   }
 
-  /**
-   * Remembers what the nodes are numbered for by a growth of the cluster's base. A node that another transaction has
-   * numbered since it was looked at keeps that: the hash of a content without that change would hide its undoing.
-   */
-  async rehash(tx: Tx, clusterId: string, nodes: readonly GrownNode[]): Promise<void> {
-    const ids = nodes.map((node) => node.nodeId);
-    const hashes = nodes.map((node) => node.contentHash.toString('hex'));
-    const previous = nodes.map((node) => node.previousHash?.toString('hex') ?? null);
+  /** Remembers the hash of content that did not change. @param base under which the hashes were taken */
+  async remember(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): Promise<void> {
     await tx.query(sql`
-      UPDATE cluster_memberships AS m SET content_hash = decode(g.hash, 'hex')
-        FROM unnest(${ids}::uuid[], ${hashes}::text[], ${previous}::text[]) AS g (node_id, hash, previous)
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = g.node_id
-         AND m.content_hash IS NOT DISTINCT FROM decode(g.previous, 'hex')`);
+      UPDATE cluster_memberships AS m SET content_hash = h.hash, content_base = ${base}::bigint
+        FROM ${hashesOf(nodes)} WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = h.node_id`);
   }
 
   /** Grows the generation of every node of the cluster by one row. */
@@ -72,4 +73,11 @@ export class GenerationsRepository {
       INSERT INTO change_feed (kind, resource_type, resource_id, cluster_id, revision)
       SELECT 'snapshot.changed', 'cluster', ${clusterId}, ${clusterId}::uuid, g.generation_base FROM grown AS g`);
   }
+}
+
+function hashesOf(nodes: readonly HashedNode[]): Sql {
+  const ids = nodes.map((node) => node.nodeId);
+  const hashes = nodes.map((node) => node.contentHash.toString('hex'));
+  return sql`(SELECT u.node_id, decode(u.hash, 'hex') AS hash
+                FROM unnest(${ids}::uuid[], ${hashes}::text[]) AS u (node_id, hash)) AS h`;
 }

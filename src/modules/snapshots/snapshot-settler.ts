@@ -5,14 +5,17 @@ import { canonicalJson } from '../../common/json/canonical-json.js';
 import type { SnapshotChange, SnapshotPort, Touched } from '../../common/transaction/ports.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { NodeStates } from '../nodes/node-states.js';
-import { GenerationsRepository, type GrownNode } from './generations.repository.js';
+import { GenerationsRepository, type HashedNode } from './generations.repository.js';
 import { type Composed, SnapshotComposer } from './snapshot-composer.js';
 import { contentHash, type SnapshotContent } from './snapshot-content.js';
 
 /**
- * Numbers snapshots: compares the content that a transaction leads to with the content that each touched node was last
- * numbered for, and grows exactly those that differ. The membership's row is locked first, so that two transactions
- * that change one node settle one after the other, and the later one sees what the earlier one did.
+ * Numbers snapshots. A change of single nodes grows exactly those whose content differs from what is committed; a
+ * change of the whole cluster raises its base, one row, whatever it changes.
+ *
+ * The membership's row is locked first, so that two transactions that change one node settle one after the other, and
+ * the later one sees what the earlier one did. Changes of the whole cluster settle while no change of a node is between
+ * its settling and its commit.
  */
 @Injectable()
 export class SnapshotSettler implements SnapshotPort {
@@ -24,17 +27,16 @@ export class SnapshotSettler implements SnapshotPort {
   ) {}
 
   async settle(tx: Tx, touched: Touched): Promise<void> {
-    for (const [clusterId, nodes] of inOrder(touched)) {
-      if (nodes === 'all') {
-        await this.generations.growAll(tx, clusterId);
-        const differing = differences(await this.composer.compose(tx, clusterId, 'all'));
-        if (differing.length > 0) await this.generations.rehash(tx, clusterId, differing);
-      } else {
-        const nodeIds = [...nodes].sort();
-        await this.generations.lock(tx, clusterId, nodeIds);
-        const grown = differences(await this.composer.compose(tx, clusterId, nodeIds));
-        if (grown.length > 0) await this.generations.grow(tx, clusterId, grown);
-      }
+    const clusters = inOrder(touched);
+    for (const [clusterId, nodes] of clusters) {
+      if (nodes === 'all') await this.generations.growAll(tx, clusterId);
+      else await this.generations.lock(tx, clusterId, nodes);
+    }
+    for (const [clusterId, nodes] of clusters) {
+      await this.generations.holdCluster(tx, clusterId, nodes === 'all' ? 'all' : 'nodes');
+    }
+    for (const [clusterId, nodes] of clusters) {
+      if (nodes !== 'all') await this.growDiffering(tx, clusterId, nodes);
     }
     // The feed tells every instance in a moment; this one must not answer the next call from before.
     tx.afterCommit(() => this.states.forget(touched));
@@ -42,14 +44,11 @@ export class SnapshotSettler implements SnapshotPort {
 
   async changes(tx: ReadTx, touched: Touched): Promise<SnapshotChange[]> {
     if (touched.size === 0) return [];
-    const committed = await openSessionBeside(this.database);
-    try {
-      const before: ReadTx = { now: tx.now, query: (statement) => committed.query(statement) };
+    return this.lookBeside(tx, async (before) => {
       const changes: SnapshotChange[] = [];
       for (const [clusterId, nodes] of inOrder(touched)) {
-        const nodeIds = nodes === 'all' ? nodes : [...nodes].sort();
-        const old = await this.contents(before, clusterId, nodeIds);
-        const next = await this.contents(tx, clusterId, nodeIds);
+        const old = await this.contents(before, clusterId, nodes);
+        const next = await this.contents(tx, clusterId, nodes);
         for (const nodeId of [...new Set([...old.keys(), ...next.keys()])].sort()) {
           const change = {
             clusterId,
@@ -61,8 +60,54 @@ export class SnapshotSettler implements SnapshotPort {
         }
       }
       return changes;
+    });
+  }
+
+  private async growDiffering(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
+    const { base } = await this.generations.base(tx, clusterId);
+    const composed = await this.composer.compose(tx, clusterId, nodeIds);
+    // One that was never numbered has nothing to be compared with.
+    const isOutdated = ({ member }: Composed) => member.contentHash !== null && member.contentBase !== base;
+    const before = await this.committedHashes(tx, clusterId, composed.filter(isOutdated));
+    const grown: HashedNode[] = [];
+    const same: HashedNode[] = [];
+    for (const each of composed) {
+      if (each.content === null) continue;
+      const { nodeId, contentHash: known } = each.member;
+      const hash = contentHash(each.content);
+      const previous = isOutdated(each) ? before.get(nodeId) : known;
+      if (previous?.equals(hash) !== true) grown.push({ nodeId, contentHash: hash });
+      else if (isOutdated(each)) same.push({ nodeId, contentHash: hash });
+    }
+    if (grown.length > 0) await this.generations.grow(tx, clusterId, base, grown);
+    if (same.length > 0) await this.generations.remember(tx, clusterId, base, same);
+  }
+
+  /** Hashes of the content as it is committed, of nodes whose remembered hash is from before a change of the cluster. */
+  private async committedHashes(
+    tx: ReadTx,
+    clusterId: string,
+    nodes: readonly Composed[],
+  ): Promise<Map<string, Buffer>> {
+    if (nodes.length === 0) return new Map();
+    const nodeIds = nodes.map(({ member }) => member.nodeId);
+    const composed = await this.lookBeside(tx, (committed) =>
+      this.composer.compose(committed, clusterId, nodeIds),
+    );
+    return new Map(
+      composed.flatMap(({ member, content }) =>
+        content === null ? [] : [[member.nodeId, contentHash(content)] as const],
+      ),
+    );
+  }
+
+  /** Looks at what is committed, from within a transaction that has changed it. */
+  private async lookBeside<T>(tx: ReadTx, look: (committed: ReadTx) => Promise<T>): Promise<T> {
+    const session = await openSessionBeside(this.database);
+    try {
+      return await look({ now: tx.now, query: (statement) => session.query(statement) });
     } finally {
-      await committed.rollback();
+      await session.rollback();
     }
   }
 
@@ -82,17 +127,12 @@ export class SnapshotSettler implements SnapshotPort {
   }
 }
 
-/** Clusters in the order of their ids: the same for every transaction. */
-function inOrder(touched: Touched): [string, ReadonlySet<string> | 'all'][] {
-  return [...touched].sort(([left], [right]) => (left < right ? -1 : 1));
-}
-
-/** The live nodes whose content is not the one they were numbered for. */
-function differences(composed: readonly Composed[]): GrownNode[] {
-  return composed.flatMap(({ member, content }) => {
-    if (content === null) return [];
-    const { nodeId, contentHash: previousHash } = member;
-    const hash = contentHash(content);
-    return previousHash?.equals(hash) === true ? [] : [{ nodeId, contentHash: hash, previousHash }];
-  });
+/** Clusters in the order of their ids, and nodes likewise: the same for every transaction. */
+function inOrder(touched: Touched): [string, string[] | 'all'][] {
+  return [...touched]
+    .map(([clusterId, nodes]): [string, string[] | 'all'] => [
+      clusterId,
+      nodes === 'all' ? nodes : [...nodes].sort(),
+    ])
+    .sort(([left], [right]) => (left < right ? -1 : 1));
 }
