@@ -26,6 +26,24 @@ export type EnrollmentState =
       snapshotKeys: JWK[];
     };
 
+/** A change of the identity key that has begun; whichever key the control plane knows, the node has it. */
+export interface PendingRotation {
+  /** Which file under `keys/` is to become the node's identity. */
+  keyThumbprint: string;
+  startedAt: string;
+  /** Who asked for it with `rotate-key`; null when its time had come. */
+  requestId: string | null;
+}
+
+/** How the last change of the identity key ended. */
+export interface FinishedRotation {
+  outcome: 'rotated' | 'failed';
+  at: string;
+  requestId: string | null;
+  /** Why it failed. */
+  detail: string | null;
+}
+
 /** The whole of `state.json`. */
 export interface AgentState {
   version: 1;
@@ -39,6 +57,8 @@ export interface AgentState {
   enrollment: EnrollmentState;
   /** Set when the control plane ended this identity; null otherwise. */
   refused: { at: string; reason: string } | null;
+  rotation: PendingRotation | null;
+  lastRotation: FinishedRotation | null;
 }
 
 /** The last good snapshot as received; verified again whenever it is read. */

@@ -31,9 +31,7 @@ export async function enrollmentProof(
     tokenHash: tokenHash(claims.token),
     bodyHash: sha256(canonicalJson(claims.body)),
   };
-  return new CompactSign(Buffer.from(JSON.stringify(payload)))
-    .setProtectedHeader({ alg: 'EdDSA' })
-    .sign(key.signer);
+  return signCompact(key, JSON.stringify(payload));
 }
 
 /** Bearer JWT with which a key asks what became of its own join request. */
@@ -44,12 +42,57 @@ export function joinRequestBearer(
   return signJwt(key, claims.joinRequestId, claims.audience, claims.now, {});
 }
 
+/**
+ * Assertion that goes with a certificate request: the identity key asks for a certificate over this very CSR, so that a
+ * stolen access token gets none.
+ */
+export function certificateAssertion(
+  key: NodeKey,
+  claims: { nodeId: string; clusterId: string; audience: string; csr: string; now: Date },
+): Promise<string> {
+  const { nodeId, clusterId, audience, csr, now } = claims;
+  return signJwt(key, nodeId, audience, now, { cluster: clusterId, csrHash: sha256(csr) });
+}
+
+/**
+ * Proof of rotation: the new key signs whose key it is to be, and the key that the node has signs that. Neither can be
+ * taken for the other, and the proof fits no third key.
+ */
+export async function rotationProof(
+  keys: { current: NodeKey; next: NodeKey },
+  claims: { nodeId: string; clusterId: string; audience: string; now: Date },
+): Promise<string> {
+  const { nodeId, clusterId, audience: aud, now } = claims;
+  const newKeyThumbprint = keys.next.thumbprint;
+  const inner = { iat: seconds(now), jti: uuid(), aud, nodeId, clusterId, newKeyThumbprint };
+  return signCompact(keys.current, await signCompact(keys.next, JSON.stringify(inner)));
+}
+
+/**
+ * Proof that a host which is a member of one cluster asks to join another: the key that it has signs the thumbprint of
+ * the key that asks. Carried by hand to whoever approves the join request.
+ */
+export function hostProof(
+  key: NodeKey,
+  claims: { joinRequestId: string; keyThumbprint: string; audience: string; now: Date },
+): Promise<string> {
+  const { joinRequestId, keyThumbprint, audience: aud, now } = claims;
+  return signCompact(
+    key,
+    JSON.stringify({ aud, iat: seconds(now), jti: uuid(), joinRequestId, keyThumbprint }),
+  );
+}
+
 /** RFC 7523 client assertion for a node token; claim `cluster` binds it to one cluster. */
 export function clientAssertion(
   key: NodeKey,
   claims: { nodeId: string; clusterId: string; audience: string; now: Date },
 ): Promise<string> {
   return signJwt(key, claims.nodeId, claims.audience, claims.now, { cluster: claims.clusterId });
+}
+
+function signCompact(key: NodeKey, payload: string): Promise<string> {
+  return new CompactSign(Buffer.from(payload)).setProtectedHeader({ alg: 'EdDSA' }).sign(key.signer);
 }
 
 function signJwt(

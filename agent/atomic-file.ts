@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Temporary files end in this; whatever a crash leaves behind is never read and is swept at the next start. */
@@ -9,22 +9,42 @@ export const TEMPORARY_SUFFIX = '.tmp';
  * Writes a file so that after a crash at any moment either the old or the new content is there, whole:
  * temporary file (mode 0600), fsync, rename, fsync of the folder.
  */
-export async function writeFileAtomic(path: string, content: string): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  await withDraft(path, content, (draft) => rename(draft, path));
+  await syncFolder(dirname(path));
+}
+
+/** The same for a file that must not be there yet; false, and nothing changed, when it is. */
+export async function createFileAtomic(path: string, content: string): Promise<boolean> {
   try {
-    const file = await open(temporary, 'wx', 0o600);
+    await withDraft(path, content, (draft) => link(draft, path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  return true;
+}
+
+/** Puts a whole and durable draft in place by `publish`; nothing of it stays. */
+async function withDraft(
+  path: string,
+  content: string | Uint8Array,
+  publish: (draft: string) => Promise<void>,
+): Promise<void> {
+  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
+  try {
+    const file = await open(draft, 'wx', 0o600);
     try {
       await file.writeFile(content);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
+    await publish(draft);
+  } finally {
+    await rm(draft, { force: true }); // gone already where it was renamed
   }
-  await syncFolder(dirname(path));
 }
 
 /** The file's text, or null when there is no such file. */
@@ -37,7 +57,8 @@ export async function readFileIfPresent(path: string): Promise<string | null> {
   }
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** Makes what was created, renamed or removed in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return; // a folder cannot be opened there
   const folder = await open(path, 'r');
   try {

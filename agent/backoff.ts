@@ -19,6 +19,15 @@ export function retryMs(attempt: number, retryAfterSeconds: number | null, rando
   return asked + backoffMs(attempt, random);
 }
 
+/** Ten seconds first, five minutes at most: what was refused is refused again until somebody changes something. */
+const REFUSAL_BASE_MS = 10_000;
+const REFUSAL_CAP_MS = 300_000;
+
+/** A pause after a refusal, in milliseconds: from half to all of what doubles each time. `random` is in [0, 1). */
+export function refusalMs(attempt: number, random: number): number {
+  return Math.floor(Math.min(REFUSAL_CAP_MS, REFUSAL_BASE_MS * 2 ** attempt) * (0.5 + random / 2));
+}
+
 /** An interval of about `seconds`, from 0.9 to 1.1 of it, in milliseconds; `random` is in [0, 1). */
 export function jitteredMs(seconds: number, random: number): number {
   return Math.round(seconds * 1_000 * (0.9 + 0.2 * random));

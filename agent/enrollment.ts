@@ -72,7 +72,7 @@ export class Enrollment {
     if (state.enrollment.status !== 'pending') return state;
     const pending = state.enrollment;
     while (!this.stop.aborted) {
-      const answer = fieldsOf(await this.poll(state, pending, key), 'body');
+      const answer = fieldsOf(await this.asMaker('GET', state, pending, key), 'body');
       const decided = decisionIn(answer, pending);
       if (decided !== null) return this.remember(state, decided);
       const { min, max } = POLL_RANGE_SECONDS;
@@ -119,11 +119,35 @@ export class Enrollment {
     }
   }
 
-  private async poll(state: AgentState, pending: Pending, key: NodeKey): Promise<unknown> {
+  /**
+   * Takes the request back and remembers that.
+   * @throws AgentFailure when it was decided in the meantime; (3) when the service does not know the request
+   */
+  async cancel(state: AgentState, key: NodeKey): Promise<void> {
+    if (state.enrollment.status !== 'pending') throw new AgentFailure('the join request was decided already');
+    const { joinRequestId } = state.enrollment;
+    try {
+      await this.asMaker('DELETE', state, state.enrollment, key);
+    } catch (error) {
+      if (!(error instanceof ApiRefusal) || error.code !== 'join_request_decided') throw error;
+      throw new AgentFailure(`not cancelled: ${error.message}`, EXIT.failed, { cause: error });
+    }
+    const enrollment: Decided = { status: 'declined', outcome: 'cancelled', reason: null };
+    await this.store.writeState({ ...state, enrollment });
+    this.log.info('enrollment.cancelled', { joinRequestId });
+  }
+
+  /** Reads or deletes the request, as the one who made it. */
+  private async asMaker(
+    method: 'GET' | 'DELETE',
+    state: AgentState,
+    pending: Pending,
+    key: NodeKey,
+  ): Promise<unknown> {
     const attempt = async (): Promise<ApiAnswer> => {
       const claims = { joinRequestId: pending.joinRequestId, audience: state.baseUrl, now: this.clock.now() };
       const call: ApiCall = {
-        method: 'GET',
+        method,
         path: `/api/v1/node-agents/enroll/${encodeURIComponent(pending.joinRequestId)}`,
         bearer: await joinRequestBearer(key, claims),
       };

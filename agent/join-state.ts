@@ -41,9 +41,11 @@ export async function prepareJoin(
     wish: keep === null ? order.wish : { ...order.wish, nodeName: keep.wish.nodeName },
     enrollment: { status: 'requesting', token: order.token },
     refused: null,
+    rotation: keep?.rotation ?? null,
+    lastRotation: keep?.lastRotation ?? null,
   };
   await store.writeState(state);
-  if (before !== null && keep === null) await store.removeKey(before.keyThumbprint);
+  if (keep === null) await store.removeKeysBut([key.thumbprint]);
   return { state, key };
 }
 

@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { ApiRefusal, ServerAway } from './api-errors.js';
+import { CANCEL_HELP, cancel } from './commands/cancel.js';
 import { ENROLL_HELP, enroll } from './commands/enroll.js';
+import { HOST_PROOF_HELP, hostProof } from './commands/host-proof.js';
+import { ROTATE_KEY_HELP, rotateKey } from './commands/rotate-key.js';
 import { RUN_HELP, run } from './commands/run.js';
 import { STATUS_HELP, status } from './commands/status.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from './exit.js';
@@ -10,16 +13,22 @@ const HELP = `rap-node-agent ${AGENT_VERSION}: the reference agent of a fabric n
 
 Usage: rap-node-agent <command> [options]
 
-  enroll    ask a control plane to admit this host
-  run       run the enrolled node
-  status    show what this node is and may do now
+  enroll        ask a control plane to admit this host
+  cancel        take the join request back
+  run           run the enrolled node
+  status        show what this node is and may do now
+  rotate-key    give the node a new identity key
+  host-proof    vouch for this host where it joins another cluster
 
 "rap-node-agent <command> --help" explains a command; --version prints the version.`;
 
 const COMMANDS: Record<string, { start: (args: readonly string[]) => Promise<ExitCode>; help: string }> = {
   enroll: { start: enroll, help: ENROLL_HELP },
+  cancel: { start: cancel, help: CANCEL_HELP },
   run: { start: run, help: RUN_HELP },
   status: { start: status, help: STATUS_HELP },
+  'rotate-key': { start: rotateKey, help: ROTATE_KEY_HELP },
+  'host-proof': { start: hostProof, help: HOST_PROOF_HELP },
 };
 
 async function main([name, ...args]: readonly string[]): Promise<ExitCode> {
@@ -29,7 +38,9 @@ async function main([name, ...args]: readonly string[]): Promise<ExitCode> {
   const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command !== undefined) return command.start(args);
   const what = name?.startsWith('-') ? `Unknown option '${name}'` : `Unknown command '${name ?? ''}'`;
-  throw new UsageError(name === undefined ? 'a command is missing: enroll, run or status' : what);
+  throw new UsageError(
+    name === undefined ? `a command is missing: ${Object.keys(COMMANDS).join(', ')}` : what,
+  );
 }
 
 function print(text: string): ExitCode {

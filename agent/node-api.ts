@@ -10,6 +10,7 @@ export class NodeApi {
   ) {}
 
   /**
+   * A 401 that is about a proof in the body is not about the token, and passes through.
    * `call.path` is relative to `/api/v1/node-agents/me`.
    * @throws what `ApiClient.send` and `TokenSource.get` throw
    */
@@ -18,7 +19,8 @@ export class NodeApi {
     try {
       return await this.sendWith(bearer, call);
     } catch (error) {
-      if (!(error instanceof ApiRefusal) || error.status !== 401) throw error;
+      if (!(error instanceof ApiRefusal) || error.status !== 401 || error.code === 'proof_invalid')
+        throw error;
       this.tokens.forget(bearer);
       return this.sendWith(await this.tokens.get(), call);
     }

@@ -289,8 +289,8 @@ async function enrolled(): Promise<{ state: AgentState; key: NodeKey }> {
 }
 
 async function started(): Promise<void> {
-  const { state, key } = await enrolled();
-  running = runNode(session, state, key);
+  const { state } = await enrolled();
+  running = runNode(session, state);
   running.catch(() => undefined); // looked at by the test, or by afterEach
   await events.seen('snapshot.accepted');
   await plane.whenHeld();
@@ -419,7 +419,7 @@ describe('a running node', () => {
     await openSession();
     const state = await session.store.readState();
     if (state === null) throw new Error('no state');
-    running = runNode(session, state, await session.store.readKey(state.keyThumbprint));
+    running = runNode(session, state);
     await events.seen('roles.changed', { added: ['vpn-exit'] });
     await events.seen('server.away');
   });
@@ -442,7 +442,7 @@ describe('a running node', () => {
     plane.isRevoked = false; // it had only been a mistake
     await openSession();
     if (state === null) throw new Error('no state');
-    running = runNode(session, state, await session.store.readKey(state.keyThumbprint));
+    running = runNode(session, state);
     await events.seen('heartbeat.ok');
     expect((await session.store.readState())?.refused).toBeNull();
   });

@@ -5,26 +5,46 @@ import { notEnrolled } from './command-line.js';
 import { AgentFailure, EXIT } from './exit.js';
 import { HeartbeatLoop } from './heartbeat-loop.js';
 import { type HeldSnapshot, readHeldSnapshot } from './held-snapshot.js';
-import type { NodeKey } from './keys.js';
+import { HostReport } from './host-report.js';
+import { IdentityKeys } from './identity/identity-keys.js';
 import { NodeApi } from './node-api.js';
 import { whileAway } from './retry.js';
 import { RoleKeeper } from './role-keeper.js';
 import { SnapshotWatch } from './snapshot-watch.js';
 import { TokenSource } from './token-source.js';
+import { openTrust } from './trust/node-trust.js';
+import type { CertificateWish } from './trust/renewal-plan.js';
 import { TrustKeys } from './trust-keys.js';
 import { AGENT_VERSION } from './version.js';
 
+/** What the operator of the host may want of a running agent. */
+export interface RunOptions {
+  certificate: CertificateWish;
+  /** Age in days at which the identity key is replaced; null: only when asked to. */
+  rotateKeyAfterDays: number | null;
+}
+
+const DEFAULT_OPTIONS: RunOptions = {
+  certificate: { keyType: 'p256', lifetimeSeconds: null },
+  rotateKeyAfterDays: null,
+};
+
 /**
- * Runs an enrolled node until it is stopped: heartbeats, and its snapshot kept current.
+ * Runs an enrolled node until it is stopped: heartbeats, its snapshot and its trust kept current.
  * @throws AgentFailure (4) when the control plane ended the identity
  */
-export async function runNode(session: AgentSession, state: AgentState, key: NodeKey): Promise<void> {
+export async function runNode(
+  session: AgentSession,
+  state: AgentState,
+  options: RunOptions = DEFAULT_OPTIONS,
+): Promise<void> {
   const { log, clock, stop, store } = session;
   if (state.enrollment.status !== 'enrolled') throw notEnrolled(store.directory);
   const { nodeId, clusterId, snapshotKeys } = state.enrollment;
   log.info('started', { agentVersion: AGENT_VERSION, nodeId, clusterId, pid: process.pid });
   const api = clientFor(state, session);
-  const identity = { nodeId, clusterId, audience: state.baseUrl, key };
+  const keys = await IdentityKeys.open(store, state, log);
+  const identity = { nodeId, clusterId, audience: state.baseUrl, keys };
   const tokens = new TokenSource(api, identity, clock, log, stop.signal);
   const roles = new RoleKeeper(clock, log);
   try {
@@ -33,11 +53,14 @@ export async function runNode(session: AgentSession, state: AgentState, key: Nod
     const held = await usableSnapshot(session, state);
     if (held !== null) roles.apply(held.snapshot);
     const nodeApi = new NodeApi(api, tokens);
-    const trust = new TrustKeys(api, store, clusterId, snapshotKeys);
+    const snapshotTrust = new TrustKeys(api, store, clusterId, snapshotKeys);
     const node = { nodeId, clusterId };
-    const watch = new SnapshotWatch(nodeApi, node, trust, store, roles, clock, context, held);
-    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, []);
-    await allOrNone([heartbeat.run(), watch.run()], stop);
+    const watch = new SnapshotWatch(nodeApi, node, snapshotTrust, store, roles, clock, context, held);
+    const membership = (): string | null => watch.held?.snapshot.membershipStatus ?? null;
+    const trust = await openTrust(session, { api, nodeApi, identity, membership, context, options });
+    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, trust.parts);
+    const report = new HostReport(nodeApi, state.wish, context);
+    await allOrNone([heartbeat.run(), watch.run(), report.run(), ...trust.start()], stop);
   } catch (error) {
     if (error instanceof IdentityRefused) {
       roles.apply(null);

@@ -5,6 +5,14 @@ import { join } from 'node:path';
 import { readFileIfPresent } from './atomic-file.js';
 import { AgentFailure } from './exit.js';
 
+/** A living process holds the directory. */
+export class DirectoryInUse extends AgentFailure {
+  constructor(directory: string, pid: number) {
+    super(`another agent (pid ${pid}) is using ${directory}`);
+    this.name = 'DirectoryInUse';
+  }
+}
+
 /** Which process holds a directory. */
 interface Holder {
   pid: number;
@@ -17,7 +25,7 @@ interface Holder {
 /**
  * Takes the directory for this process; one agent a directory. A lock whose process is gone is taken over.
  * Returns the function that gives it back.
- * @throws AgentFailure when a living process holds it
+ * @throws DirectoryInUse when a living process holds it
  */
 export async function lockState(directory: string): Promise<() => Promise<void>> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -71,7 +79,7 @@ async function takenOver(path: string, dead: string, draft: string, directory: s
 function assertDead(content: string, directory: string): void {
   const holder = parseHolder(content);
   if (holder === null || !isAlive(holder)) return;
-  throw new AgentFailure(`another agent (pid ${holder.pid}) is using ${directory}`);
+  throw new DirectoryInUse(directory, holder.pid);
 }
 
 /** The living process that holds the directory, or null. */

@@ -5,6 +5,11 @@ import { readFileIfPresent, TEMPORARY_SUFFIX, writeFileAtomic } from './atomic-f
 import { AgentFailure } from './exit.js';
 import { loadNodeKey, type NodeKey } from './keys.js';
 
+/** What `rotate-key` leaves for a running agent. */
+export const ROTATION_REQUEST_FILE = 'rotate-key.json';
+/** The certificate, its key, and what the node trusts. */
+export const TLS_FOLDER = 'tls';
+
 /**
  * The agent's directory: `state.json`, `keys/<thumbprint>.json`, `snapshot.json`, `contact.json`. Every file
  * has mode 0600 and is replaced atomically. Only the process that holds the directory's lock writes.
@@ -28,10 +33,12 @@ export class StateStore {
   /** @throws AgentFailure when the file is not what this version of the agent writes */
   async readState(): Promise<AgentState | null> {
     const state = await this.read<AgentState>('state.json');
-    if (state !== null && state.version !== 1) {
+    if (state === null) return null;
+    if (state.version !== 1) {
       throw new AgentFailure(`${this.path('state.json')} was written by another version of the agent`);
     }
-    return state;
+    // Agents that could not rotate wrote neither.
+    return { ...state, rotation: state.rotation ?? null, lastRotation: state.lastRotation ?? null };
   }
 
   async writeState(state: AgentState): Promise<void> {
@@ -62,8 +69,11 @@ export class StateStore {
     await this.write(join('keys', `${key.thumbprint}.json`), key.privateJwk);
   }
 
-  async removeKey(thumbprint: string): Promise<void> {
-    await rm(this.path(join('keys', `${thumbprint}.json`)), { force: true });
+  /** Removes every key but those that the state names: what a change of keys left when it was cut short. */
+  async removeKeysBut(thumbprints: readonly string[]): Promise<void> {
+    const kept = new Set(thumbprints.map((thumbprint) => `${thumbprint}.json`));
+    const gone = (await readdir(this.keys)).filter((name) => !kept.has(name));
+    await Promise.all(gone.map((name) => rm(join(this.keys, name), { force: true })));
   }
 
   readSnapshot(): Promise<StoredSnapshot | null> {
@@ -84,7 +94,8 @@ export class StateStore {
 
   /** Forgets what belongs to an earlier identity, so that nothing of another cluster stays behind. */
   async removeObservations(): Promise<void> {
-    await Promise.all(['snapshot.json', 'contact.json'].map((name) => rm(this.path(name), { force: true })));
+    const gone = ['snapshot.json', 'contact.json', ROTATION_REQUEST_FILE, TLS_FOLDER];
+    await Promise.all(gone.map((name) => rm(this.path(name), { force: true, recursive: true })));
   }
 
   private get keys(): string {

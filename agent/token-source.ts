@@ -3,6 +3,7 @@ import type { ApiAnswer, ApiClient } from './api-client.js';
 import { ApiRefusal, IdentityRefused } from './api-errors.js';
 import { clientAssertion } from './assertions.js';
 import { backoffMs } from './backoff.js';
+import type { IdentityKeys } from './identity/identity-keys.js';
 import type { NodeKey } from './keys.js';
 import type { Log } from './log.js';
 import type { ServerClock } from './server-clock.js';
@@ -25,7 +26,7 @@ export interface NodeIdentity {
   nodeId: string;
   clusterId: string;
   audience: string;
-  key: NodeKey;
+  keys: IdentityKeys;
 }
 
 /** Hands out the node's access token and renews it at two thirds of its life; one request at a time. */
@@ -73,15 +74,13 @@ export class TokenSource {
     for (let refusals = 0, attempt = 0; ; attempt += 1) {
       const hadRightTime = this.clock.isFresh();
       try {
-        this.token = issuedToken(await this.request());
+        this.token = issuedToken(await this.requestByAnyKey());
         this.log.info('token.issued', {
           expiresInSeconds: Math.round((this.token.expiresAt - performance.now()) / 1_000),
         });
         return;
       } catch (error) {
-        if (!(error instanceof ApiRefusal) || error.status !== 401 || error.code !== 'invalid_client') {
-          throw error;
-        }
+        if (!isClientRefusal(error)) throw error;
         if (hadRightTime) refusals += 1;
         this.log.warn('token.refused', { detail: error.message, refusals });
         if (refusals === REFUSALS_UNTIL_ENDED) throw new IdentityRefused(error.message);
@@ -92,15 +91,33 @@ export class TokenSource {
     }
   }
 
-  private async request(): Promise<ApiAnswer> {
-    const { key, ...claims } = this.identity;
+  /**
+   * By the node's key; when that is refused while another one is to take its place, by that one: the answer to the
+   * rotation may have been lost, and the control plane knows only the new key then.
+   */
+  private async requestByAnyKey(): Promise<ApiAnswer> {
+    const { keys } = this.identity;
+    try {
+      return await this.request(keys.current);
+    } catch (error) {
+      const { pending } = keys;
+      if (pending === null || !isClientRefusal(error)) throw error;
+      const answer = await this.request(pending);
+      await keys.adopt(pending);
+      return answer;
+    }
+  }
+
+  private async request(key: NodeKey): Promise<ApiAnswer> {
+    const { nodeId, clusterId, audience } = this.identity;
+    const claims = { nodeId, clusterId, audience, now: this.clock.now() };
     return this.api.send({
       method: 'POST',
       path: '/api/v1/node-agents/token',
       form: {
         grant_type: 'client_credentials',
         client_assertion_type: ASSERTION_TYPE,
-        client_assertion: await clientAssertion(key, { ...claims, now: this.clock.now() }),
+        client_assertion: await clientAssertion(key, claims),
       },
     });
   }
@@ -110,6 +127,10 @@ export class TokenSource {
     const answer = await this.api.send({ method: 'GET', path: '/.well-known/fabric' });
     this.clock.observe(fieldsOf(answer.body, 'description').serverTime, answer);
   }
+}
+
+function isClientRefusal(error: unknown): error is ApiRefusal {
+  return error instanceof ApiRefusal && error.status === 401 && error.code === 'invalid_client';
 }
 
 function issuedToken(answer: ApiAnswer): IssuedToken {

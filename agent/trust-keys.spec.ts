@@ -22,6 +22,8 @@ const state: AgentState = {
     snapshotKeys: [key('old')],
   },
   refused: null,
+  rotation: null,
+  lastRotation: null,
 };
 
 let directory: string;

@@ -1,24 +1,43 @@
 import { finishEnrollment, withSession } from '../agent-session.js';
 import { COMMON_OPTIONS, notEnrolled, openLog, parseOptions, stateDirectory } from '../command-line.js';
-import { EXIT, type ExitCode } from '../exit.js';
-import { runNode } from '../node-run.js';
+import { EXIT, type ExitCode, UsageError } from '../exit.js';
+import { type RunOptions, runNode } from '../node-run.js';
 import { StateStore } from '../state-store.js';
+import { CERTIFICATE_KEY_TYPES, type CertificateKeyType } from '../trust/certificate-request.js';
 
 export const RUN_HELP = `Usage: rap-node-agent run [options]
 
-Runs the enrolled node: heartbeats, and its snapshot kept current. Waits first for the decision on a join
-request that is still open. Ends on SIGTERM and SIGINT (exit 0) or when the identity was ended (exit 4).
+Runs the enrolled node: heartbeats, and its snapshot, certificate and trust kept current. Waits first for the
+decision on a join request that is still open. Ends on SIGTERM and SIGINT (exit 0) or when the identity was
+ended (exit 4).
 
-  --state-dir <path>    default: RAP_STATE_DIR, else ./rap-node-agent
-  --log-level <level>   debug, info, warn, error (default: RAP_LOG_LEVEL, else info)`;
+  --rotate-key-after <days>           replace the identity key at this age (default: only by "rotate-key")
+  --certificate-key <type>            p256 or ed25519 (default: p256)
+  --certificate-lifetime <seconds>    ask for certificates that live shorter than the control plane's own
+  --state-dir <path>                  default: RAP_STATE_DIR, else ./rap-node-agent
+  --log-level <level>                 debug, info, warn, error (default: RAP_LOG_LEVEL, else info)`;
+
+const OPTIONS = {
+  ...COMMON_OPTIONS,
+  'rotate-key-after': { type: 'string' },
+  'certificate-key': { type: 'string' },
+  'certificate-lifetime': { type: 'string' },
+} as const;
 
 /** `rap-node-agent run`. @throws AgentFailure */
 export async function run(args: readonly string[]): Promise<ExitCode> {
-  const values = parseOptions(args, COMMON_OPTIONS);
+  const values = parseOptions(args, OPTIONS);
   if (values.help === true) {
     process.stdout.write(`${RUN_HELP}\n`);
     return EXIT.ok;
   }
+  const options: RunOptions = {
+    certificate: {
+      keyType: keyTypeOf(values['certificate-key']),
+      lifetimeSeconds: wholeNumber('--certificate-lifetime', values['certificate-lifetime']),
+    },
+    rotateKeyAfterDays: wholeNumber('--rotate-key-after', values['rotate-key-after']),
+  };
   const directory = stateDirectory(values['state-dir']);
   const log = openLog(values['log-level']);
   if ((await new StateStore(directory).readState()) === null) throw notEnrolled(directory); // makes nothing
@@ -28,7 +47,20 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     const key = await session.store.readKey(state.keyThumbprint);
     const token = state.enrollment.status === 'requesting' ? state.enrollment.token : null;
     const enrolled = await finishEnrollment(session, state, key, { token, wait: true });
-    if (enrolled !== null) await runNode(session, enrolled, key);
+    if (enrolled !== null) await runNode(session, enrolled, options);
     return EXIT.ok;
   });
+}
+
+function keyTypeOf(text = 'p256'): CertificateKeyType {
+  const type = CERTIFICATE_KEY_TYPES.find((known) => known === text);
+  if (type === undefined) throw new UsageError(`--certificate-key must be p256 or ed25519, not "${text}"`);
+  return type;
+}
+
+/** Null when the option was not given. */
+function wholeNumber(option: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  if (!/^[1-9]\d{0,7}$/.test(text)) throw new UsageError(`${option} must be a whole number, not "${text}"`);
+  return Number(text);
 }

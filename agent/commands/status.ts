@@ -6,6 +6,7 @@ import { readHeldSnapshot } from '../held-snapshot.js';
 import { ServerClock } from '../server-clock.js';
 import { lockHolder } from '../state-lock.js';
 import { StateStore } from '../state-store.js';
+import { readTrustSummary, type TrustSummary } from '../trust/trust-summary.js';
 
 export const STATUS_HELP = `Usage: rap-node-agent status [options]
 
@@ -17,7 +18,7 @@ Shows what this node is and what it may do now, from its state directory; asks n
 const OPTIONS = { ...COMMON_OPTIONS, json: { type: 'boolean' } } as const;
 
 /** What `status --json` prints; null where there is nothing (yet). */
-export interface StatusReport {
+export interface StatusReport extends TrustSummary {
   status: 'requesting' | 'pending' | 'declined' | 'enrolled' | 'refused';
   reason: string | null;
   url: string;
@@ -26,6 +27,8 @@ export interface StatusReport {
   clusterId: string | null;
   joinRequestId: string | null;
   nodeFingerprint: string;
+  /** A change of the key is under way: the one that is to take its place. */
+  nextNodeFingerprint: string | null;
   snapshot: { generation: number; term: number; issuedAt: string; expiresAt: string } | null;
   /** Why the stored snapshot is not believed. */
   snapshotRefused: string | null;
@@ -59,6 +62,7 @@ export async function statusReport(directory: string): Promise<StatusReport> {
   const now = new ServerClock(contact).now();
   return {
     ...identityOf(state),
+    ...(await readTrustSummary(directory, now)),
     snapshot: snapshot && {
       generation: snapshot.generation,
       term: snapshot.authorityTerm,
@@ -84,7 +88,14 @@ function identityOf(state: AgentState) {
     clusterId: 'clusterId' in enrollment ? enrollment.clusterId : null,
     joinRequestId: enrollment.status === 'pending' ? enrollment.joinRequestId : null,
     nodeFingerprint: state.keyThumbprint,
+    nextNodeFingerprint: state.rotation?.keyThumbprint ?? null,
   };
+}
+
+function certificateText({ certificate }: StatusReport): string {
+  if (certificate === null) return 'none yet';
+  const { serial, notAfter, isExpired } = certificate;
+  return `${serial}, ${isExpired ? 'expired' : 'until'} ${notAfter}`;
 }
 
 function asText(report: StatusReport): string {
@@ -98,6 +109,8 @@ function asText(report: StatusReport): string {
     ['control plane', report.url],
     ['join request', report.joinRequestId],
     ['fingerprint', report.nodeFingerprint],
+    ['next key', report.nextNodeFingerprint],
+    ['certificate', certificateText(report)],
     ['snapshot', held ?? refused ?? 'none yet'],
     ['expires', snapshot?.expiresAt ?? null],
     ['roles now', report.roles.length === 0 ? 'none' : report.roles.join(', ')],

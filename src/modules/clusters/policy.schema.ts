@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { AgentVersionPolicy } from './agent-version-policy.js';
 
 /** Capabilities that a policy denies: shown on nodes, not counted for roles. */
 const CapabilityPolicy = z
@@ -23,7 +22,7 @@ const members = {
   offlineAfterMissed: z.int().min(2).max(10_000).describe('Missed heartbeats until a node is `offline`.'),
   tokenMakerMayApprove: z
     .boolean()
-    .describe('Whether who made a join token may approve the requests made with it, `autoApprove` included.'),
+    .describe('Whether who made a join token may approve the requests made with it.'),
   rolloutApprovals: z.int().min(0).max(10).describe('Approvals that a rollout needs.'),
   partitionDetection: PartitionDetection,
   snapshotLifetimeSeconds: z
@@ -38,7 +37,6 @@ const members = {
     .describe('How long an agent goes on with an expired snapshot.'),
   capabilityPolicy: CapabilityPolicy,
   fourEyes: FourEyes,
-  agentVersionPolicy: AgentVersionPolicy,
 };
 
 export const PolicyView = z.object(members).meta({ id: 'ClusterPolicy' });
@@ -57,7 +55,6 @@ export const PutPolicy = z
     degradedGraceSeconds: members.degradedGraceSeconds.default(86_400),
     capabilityPolicy: CapabilityPolicy.default({}),
     fourEyes: FourEyes.default({}),
-    agentVersionPolicy: AgentVersionPolicy.default({}),
   })
   .refine((policy) => policy.offlineAfterMissed > policy.staleAfterMissed, {
     path: ['offlineAfterMissed'],
