@@ -74,6 +74,12 @@ describe('auto-approval', () => {
     );
   });
 
+  it('leaves all to a reviewer where the maker of a token may not approve what is requested with it', async () => {
+    await api.put(`/clusters/${clusterId}/policy`, { tokenMakerMayApprove: false });
+    const { token } = await joinToken({ autoApprove: true, scope });
+    expect((await applicant('edge-4').enroll(token)).body.status).toBe('pending');
+  });
+
   it('leaves all to a reviewer while the cluster is not authoritative', async () => {
     const { token } = await joinToken({ autoApprove: true, scope });
     await controlPlane.database.query(

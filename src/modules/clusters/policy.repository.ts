@@ -7,7 +7,8 @@ const COLUMNS = sql`p.heartbeat_seconds AS "heartbeatSeconds", p.stale_after_mis
   p.offline_after_missed AS "offlineAfterMissed", p.token_maker_may_approve AS "tokenMakerMayApprove",
   p.rollout_approvals AS "rolloutApprovals", p.partition_detection AS "partitionDetection",
   p.snapshot_lifetime_seconds AS "snapshotLifetimeSeconds", p.degraded_grace_seconds AS "degradedGraceSeconds",
-  p.capability_policy AS "capabilityPolicy", p.four_eyes AS "fourEyes"`;
+  p.capability_policy AS "capabilityPolicy", p.four_eyes AS "fourEyes",
+  p.agent_version_policy AS "agentVersionPolicy"`;
 
 @Injectable()
 export class PolicyRepository {
@@ -40,7 +41,8 @@ export class PolicyRepository {
              snapshot_lifetime_seconds = ${policy.snapshotLifetimeSeconds},
              degraded_grace_seconds = ${policy.degradedGraceSeconds},
              capability_policy = ${JSON.stringify(policy.capabilityPolicy)}::jsonb,
-             four_eyes = ${JSON.stringify(policy.fourEyes)}::jsonb, updated_at = ${tx.now}
+             four_eyes = ${JSON.stringify(policy.fourEyes)}::jsonb,
+             agent_version_policy = ${JSON.stringify(policy.agentVersionPolicy)}::jsonb, updated_at = ${tx.now}
        WHERE p.cluster_id = ${clusterId}::uuid`);
   }
 }

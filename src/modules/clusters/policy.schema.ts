@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AgentVersionPolicy } from './agent-version-policy.js';
 
 /** Capabilities that a policy denies: shown on nodes, not counted for roles. */
 const CapabilityPolicy = z
@@ -22,7 +23,7 @@ const members = {
   offlineAfterMissed: z.int().min(2).max(10_000).describe('Missed heartbeats until a node is `offline`.'),
   tokenMakerMayApprove: z
     .boolean()
-    .describe('Whether who made a join token may approve the requests made with it.'),
+    .describe('Whether who made a join token may approve the requests made with it, `autoApprove` included.'),
   rolloutApprovals: z.int().min(0).max(10).describe('Approvals that a rollout needs.'),
   partitionDetection: PartitionDetection,
   snapshotLifetimeSeconds: z
@@ -37,6 +38,7 @@ const members = {
     .describe('How long an agent goes on with an expired snapshot.'),
   capabilityPolicy: CapabilityPolicy,
   fourEyes: FourEyes,
+  agentVersionPolicy: AgentVersionPolicy,
 };
 
 export const PolicyView = z.object(members).meta({ id: 'ClusterPolicy' });
@@ -55,6 +57,7 @@ export const PutPolicy = z
     degradedGraceSeconds: members.degradedGraceSeconds.default(86_400),
     capabilityPolicy: CapabilityPolicy.default({}),
     fourEyes: FourEyes.default({}),
+    agentVersionPolicy: AgentVersionPolicy.default({}),
   })
   .refine((policy) => policy.offlineAfterMissed > policy.staleAfterMissed, {
     path: ['offlineAfterMissed'],

@@ -139,8 +139,11 @@ export class EnrollmentService {
     requireScope(token, claims.nodeName, claims.requestedRoles);
     const request = await this.make(tx, token, application, now);
     const received = joinRequestReceived(request);
-    if (!automatically || cluster.state !== 'authoritative')
-      return { result: answer(request, now), events: [received] };
+    const admits =
+      automatically &&
+      cluster.state === 'authoritative' &&
+      (await this.approvals.mayAdmitUnseen(tx, request));
+    if (!admits) return { result: answer(request, now), events: [received] };
     const { approved, events } = await this.approvals.approveAutomatically(tx, request, token);
     return { result: answer(approved, now), events: [received, ...events] };
   }

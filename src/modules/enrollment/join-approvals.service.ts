@@ -7,6 +7,7 @@ import { jsonPointer } from '../../common/json/json-pointer.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { requirePermission } from '../access/require-permission.js';
+import { blockedAgentVersion } from '../clusters/agent-version-policy.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
 import { RoleAssignmentsService } from '../roles/role-assignments.service.js';
@@ -83,6 +84,13 @@ export class JoinApprovalsService {
       const { approved, events } = await this.admit(tx, request, token, admission, how);
       return { result: await this.joinRequests.show(tx, approved), events };
     });
+  }
+
+  /** Whether the policy lets anybody in without a review, and this agent. */
+  async mayAdmitUnseen(tx: ReadTx, { clusterId, agentVersion }: JoinRequest): Promise<boolean> {
+    const { tokenMakerMayApprove, agentVersionPolicy } = await this.policies.get(tx, clusterId);
+    // A token that approves by itself is its maker's approval, given beforehand.
+    return tokenMakerMayApprove && blockedAgentVersion(agentVersionPolicy, agentVersion) === null;
   }
 
   /** Admits at once, in the transaction of the request: its token was made for it. @throws what admission throws */

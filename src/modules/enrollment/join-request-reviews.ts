@@ -37,7 +37,8 @@ export class JoinRequestReviews {
       tx,
       requests.map((request) => request.tokenId),
     );
-    const deniedCapabilities = (await this.policies.get(tx, clusterId)).capabilityPolicy.denied ?? [];
+    const { capabilityPolicy, agentVersionPolicy } = await this.policies.get(tx, clusterId);
+    const deniedCapabilities = capabilityPolicy.denied ?? [];
     const around = (request: JoinRequest) => ({
       keyEnrolledIn: identities
         .filter((each) => each.thumbprint === request.nodeFingerprint)
@@ -46,6 +47,7 @@ export class JoinRequestReviews {
       nameTaken: names.some((each) => each.name === request.nodeName),
       deniedCapabilities,
       scopeRoles: scopes.get(request.tokenId)?.roles,
+      agentVersionPolicy,
     });
     return new Map(requests.map((request) => [request.id, joinRequestWarnings(request, around(request))]));
   }

@@ -10,6 +10,7 @@ const request = {
   reportedCapabilities: ['can_run_vpn_exit'],
   requestedRoles: ['vpn-exit'],
   clockSkewSeconds: 60,
+  agentVersion: '1.4.0',
 } as JoinRequest;
 const nothing: Surroundings = {
   keyEnrolledIn: [],
@@ -17,6 +18,7 @@ const nothing: Surroundings = {
   nameTaken: false,
   deniedCapabilities: [],
   scopeRoles: undefined,
+  agentVersionPolicy: {},
 };
 
 describe('joinRequestWarnings', () => {
@@ -38,6 +40,12 @@ describe('joinRequestWarnings', () => {
       {},
       { deniedCapabilities: ['can_run_vpn_exit'] },
       ['capability_denied'],
+    ],
+    [
+      'the policy wants a newer agent',
+      {},
+      { agentVersionPolicy: { minimum: '1.4.1' } },
+      ['agent_version_blocked'],
     ],
     ['a role does not exist', { requestedRoles: ['nonsense'] }, {}, ['role_unknown']],
     [

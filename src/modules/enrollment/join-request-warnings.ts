@@ -1,3 +1,4 @@
+import { type AgentVersionPolicy, blockedAgentVersion } from '../clusters/agent-version-policy.js';
 import { isRoleName, ROLE_CATALOGUE, type RoleName } from '../roles/role-catalogue.js';
 import type { JoinRequest } from './join-request.js';
 
@@ -13,6 +14,7 @@ export const WARNING_CODES = [
   'capability_denied',
   'capability_outside_scope',
   'role_unknown',
+  'agent_version_blocked',
 ] as const;
 
 /** Something that a reviewer should look at before deciding. It stops nothing by itself. */
@@ -33,6 +35,7 @@ export interface Surroundings {
   deniedCapabilities: readonly string[];
   /** Roles of the join token's scope; undefined: any. */
   scopeRoles: readonly RoleName[] | undefined;
+  agentVersionPolicy: AgentVersionPolicy;
 }
 
 /** What a reviewer of `request` should know. Other clusters are not named: the reviewer may not know of them. */
@@ -42,6 +45,7 @@ export function joinRequestWarnings(request: JoinRequest, around: Surroundings):
     ...clockWarnings(request),
     ...request.requestedRoles.flatMap((role) => roleWarnings(role, request.reportedCapabilities, around)),
     ...scopeWarnings(request, around),
+    ...versionWarnings(request, around),
   ];
 }
 
@@ -117,4 +121,12 @@ function scopeWarnings(
       detail: `The node can do more than the roles of its token need: ${outside.join(', ')}.`,
     },
   ];
+}
+
+function versionWarnings(
+  { agentVersion }: JoinRequest,
+  { agentVersionPolicy }: Surroundings,
+): JoinRequestWarning[] {
+  const detail = blockedAgentVersion(agentVersionPolicy, agentVersion);
+  return detail === null ? [] : [{ code: 'agent_version_blocked', detail }];
 }

@@ -4,6 +4,18 @@ import type { CloneSign } from './heartbeat-order.js';
 /** The kind of risky state that a suspected clone is. */
 export const CLONE_SUSPECTED = 'clone_suspected';
 
+/** The kind of risky state that a version of the agent is which the policy of the cluster does not allow. */
+export const AGENT_VERSION_BLOCKED = 'agent_version_blocked';
+
+/** How bad a risky state is: `critical` ones cannot wait. */
+export type Severity = 'warning' | 'critical';
+
+const CRITICAL: readonly string[] = [AGENT_VERSION_BLOCKED, CLONE_SUSPECTED];
+
+export function severityOf(kind: string): Severity {
+  return CRITICAL.includes(kind) ? 'critical' : 'warning';
+}
+
 /** A risky state that is written down: it holds until somebody acknowledges it. */
 export interface RiskyState {
   clusterId: string;

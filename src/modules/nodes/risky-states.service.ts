@@ -6,7 +6,13 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import { CLONE_SIGNS } from './heartbeat-order.js';
 import type { NodeHeartbeat } from './heartbeats.repository.js';
 import { NodeFacets } from './node-facets.js';
-import { CLONE_SUSPECTED, cloneSuspected, type RiskyState, riskyStateAcknowledged } from './risky-state.js';
+import {
+  AGENT_VERSION_BLOCKED,
+  CLONE_SUSPECTED,
+  cloneSuspected,
+  type RiskyState,
+  riskyStateAcknowledged,
+} from './risky-state.js';
 import { RiskyStatesRepository } from './risky-states.repository.js';
 import type { NodeRiskyStateView } from './risky-states.schema.js';
 
@@ -26,6 +32,10 @@ export class RiskyStatesService implements OnModuleInit {
     this.facets.addRiskyStates(sql`ARRAY(
       SELECT s.kind FROM node_risky_states AS s
        WHERE s.cluster_id = m.cluster_id AND s.node_id = m.node_id AND s.acknowledged_at IS NULL ORDER BY s.kind)`);
+    this.facets.addRiskyStates(sql`CASE WHEN m.agent_version_order = ANY(p.blocked_agent_version_orders)
+      OR (p.minimum_agent_version_order IS NOT NULL
+          AND (m.agent_version_order IS NULL OR m.agent_version_order < p.minimum_agent_version_order))
+      THEN ARRAY[${AGENT_VERSION_BLOCKED}] ELSE ARRAY[]::text[] END`);
   }
 
   /**

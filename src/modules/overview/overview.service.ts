@@ -4,7 +4,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { NodesReadModel } from '../nodes/nodes.read-model.js';
-import { CLONE_SUSPECTED } from '../nodes/risky-state.js';
+import { severityOf } from '../nodes/risky-state.js';
 import type { ClusterSummary, RiskyState } from './overview.schema.js';
 
 /** Risky states that a summary shows, and the most that a list reads. */
@@ -48,7 +48,7 @@ export class OverviewService {
         kind,
         resource: { type: 'node', id: nodeId, name },
         since: since[kind] === undefined ? null : new Date(since[kind]).toISOString(),
-        severity: kind === CLONE_SUSPECTED ? ('critical' as const) : ('warning' as const),
+        severity: severityOf(kind),
         acknowledgedBy: null,
       })),
     );
