@@ -86,6 +86,10 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   disableRoleAssignment: 'role_assignments.update',
   enableRoleAssignment: 'role_assignments.update~',
   deleteRoleAssignment: 'role_assignments.delete',
+  explainRoleAssignment: 'role_assignments.read',
+  listRoleCoverage: 'role_coverage.read',
+  getRoleCoverage: 'role_coverage.read',
+  replaceRoleCoverage: 'role_coverage.update~',
   // VPN connections
   createVpnConnection: 'vpn_connections.create',
   listVpnConnections: 'vpn_connections.read',

@@ -274,6 +274,14 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     prepare: async (world) => ({ method: 'delete', path: (await world.vpnConnection()).path }),
     actions: ['vpn_connection.deleted'],
   },
+  replaceRoleCoverage: {
+    prepare: async (world) => ({
+      method: 'put',
+      path: `/clusters/${await world.clusterId()}/role-coverage/vpn-exit`,
+      body: { minimum: 2 },
+    }),
+    actions: ['role_coverage.updated'],
+  },
   createJoinToken: {
     prepare: async (world) => ({
       method: 'post',

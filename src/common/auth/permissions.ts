@@ -93,6 +93,8 @@ export const PERMISSIONS = {
   'role_assignments.delete': entry('cluster', OPERATOR, 'Remove role assignments'),
   'role_assignments.read': entry('cluster', READER, 'Read role assignments and the role catalogue'),
   'role_assignments.update': entry('cluster', OPERATOR, 'Disable and enable role assignments'),
+  'role_coverage.read': entry('cluster', READER, 'Read how many nodes fill each role'),
+  'role_coverage.update': entry('cluster', OPERATOR, 'Say how many nodes are to fill a role'),
   'snapshots.read': entry('cluster', READER, "Read a node's decoded snapshot"),
   'trust.read': entry('cluster', READER, "Read a cluster's authorities, certificates and revocations"),
   'trust.rotate': entry(

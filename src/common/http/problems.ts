@@ -269,6 +269,12 @@ export const PROBLEMS = {
     'The node has this role in this scope already.',
     'Use the assignment named by assignmentId.',
   ),
+  role_minimum_violated: entry(
+    409,
+    'Role minimum violated',
+    'A role of the cluster would be effective on fewer nodes than its wanted minimum.',
+    'Give the role to another node first, lower the minimum, or insist with force and a reason. See roles.',
+  ),
   idempotency_in_progress: entry(
     409,
     'Request in progress',

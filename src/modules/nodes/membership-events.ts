@@ -14,13 +14,29 @@ export class NodeAdmitted extends MembershipEvent {
   readonly kind = 'admitted';
 }
 
+/** A node lost its work. Who needs it to go on refuses by throwing, unless the operator insists. */
+abstract class WorkTaken extends MembershipEvent {
+  /** Filled by whoever would have refused: roles that `force` takes below their wanted minimum. */
+  readonly rolesBelowMinimum: string[] = [];
+
+  constructor(
+    clusterId: string,
+    nodeId: string,
+    /** What the membership was before; a disabled one had no work to lose. */
+    readonly from: 'active' | 'disabled',
+    readonly force: boolean,
+  ) {
+    super(clusterId, nodeId);
+  }
+}
+
 /** A membership ended for ever; leases, certificates and everything else of it end with it. */
-export class MembershipEnded extends MembershipEvent {
+export class MembershipEnded extends WorkTaken {
   readonly kind = 'ended';
 }
 
 /** A membership was disabled: it keeps its identity and loses its work. */
-export class MembershipDisabled extends MembershipEvent {
+export class MembershipDisabled extends WorkTaken {
   readonly kind = 'disabled';
 }
 

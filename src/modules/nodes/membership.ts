@@ -53,12 +53,23 @@ export function membershipOver(cause?: unknown): DomainError {
   });
 }
 
+/** What an event says of an operator who insisted; nothing of one who did not. */
+export interface Insistence {
+  forced?: true;
+  rolesBelowMinimum?: readonly string[];
+}
+
+/** @param rolesBelowMinimum what would have been a reason to refuse */
+export function insistence(force: boolean, rolesBelowMinimum: readonly string[]): Insistence {
+  return force ? { forced: true, rolesBelowMinimum } : {};
+}
+
 declare module '../../common/audit/audit-event.js' {
   interface AuditActions {
     'node.updated': { before: Partial<MembershipSettings>; after: Partial<MembershipSettings> };
     'node.disabled': {
       before: { membershipStatus: MembershipStatus };
-      after: { membershipStatus: MembershipStatus };
+      after: { membershipStatus: MembershipStatus } & Insistence;
     };
     'node.enabled': {
       before: { membershipStatus: MembershipStatus };
@@ -66,7 +77,7 @@ declare module '../../common/audit/audit-event.js' {
     };
     'node.revoked': {
       before: { membershipStatus: MembershipStatus };
-      after: { membershipStatus: MembershipStatus; revocationEpoch: number };
+      after: { membershipStatus: MembershipStatus; revocationEpoch: number } & Insistence;
     };
     'node.capabilities_changed': { before: { capabilities: string[] }; after: { capabilities: string[] } };
     'node.facts_changed': { before: { facts: object }; after: { facts: object } };
@@ -95,6 +106,7 @@ export function nodeSwitched(
   member: Membership,
   to: 'active' | 'disabled',
   reason: string | null,
+  insisted: Insistence = {},
 ): AuditEvent {
   const action = to === 'disabled' ? 'node.disabled' : 'node.enabled';
   return {
@@ -102,18 +114,23 @@ export function nodeSwitched(
     ...about(member),
     reason,
     before: { membershipStatus: member.membershipStatus },
-    after: { membershipStatus: to },
+    after: { membershipStatus: to, ...insisted },
   };
 }
 
 /** The event of a revocation. */
-export function nodeRevoked(member: Membership, reason: string, revocationEpoch: number): AuditEvent {
+export function nodeRevoked(
+  member: Membership,
+  reason: string,
+  revocationEpoch: number,
+  insisted: Insistence = {},
+): AuditEvent {
   return {
     action: 'node.revoked',
     ...about(member),
     reason,
     before: { membershipStatus: member.membershipStatus },
-    after: { membershipStatus: 'revoked', revocationEpoch },
+    after: { membershipStatus: 'revoked', revocationEpoch, ...insisted },
   };
 }
 

@@ -12,6 +12,7 @@ import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import { ClusterArchiving } from '../clusters/cluster-events.js';
 import {
+  insistence,
   type Membership,
   type MembershipSettings,
   membershipOver,
@@ -35,6 +36,13 @@ import type { NodeView, PatchNode } from './nodes.schema.js';
 
 /** A live member, as those who build on it see it. */
 export type Member = Membership & { membershipStatus: 'active' | 'disabled' };
+
+/** How an operator takes a node's work away. */
+export interface Taking {
+  reason: string | null;
+  /** Go on although a role falls below its wanted minimum by it. */
+  force: boolean;
+}
 
 @Injectable()
 export class MembershipsService implements OnModuleInit {
@@ -104,42 +112,57 @@ export class MembershipsService implements OnModuleInit {
     });
   }
 
-  /** Takes its work from a member, or gives it back; its identity stays. */
-  switch(
-    actor: Actor,
-    clusterId: string,
-    nodeId: string,
-    to: 'active' | 'disabled',
-    reason: string | null,
-  ): Promise<NodeView> {
+  /** Takes its work from a member; its identity stays. Again changes nothing.
+   *  @throws not_found; conflict `membership_revoked`, and what subscribers of {@link MembershipDisabled} throw */
+  disable(actor: Actor, clusterId: string, nodeId: string, { reason, force }: Taking): Promise<NodeView> {
     return this.transactor.mutate(actor, async (tx) => {
       const { member, view } = await this.lockLive(tx, clusterId, nodeId);
-      if (member.membershipStatus === to) return { result: view, unchanged: true };
-      await this.memberships.setStatus(tx, member, to);
+      if (member.membershipStatus === 'disabled') return { result: view, unchanged: true };
+      await this.memberships.setStatus(tx, member, 'disabled');
       tx.touch(clusterId, [nodeId]);
-      await tx.raise(
-        to === 'disabled'
-          ? new MembershipDisabled(clusterId, nodeId)
-          : new MembershipEnabled(clusterId, nodeId),
-      );
-      return {
-        result: await this.nodes.get(tx, clusterId, nodeId),
-        events: [nodeSwitched(member, to, reason)],
-      };
+      const taken = new MembershipDisabled(clusterId, nodeId, 'active', force);
+      await tx.raise(taken);
+      const event = nodeSwitched(member, 'disabled', reason, insistence(force, taken.rolesBelowMinimum));
+      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
+    });
+  }
+
+  /** Gives a disabled member its work back. Again changes nothing. @throws not_found; conflict `membership_revoked` */
+  enable(actor: Actor, clusterId: string, nodeId: string): Promise<NodeView> {
+    return this.transactor.mutate(actor, async (tx) => {
+      const { member, view } = await this.lockLive(tx, clusterId, nodeId);
+      if (member.membershipStatus === 'active') return { result: view, unchanged: true };
+      await this.memberships.setStatus(tx, member, 'active');
+      tx.touch(clusterId, [nodeId]);
+      await tx.raise(new MembershipEnabled(clusterId, nodeId));
+      const event = nodeSwitched(member, 'active', null);
+      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
     });
   }
 
   /** Ends identity and membership for ever; the node's next call is refused. A repeat changes nothing. */
-  revoke(actor: Actor, clusterId: string, nodeId: string, reason: string): Promise<NodeView> {
+  revoke(
+    actor: Actor,
+    clusterId: string,
+    nodeId: string,
+    { reason, force }: Taking & { reason: string },
+  ): Promise<NodeView> {
     return this.transactor.mutate(actor, async (tx) => {
-      const event = await this.end(tx, clusterId, nodeId, reason);
+      const event = await this.end(tx, clusterId, nodeId, reason, force);
       const result = await this.nodes.get(tx, clusterId, nodeId);
       return event === null ? { result, unchanged: true } : { result, events: [event] };
     });
   }
 
-  /** The same in the caller's transaction. Its event; null when the membership had ended before. @throws not_found */
-  async end(tx: Tx, clusterId: string, nodeId: string, reason: string): Promise<AuditEvent | null> {
+  /** The same in the caller's transaction. Its event; null when the membership had ended before.
+   *  @throws not_found, and what subscribers of {@link MembershipEnded} throw unless `force` is given */
+  async end(
+    tx: Tx,
+    clusterId: string,
+    nodeId: string,
+    reason: string,
+    force: boolean,
+  ): Promise<AuditEvent | null> {
     // First the cluster, then its members: the order of whatever changes both.
     await this.memberships.lockEpoch(tx, clusterId);
     const member = await this.memberships.lock(tx, clusterId, nodeId);
@@ -147,8 +170,9 @@ export class MembershipsService implements OnModuleInit {
     if (member.membershipStatus === 'revoked') return null;
     const epoch = await this.memberships.revoke(tx, member, reason);
     tx.touch(clusterId, [nodeId]);
-    await tx.raise(new MembershipEnded(clusterId, nodeId));
-    return nodeRevoked(member, reason, epoch);
+    const taken = new MembershipEnded(clusterId, nodeId, member.membershipStatus, force);
+    await tx.raise(taken);
+    return nodeRevoked(member, reason, epoch, insistence(force, taken.rolesBelowMinimum));
   }
 
   /** Takes what the agent says of its host. Only a change is written. @throws unauthenticated */

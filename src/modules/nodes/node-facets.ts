@@ -8,11 +8,17 @@ import { join, type Sql, sql } from '../../common/database/sql.js';
 @Injectable()
 export class NodeFacets {
   private roleNames: Sql = sql`ARRAY[]::text[]`;
+  private certificateEnd: Sql = sql`NULL::timestamptz`;
   private readonly risks: Sql[] = [];
 
   /** Sets the expression of the node's role names, a `text[]`. */
   setRoles(expression: Sql): void {
     this.roleNames = expression;
+  }
+
+  /** Sets the expression of the instant at which the node's certificate ends, a `timestamptz`; NULL: it has none that counts. */
+  setCertificateEnd(expression: Sql): void {
+    this.certificateEnd = expression;
   }
 
   /** Adds an expression of kinds of risky states, a `text[]`. */
@@ -22,6 +28,10 @@ export class NodeFacets {
 
   get roles(): Sql {
     return this.roleNames;
+  }
+
+  get certificateEndsAt(): Sql {
+    return this.certificateEnd;
   }
 
   get riskyStates(): Sql {

@@ -76,7 +76,7 @@ export class NodesController {
     bodyExample: { reason: 'Maintenance.' },
     response: NodeView,
     etag: nodeEtag,
-    problems: ['cluster_archived', 'membership_revoked'],
+    problems: ['cluster_archived', 'membership_revoked', 'role_minimum_violated'],
   })
   disable(
     @CurrentActor() actor: Actor,
@@ -84,7 +84,7 @@ export class NodesController {
     @PathId('node') nodeId: string,
     @Body() body: z.infer<typeof DisableNode>,
   ): Promise<NodeView> {
-    return this.memberships.switch(actor, clusterId, nodeId, 'disabled', body.reason ?? null);
+    return this.memberships.disable(actor, clusterId, nodeId, body);
   }
 
   @Post(':node/enable')
@@ -101,7 +101,7 @@ export class NodesController {
     @ClusterId() clusterId: string,
     @PathId('node') nodeId: string,
   ): Promise<NodeView> {
-    return this.memberships.switch(actor, clusterId, nodeId, 'active', null);
+    return this.memberships.enable(actor, clusterId, nodeId);
   }
 
   @Post(':node/revoke')
@@ -114,7 +114,7 @@ export class NodesController {
     bodyExample: { reason: 'Host was decommissioned.' },
     response: NodeView,
     etag: nodeEtag,
-    problems: ['cluster_archived'],
+    problems: ['cluster_archived', 'role_minimum_violated'],
   })
   revoke(
     @CurrentActor() actor: Actor,
@@ -122,6 +122,6 @@ export class NodesController {
     @PathId('node') nodeId: string,
     @Body() body: z.infer<typeof RevokeNode>,
   ): Promise<NodeView> {
-    return this.memberships.revoke(actor, clusterId, nodeId, body.reason);
+    return this.memberships.revoke(actor, clusterId, nodeId, body);
   }
 }

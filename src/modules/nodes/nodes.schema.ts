@@ -74,16 +74,20 @@ export const PatchNode = z
   })
   .meta({ id: 'PatchNode' });
 
-export const DisableNode = z
-  .strictObject({
-    reason: Reason.optional(),
-    force: z
-      .boolean()
-      .optional()
-      .describe('Go on although a role with a wanted minimum loses its last node.'),
-  })
-  .meta({ id: 'DisableNode' });
+/** Goes on where `role_minimum_violated` would stop it. */
+export const Force = z
+  .boolean()
+  .default(false)
+  .describe('Go on although a role falls below its wanted minimum; needs a reason, and is audited.');
 
-export const RevokeNode = z
-  .strictObject({ reason: Reason, force: z.boolean().optional() })
-  .meta({ id: 'RevokeNode' });
+/** What takes work away for a while: a reason is needed only by who insists. */
+export const Taking = z
+  .strictObject({ reason: Reason.nullable().default(null), force: Force })
+  .refine(({ reason, force }) => !force || reason !== null, {
+    path: ['reason'],
+    error: 'Must be given with force.',
+  });
+
+export const DisableNode = Taking.meta({ id: 'DisableNode' });
+
+export const RevokeNode = z.strictObject({ reason: Reason, force: Force }).meta({ id: 'RevokeNode' });

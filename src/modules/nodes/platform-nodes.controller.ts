@@ -53,12 +53,13 @@ export class PlatformNodesController {
     bodyExample: { reason: 'Host was stolen.' },
     response: PlatformNodeView,
     etag: platformNodeEtag,
+    problems: ['role_minimum_violated'],
   })
   revoke(
     @CurrentActor() actor: Actor,
     @PathId('node') id: string,
     @Body() body: z.infer<typeof RevokePlatformNode>,
   ): Promise<PlatformNodeView> {
-    return this.nodes.revoke(actor, id, body.reason);
+    return this.nodes.revoke(actor, id, body);
   }
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { twoPartEtag } from '../../common/http/etag.js';
 import { Id, Instant, Reason } from '../../common/http/fields.js';
 import { PageQuery, pageOf } from '../../common/http/paging.js';
-import { Health, NodeView } from './nodes.schema.js';
+import { Force, Health, NodeView } from './nodes.schema.js';
 
 export const PlatformNodeView = z
   .object({
@@ -39,7 +39,9 @@ export const PlatformNodeQuery = PageQuery.extend({
   clusterId: Id.optional().describe('Only hosts that are, or were, members of this cluster.'),
 });
 
-export const RevokePlatformNode = z.strictObject({ reason: Reason }).meta({ id: 'RevokePlatformNode' });
+export const RevokePlatformNode = z
+  .strictObject({ reason: Reason, force: Force })
+  .meta({ id: 'RevokePlatformNode' });
 
 /** Health is observed, all else is config: a heartbeat stops no operator's change. */
 export function platformNodeEtag({ id, machineId, memberships }: PlatformNodeView): string {

@@ -47,13 +47,18 @@ export class PlatformNodesService {
     });
   }
 
-  /** Ends every membership of the host at once, for ever. A repeat changes nothing. @throws not_found */
-  revoke(actor: Actor, id: string, reason: string): Promise<PlatformNodeView> {
+  /** Ends every membership of the host at once, for ever. A repeat changes nothing.
+   *  @throws not_found; conflict `role_minimum_violated` for the first cluster that would fall below one */
+  revoke(
+    actor: Actor,
+    id: string,
+    { reason, force }: { reason: string; force: boolean },
+  ): Promise<PlatformNodeView> {
     return this.transactor.mutate(actor, async (tx) => {
       if ((await this.platformNodes.lock(tx, id)) === null) throw noSuchNode();
       const events: AuditEvent[] = [];
       for (const { clusterId } of await this.platformNodes.statuses(tx, id)) {
-        const event = await this.memberships.end(tx, clusterId, id, reason);
+        const event = await this.memberships.end(tx, clusterId, id, reason, force);
         if (event !== null) events.push(event);
       }
       const result = await this.show(tx, id);

@@ -1,11 +1,12 @@
 import { Module } from '@nestjs/common';
 import { EnrollmentModule } from '../enrollment/enrollment.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
+import { RolesModule } from '../roles/roles.module.js';
 import { OverviewController } from './overview.controller.js';
 import { OverviewService } from './overview.service.js';
 
 @Module({
-  imports: [EnrollmentModule, NodesModule],
+  imports: [EnrollmentModule, NodesModule, RolesModule],
   controllers: [OverviewController],
   providers: [OverviewService],
 })

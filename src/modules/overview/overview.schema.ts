@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Id, Instant } from '../../common/http/fields.js';
 import { pageOf } from '../../common/http/paging.js';
+import { RoleCoverageView } from '../roles/role-coverage.schema.js';
 
 const count = () => z.int().min(0).meta({ example: 0 });
 
@@ -31,7 +32,7 @@ export const ClusterSummary = z
       .object({ online: count(), degraded: count(), stale: count(), offline: count(), unknown: count() })
       .describe('Members that are not revoked, by health.'),
     joinRequests: z.object({ pending: count() }),
-    roleGaps: z.array(z.object({ role: z.string(), minimum: z.int(), effective: z.int(), gap: z.int() })),
+    roleGaps: z.array(RoleCoverageView).describe('Roles that fewer nodes fill than are wanted.'),
     workloads: z.record(z.string(), z.int()),
     leases: z.record(z.string(), z.int()),
     rollouts: z.record(z.string(), z.int()),

@@ -5,6 +5,7 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { NodesReadModel } from '../nodes/nodes.read-model.js';
 import { severityOf } from '../nodes/risky-state.js';
+import { RoleCoverageReadModel } from '../roles/role-coverage.read-model.js';
 import type { ClusterSummary, RiskyState } from './overview.schema.js';
 
 /** Risky states that a summary shows, and the most that a list reads. */
@@ -18,6 +19,7 @@ export class OverviewService {
     private readonly transactor: Transactor,
     private readonly nodes: NodesReadModel,
     private readonly enrollment: EnrollmentReadModel,
+    private readonly coverage: RoleCoverageReadModel,
   ) {}
 
   /** A cluster at a glance, all of it at one instant. */
@@ -25,7 +27,7 @@ export class OverviewService {
     return this.transactor.read(async (tx) => ({
       nodes: await this.nodes.countByHealth(tx, clusterId),
       joinRequests: { pending: await this.enrollment.countPending(tx, clusterId) },
-      roleGaps: [],
+      roleGaps: (await this.coverage.gaps(tx, [clusterId])).get(clusterId) ?? [],
       workloads: {},
       leases: {},
       rollouts: {},

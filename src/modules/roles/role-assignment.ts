@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
+import type { Insistence } from '../nodes/membership.js';
 import type { RoleName } from './role-catalogue.js';
 
 /** What a node may do in a cluster: one role, for all organizations or for one. */
@@ -57,13 +58,22 @@ export const INEFFECTIVE_REASONS = [
   'capability_missing',
   'not_yet_valid',
   'no_longer_valid',
+  // Of `admin-ingress` alone; see admin-ingress.ts.
+  'cluster_not_authoritative',
+  'snapshot_not_current',
+  'certificate_not_valid',
+  'node_not_current',
+  'role_coverage_missing',
 ] as const;
 export type IneffectiveReason = (typeof INEFFECTIVE_REASONS)[number];
 
 type Obstacles = Pick<RoleGrant, 'status' | 'requiredCapabilities'>;
 type Validity = Pick<RoleGrant, 'validFrom' | 'validUntil'>;
 
-/** Why the grant gives nothing at `now`; null when it is effective. */
+/**
+ * Why the grant gives nothing at `now`; null when assignment, membership, capabilities and time are in order. What
+ * `admin-ingress` needs beyond that is looked at only where the role is shown: see {@link roleConditions}.
+ */
 export function ineffectiveReason(
   grant: Obstacles & Validity,
   bearer: RoleBearer,
@@ -126,9 +136,9 @@ interface StatusShape {
 declare module '../../common/audit/audit-event.js' {
   interface AuditActions {
     'role_assignment.created': { before: null; after: AssignmentShape };
-    'role_assignment.disabled': { before: StatusShape; after: StatusShape };
+    'role_assignment.disabled': { before: StatusShape; after: StatusShape & Insistence };
     'role_assignment.enabled': { before: StatusShape; after: StatusShape };
-    'role_assignment.deleted': { before: AssignmentShape & StatusShape; after: null };
+    'role_assignment.deleted': { before: AssignmentShape & StatusShape; after: Insistence | null };
   }
 }
 
@@ -136,15 +146,29 @@ export function roleAssignmentCreated(assignment: RoleAssignment): AuditEvent {
   return { ...common(assignment), action: 'role_assignment.created', before: null, after: shape(assignment) };
 }
 
-/** The event of a changed status. */
-export function roleAssignmentSwitched(assignment: RoleAssignment, to: RoleAssignmentStatus): AuditEvent {
-  const action = to === 'active' ? 'role_assignment.enabled' : 'role_assignment.disabled';
-  return { ...common(assignment), action, before: { status: assignment.status }, after: { status: to } };
+/** The event of an enabled assignment. */
+export function roleAssignmentEnabled(assignment: RoleAssignment): AuditEvent {
+  const [before, after] = [{ status: assignment.status }, { status: 'active' as const }];
+  return { ...common(assignment), action: 'role_assignment.enabled', before, after };
 }
 
-export function roleAssignmentDeleted(assignment: RoleAssignment): AuditEvent {
+export function roleAssignmentDisabled(
+  assignment: RoleAssignment,
+  reason: string | null,
+  insisted: Insistence,
+): AuditEvent {
+  const [before, after] = [{ status: assignment.status }, { status: 'disabled' as const, ...insisted }];
+  return { ...common(assignment), action: 'role_assignment.disabled', reason, before, after };
+}
+
+export function roleAssignmentDeleted(
+  assignment: RoleAssignment,
+  reason: string | null,
+  insisted: Insistence,
+): AuditEvent {
   const before = { ...shape(assignment), status: assignment.status };
-  return { ...common(assignment), action: 'role_assignment.deleted', before, after: null };
+  const after = insisted.forced === true ? insisted : null;
+  return { ...common(assignment), action: 'role_assignment.deleted', reason, before, after };
 }
 
 function common({ id, clusterId, organizationId, role }: RoleAssignment) {

@@ -5,13 +5,17 @@ import { ClusterId, CurrentActor, PathId, ValidQuery } from '../../common/auth/r
 import { Route } from '../../common/http/operation.js';
 import type { Page } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
+import { roleAssignmentEtag } from './role-assignment-views.js';
 import {
   CreateRoleAssignment,
+  DeleteRoleAssignment,
+  DisableRoleAssignment,
   RoleAssignmentPage,
   RoleAssignmentQuery,
   RoleAssignmentView,
+  RoleExplanation,
 } from './role-assignments.schema.js';
-import { RoleAssignmentsService, roleAssignmentEtag } from './role-assignments.service.js';
+import { RoleAssignmentsService } from './role-assignments.service.js';
 
 @ApiTags('Roles')
 @Controller('api/v1/clusters/:cluster/role-assignments')
@@ -73,21 +77,36 @@ export class RoleAssignmentsController {
     return this.assignments.get(clusterId, id);
   }
 
+  @Get(':assignment/explain')
+  @Route({
+    id: 'explainRoleAssignment',
+    summary: 'Say rule by rule why a role is effective, or why not',
+    access: { permission: 'role_assignments.read' },
+    response: RoleExplanation,
+  })
+  explain(@ClusterId() clusterId: string, @PathId('assignment') id: string): Promise<RoleExplanation> {
+    return this.assignments.explain(clusterId, id);
+  }
+
   @Post(':assignment/disable')
   @Route({
     id: 'disableRoleAssignment',
     summary: 'Disable a role assignment; again changes nothing',
     access: { permission: 'role_assignments.update' },
+    body: DisableRoleAssignment,
+    bodyOptional: true,
+    bodyExample: { reason: 'Maintenance.' },
     response: RoleAssignmentView,
     etag: roleAssignmentEtag,
-    problems: ['cluster_archived'],
+    problems: ['cluster_archived', 'role_minimum_violated'],
   })
   disable(
     @CurrentActor() actor: Actor,
     @ClusterId() clusterId: string,
     @PathId('assignment') id: string,
+    @Body() body: z.infer<typeof DisableRoleAssignment>,
   ): Promise<RoleAssignmentView> {
-    return this.assignments.switch(actor, clusterId, id, 'disabled');
+    return this.assignments.disable(actor, clusterId, id, body);
   }
 
   @Post(':assignment/enable')
@@ -106,7 +125,7 @@ export class RoleAssignmentsController {
     @ClusterId() clusterId: string,
     @PathId('assignment') id: string,
   ): Promise<RoleAssignmentView> {
-    return this.assignments.switch(actor, clusterId, id, 'active');
+    return this.assignments.enable(actor, clusterId, id);
   }
 
   @Delete(':assignment')
@@ -115,13 +134,15 @@ export class RoleAssignmentsController {
     summary: 'Take a role away from a node',
     access: { permission: 'role_assignments.delete' },
     status: 204,
-    problems: ['cluster_archived'],
+    query: DeleteRoleAssignment,
+    problems: ['cluster_archived', 'role_minimum_violated'],
   })
   delete(
     @CurrentActor() actor: Actor,
     @ClusterId() clusterId: string,
     @PathId('assignment') id: string,
+    @ValidQuery() { force, reason }: z.infer<typeof DeleteRoleAssignment>,
   ): Promise<void> {
-    return this.assignments.delete(actor, clusterId, id);
+    return this.assignments.delete(actor, clusterId, id, { force, reason: reason ?? null });
   }
 }

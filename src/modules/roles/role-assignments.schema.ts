@@ -1,8 +1,10 @@
 import { z } from 'zod';
-import { ActorRef, Id, Instant, InstantInput, Metadata } from '../../common/http/fields.js';
+import { ActorRef, Id, Instant, InstantInput, Metadata, Reason } from '../../common/http/fields.js';
 import { PageQuery, pageOf } from '../../common/http/paging.js';
+import { Taking } from '../nodes/nodes.schema.js';
 import { INEFFECTIVE_REASONS } from './role-assignment.js';
 import { ROLE_CATALOGUE, ROLE_NAMES } from './role-catalogue.js';
+import { CONDITION_NAMES } from './role-condition.js';
 import { policyFaults } from './role-policy.js';
 
 export const RoleNameField = z
@@ -66,6 +68,48 @@ export const RoleAssignmentView = z
   })
   .meta({ id: 'RoleAssignment' });
 export type RoleAssignmentView = z.infer<typeof RoleAssignmentView>;
+
+export const RoleExplanation = z
+  .object({
+    assignmentId: Id,
+    nodeId: Id,
+    role: RoleNameField,
+    effective: z.boolean().describe('Whether all conditions hold.'),
+    conditions: z.array(
+      z.object({
+        name: z.enum(CONDITION_NAMES),
+        holds: z.boolean(),
+        detail: z.string().meta({ example: 'The membership is active.' }),
+        reason: z
+          .enum(INEFFECTIVE_REASONS)
+          .nullable()
+          .describe('The `ineffectiveReason` that it is; null when it holds.'),
+      }),
+    ),
+  })
+  .meta({ id: 'RoleExplanation' });
+export type RoleExplanation = z.infer<typeof RoleExplanation>;
+
+export const DisableRoleAssignment = Taking.meta({ id: 'DisableRoleAssignment' });
+
+/** The same for DELETE, which has no body. */
+export const DeleteRoleAssignment = z
+  .strictObject({
+    force: z
+      .enum(['true', 'false'])
+      .default('false')
+      .transform((text) => text === 'true')
+      .meta({
+        description:
+          'Go on although the role falls below its wanted minimum; needs a reason, and is audited.',
+        jsonSchema: { type: 'boolean', default: false },
+      }),
+    reason: Reason.optional().meta({ description: 'Why; stands in the audit log.' }),
+  })
+  .refine(({ force, reason }) => !force || reason !== undefined, {
+    path: ['reason'],
+    error: 'Must be given with force.',
+  });
 
 export const RoleAssignmentQuery = PageQuery.extend({
   nodeId: Id.optional().meta({ description: 'Only those of this node.' }),

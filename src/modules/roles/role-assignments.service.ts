@@ -2,33 +2,34 @@ import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import type { AuditEvents } from '../../common/audit/audit-event.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
-import { twoPartEtag } from '../../common/http/etag.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import { PolicyReadModel } from '../clusters/policy.read-model.js';
-import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
-import { MembershipsService } from '../nodes/memberships.service.js';
+import { insistence } from '../nodes/membership.js';
+import { MembershipsService, type Taking } from '../nodes/memberships.service.js';
 import {
-  ineffectiveReason,
   type RoleAssignment,
-  type RoleAssignmentStatus,
   type RoleBearer,
   roleAssignmentCreated,
   roleAssignmentDeleted,
-  roleAssignmentSwitched,
+  roleAssignmentDisabled,
+  roleAssignmentEnabled,
   unmetCapabilities,
 } from './role-assignment.js';
+import { RoleAssignmentViews, roleAssignmentEtag } from './role-assignment-views.js';
 import { RoleAssignmentsRepository } from './role-assignments.repository.js';
 import type {
   CreateRoleAssignment,
   RoleAssignmentQuery,
   RoleAssignmentView,
+  RoleExplanation,
 } from './role-assignments.schema.js';
+import { RoleBearers } from './role-bearers.js';
 import { ROLE_CATALOGUE, type RoleName } from './role-catalogue.js';
-import { RolesChanged } from './role-events.js';
-import { roleGrant } from './roles.read-model.js';
+import { roleConditions } from './role-conditions.js';
+import { rolesChanged } from './role-events.js';
+import { RoleMinimums } from './role-minimums.js';
 
 /** A role to give to a member. */
 export interface NewRoleAssignment {
@@ -47,8 +48,9 @@ export class RoleAssignmentsService {
     private readonly transactor: Transactor,
     private readonly assignments: RoleAssignmentsRepository,
     private readonly memberships: MembershipsService,
-    private readonly members: MembershipsReadModel,
-    private readonly policies: PolicyReadModel,
+    private readonly bearers: RoleBearers,
+    private readonly minimums: RoleMinimums,
+    private readonly views: RoleAssignmentViews,
     private readonly paging: Paging,
   ) {}
 
@@ -62,7 +64,7 @@ export class RoleAssignmentsService {
     const wanted = { ...rest, clusterId, validFrom: instant(validFrom), validUntil: instant(validUntil) };
     return this.transactor.mutate(actor, async (tx) => {
       const { assignment, events } = await this.assignInTx(tx, wanted);
-      return { result: await this.show(tx, assignment), events };
+      return { result: await this.views.one(tx, assignment), events };
     });
   }
 
@@ -89,7 +91,7 @@ export class RoleAssignmentsService {
       const errors = [{ pointer: '#/validUntil', message: 'Must be in the future.' }];
       throw invalid('invalid_request', 'The assignment would be over before it begins.', { errors });
     }
-    const deniedCapabilities = await this.deniedCapabilities(tx, clusterId);
+    const deniedCapabilities = await this.bearers.deniedCapabilities(tx, clusterId);
     requireCapabilities(role, { capabilities: member.capabilities, deniedCapabilities });
     const assignment = await this.assignments.insert(tx, {
       id: tx.newId(),
@@ -111,16 +113,29 @@ export class RoleAssignmentsService {
         extensions: { assignmentId: present?.id ?? null },
       });
     }
-    await changed(tx, assignment);
+    await rolesChanged(tx, clusterId, [nodeId]);
     return { assignment, events: [roleAssignmentCreated(assignment)] };
   }
 
   /** @throws not_found */
   get(clusterId: string, id: string): Promise<RoleAssignmentView> {
+    return this.transactor.read(async (tx) => this.views.one(tx, await this.find(tx, clusterId, id)));
+  }
+
+  /** Rule by rule, why the assignment is effective, or why not. @throws not_found */
+  explain(clusterId: string, id: string): Promise<RoleExplanation> {
     return this.transactor.read(async (tx) => {
-      const assignment = await this.assignments.find(tx, clusterId, id);
-      if (assignment === null) throw noSuchAssignment();
-      return this.show(tx, assignment);
+      const assignment = await this.find(tx, clusterId, id);
+      const circumstances = await this.views.circumstances(tx, clusterId, [assignment]);
+      const conditions = roleConditions(assignment, circumstances(assignment), tx.now);
+      const { nodeId, role } = assignment;
+      return {
+        assignmentId: id,
+        nodeId,
+        role,
+        effective: conditions.every(({ holds }) => holds),
+        conditions,
+      };
     });
   }
 
@@ -130,80 +145,72 @@ export class RoleAssignmentsService {
     const list = { kind: 'role_assignments', filters: { clusterId, ...filter }, limit, cursor };
     return this.transactor.read(async (tx) => {
       const rows = await this.assignments.list(tx, clusterId, filter, this.paging.after(list), limit);
-      const bearers = await this.bearers(tx, clusterId, rows);
-      const keyOf = (row: RoleAssignment) => [row.assignedAt.toISOString(), row.id];
-      return this.paging.page(list, rows, keyOf, (row) => view(row, bearers(row.nodeId), tx.now));
+      const view = await this.views.of(tx, clusterId, rows);
+      return this.paging.page(list, rows, (row) => [row.assignedAt.toISOString(), row.id], view);
     });
   }
 
-  /** Disables or enables; again changes nothing. @throws not_found */
-  switch(actor: Actor, clusterId: string, id: string, to: RoleAssignmentStatus): Promise<RoleAssignmentView> {
+  /** Again changes nothing. @throws not_found; conflict `role_minimum_violated` */
+  disable(
+    actor: Actor,
+    clusterId: string,
+    id: string,
+    { reason, force }: Taking,
+  ): Promise<RoleAssignmentView> {
     return this.transactor.mutate(actor, async (tx) => {
       const assignment = await this.lock(tx, clusterId, id);
-      if (assignment.status === to) return { result: await this.show(tx, assignment), unchanged: true };
-      await this.assignments.setStatus(tx, id, to);
-      await changed(tx, assignment);
-      const result = await this.show(tx, { ...assignment, status: to });
-      return { result, events: [roleAssignmentSwitched(assignment, to)] };
+      if (assignment.status === 'disabled')
+        return { result: await this.views.one(tx, assignment), unchanged: true };
+      const below = await this.minimums.watch(tx, clusterId, assignment.nodeId, force, () =>
+        this.assignments.setStatus(tx, id, 'disabled'),
+      );
+      await rolesChanged(tx, clusterId, [assignment.nodeId]);
+      const result = await this.views.one(tx, { ...assignment, status: 'disabled' });
+      return { result, events: [roleAssignmentDisabled(assignment, reason, insistence(force, below))] };
     });
   }
 
-  /** Takes the role away. @throws not_found; stale */
-  delete(actor: Actor, clusterId: string, id: string): Promise<void> {
+  /** Again changes nothing. @throws not_found */
+  enable(actor: Actor, clusterId: string, id: string): Promise<RoleAssignmentView> {
     return this.transactor.mutate(actor, async (tx) => {
       const assignment = await this.lock(tx, clusterId, id);
-      tx.requireMatch(roleAssignmentEtag(await this.show(tx, assignment)));
-      await this.assignments.delete(tx, id);
-      await changed(tx, assignment);
-      return { result: undefined, events: [roleAssignmentDeleted(assignment)] };
+      if (assignment.status === 'active')
+        return { result: await this.views.one(tx, assignment), unchanged: true };
+      await this.assignments.setStatus(tx, id, 'active');
+      await rolesChanged(tx, clusterId, [assignment.nodeId]);
+      const result = await this.views.one(tx, { ...assignment, status: 'active' });
+      return { result, events: [roleAssignmentEnabled(assignment)] };
     });
   }
 
-  private async lock(tx: Tx, clusterId: string, id: string): Promise<RoleAssignment> {
-    const assignment = await this.assignments.lock(tx, clusterId, id);
+  /** Takes the role away. @throws not_found; stale; conflict `role_minimum_violated` */
+  delete(actor: Actor, clusterId: string, id: string, { reason, force }: Taking): Promise<void> {
+    return this.transactor.mutate(actor, async (tx) => {
+      const assignment = await this.lock(tx, clusterId, id);
+      tx.requireMatch(roleAssignmentEtag(await this.views.one(tx, assignment)));
+      const below = await this.minimums.watch(tx, clusterId, assignment.nodeId, force, () =>
+        this.assignments.delete(tx, id),
+      );
+      await rolesChanged(tx, clusterId, [assignment.nodeId]);
+      const event = roleAssignmentDeleted(assignment, reason, insistence(force, below));
+      return { result: undefined, events: [event] };
+    });
+  }
+
+  private async find(tx: ReadTx, clusterId: string, id: string): Promise<RoleAssignment> {
+    const assignment = await this.assignments.find(tx, clusterId, id);
     if (assignment === null) throw noSuchAssignment();
     return assignment;
   }
 
-  private async show(tx: ReadTx, assignment: RoleAssignment): Promise<RoleAssignmentView> {
-    const bearers = await this.bearers(tx, assignment.clusterId, [assignment]);
-    return view(assignment, bearers(assignment.nodeId), tx.now);
+  /** Locks the assignment, and before it the membership: the order of all who change both. */
+  private async lock(tx: Tx, clusterId: string, id: string): Promise<RoleAssignment> {
+    const { nodeId } = await this.find(tx, clusterId, id);
+    await this.memberships.hold(tx, clusterId, [nodeId], 'to_change');
+    const assignment = await this.assignments.lock(tx, clusterId, id);
+    if (assignment === null) throw noSuchAssignment();
+    return assignment;
   }
-
-  /** What decides over the roles of the nodes in `assignments`. A node that is no member any more was revoked. */
-  private async bearers(
-    tx: ReadTx,
-    clusterId: string,
-    assignments: readonly RoleAssignment[],
-  ): Promise<(nodeId: string) => RoleBearer> {
-    const nodeIds = [...new Set(assignments.map((assignment) => assignment.nodeId))];
-    const deniedCapabilities = await this.deniedCapabilities(tx, clusterId);
-    const members = await this.members.forSnapshots(tx, clusterId, nodeIds);
-    const byNode = new Map(members.map((member) => [member.nodeId, member]));
-    return (nodeId) => {
-      const { membershipStatus = 'revoked', capabilities = [] } = byNode.get(nodeId) ?? {};
-      return { membershipStatus, capabilities, deniedCapabilities };
-    };
-  }
-
-  private async deniedCapabilities(tx: ReadTx, clusterId: string): Promise<readonly string[]> {
-    return (await this.policies.get(tx, clusterId)).capabilityPolicy.denied ?? [];
-  }
-}
-
-/** Whoever builds on the node's roles looks again, and so do its snapshots. */
-async function changed(tx: Tx, { clusterId, nodeId }: RoleAssignment): Promise<void> {
-  tx.touch(clusterId, [nodeId]);
-  await tx.raise(new RolesChanged(clusterId, [nodeId]));
-}
-
-/** Health and time change what an assignment gives without changing the assignment: `If-Match` looks at that alone. */
-export function roleAssignmentEtag({
-  effective,
-  ineffectiveReason: reason,
-  ...config
-}: RoleAssignmentView): string {
-  return twoPartEtag(config, { effective, reason });
 }
 
 function requireCapabilities(
@@ -219,20 +226,6 @@ function requireCapabilities(
   throw conflict('capability_missing', `The role ${role} cannot be given: ${why}.`, {
     extensions: { missing, denied },
   });
-}
-
-function view(assignment: RoleAssignment, bearer: RoleBearer, now: Date): RoleAssignmentView {
-  const { validFrom, validUntil, assignedAt, policy, ...rest } = assignment;
-  const reason = ineffectiveReason(roleGrant(assignment), bearer, now);
-  return {
-    ...rest,
-    effective: reason === null,
-    ineffectiveReason: reason,
-    policy: policy as RoleAssignmentView['policy'],
-    validFrom: validFrom?.toISOString() ?? null,
-    validUntil: validUntil?.toISOString() ?? null,
-    assignedAt: assignedAt.toISOString(),
-  };
 }
 
 function instant(text: string | null | undefined): Date | null {

@@ -1,3 +1,4 @@
+import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvent } from '../../common/transaction/tx-events.js';
 
 /**
@@ -14,4 +15,10 @@ export class RolesChanged extends TxEvent {
   ) {
     super();
   }
+}
+
+/** Whoever builds on the nodes' roles looks again, and so do their snapshots. */
+export async function rolesChanged(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
+  tx.touch(clusterId, nodeIds);
+  await tx.raise(new RolesChanged(clusterId, nodeIds));
 }
