@@ -1,0 +1,91 @@
+import { once } from 'node:events';
+import {
+  createServer,
+  request as forward,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** What becomes of a request: it never reaches the service, or it does and its answer is never seen. */
+export type Mishap = 'request_lost' | 'answer_lost';
+
+interface Trap {
+  path: string;
+  mishap: Mishap;
+  sprung: () => void;
+}
+
+/** Stands between agents and the service, and loses what a test wants lost; everything else passes through. */
+export class UnreliableProxy {
+  private target = '';
+  private isCut = false;
+  private readonly traps = new Set<Trap>();
+
+  private constructor(
+    private readonly server: Server,
+    readonly url: string,
+  ) {}
+
+  static async open(): Promise<UnreliableProxy> {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const proxy = new UnreliableProxy(server, `http://127.0.0.1:${port}`);
+    server.on('request', (req, res) => proxy.pass(req, res));
+    return proxy;
+  }
+
+  /** Where everything goes. */
+  leadTo(url: string): void {
+    this.target = url;
+  }
+
+  /** From now on the service is away: connections are cut off, new ones at once. */
+  cut(): void {
+    this.isCut = true;
+    this.server.closeAllConnections();
+  }
+
+  /** The service is back. */
+  mend(): void {
+    this.isCut = false;
+  }
+
+  /** The next request whose path ends so meets with a mishap, and its connection hangs; resolves when it has. */
+  lose(path: string, mishap: Mishap): Promise<void> {
+    return new Promise((sprung) => this.traps.add({ path, mishap, sprung }));
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((closed) => this.server.close(closed));
+  }
+
+  private pass(req: IncomingMessage, res: ServerResponse): void {
+    if (this.isCut) {
+      req.socket.destroy();
+      return;
+    }
+    const trap = [...this.traps].find(({ path }) => new URL(req.url ?? '', this.url).pathname.endsWith(path));
+    if (trap !== undefined) this.traps.delete(trap);
+    if (trap?.mishap === 'request_lost') {
+      trap.sprung();
+      return;
+    }
+    const { host: _, ...headers } = req.headers;
+    const onward = forward(`${this.target}${req.url ?? ''}`, { method: req.method, headers }, (answer) => {
+      if (trap !== undefined) {
+        answer.resume().once('end', trap.sprung);
+        return;
+      }
+      res.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(res);
+    });
+    onward.on('error', () => res.destroy());
+    res.once('close', () => onward.destroy());
+    req.pipe(onward);
+  }
+}
