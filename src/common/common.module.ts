@@ -24,6 +24,7 @@ import { RUNTIME, type Runtime } from './config/runtime.js';
 import { MasterKeyring } from './crypto/envelope.js';
 import { Database } from './database/database.js';
 import { DatabaseClock } from './database/database-clock.js';
+import { Presence } from './database/presence.js';
 import { RecordedTime } from './database/recorded-time.js';
 import { sql } from './database/sql.js';
 import { AllowedMethods } from './http/allowed-methods.js';
@@ -124,6 +125,7 @@ export class CommonModule {
         ...shared,
         EventStreams,
         FeedRetention,
+        Presence,
         RecordedTime,
         Sequencer,
         Background,

@@ -2,10 +2,10 @@ import type { ControlPlane } from './control-plane.js';
 
 /**
  * What background work of the service writes at its own time, whoever calls: the order of the feed, the last use of a
- * token, the queue's own schema, the recorded time.
+ * token, the queue's own schema, the recorded time, the presence of instances.
  */
 const AT_ITS_OWN_TIME = ['position', 'last_used_at'];
-const NOT_LOOKED_AT = ['change_feed_sequencer', 'database_clock'];
+const NOT_LOOKED_AT = ['change_feed_sequencer', 'database_clock', 'service_presence'];
 
 /** A digest of the rows of every table of the service, by table. Two that are equal hold the same rows. */
 export async function tableDigests({ database }: ControlPlane): Promise<Record<string, string>> {

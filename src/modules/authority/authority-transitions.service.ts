@@ -11,6 +11,7 @@ import { explainOperation, isGuarded } from './authority-explanation.js';
 import { authorityTransitioned, moved } from './authority-transition.js';
 import { AuthorityTransitionsRepository } from './authority-transitions.repository.js';
 import type { AuthorityExplanation, AuthorityTransition } from './authority-transitions.schema.js';
+import { PartitionsRepository } from './partitions.repository.js';
 
 /** Moves the authority of clusters, and says what it lets through. */
 @Injectable()
@@ -19,6 +20,7 @@ export class AuthorityTransitionsService {
     private readonly transactor: Transactor,
     private readonly authorities: AuthorityService,
     private readonly transitions: AuthorityTransitionsRepository,
+    private readonly partitions: PartitionsRepository,
   ) {}
 
   /** @throws not_found; conflict `authority_term_conflict`, `authority_transition_invalid` */
@@ -32,6 +34,9 @@ export class AuthorityTransitionsService {
       if (current === null) throw notFound('not_found', 'There is no such cluster.');
       const next = moved(current, { to, expectedTerm });
       if (next === null) return { result: authorityView(current), unchanged: true };
+      // Whoever moves on has seen what was found, and decides.
+      if (next.state !== 'partitioned' && next.state !== 'fenced')
+        await this.partitions.resolve(tx, clusterId);
       const authority = await this.transitions.move(tx, current, next);
       // The term stands in every snapshot; the state in none.
       if (next.term !== current.term) tx.touch(clusterId, 'all');

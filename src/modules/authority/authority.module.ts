@@ -6,11 +6,14 @@ import { AuthorityRepository } from './authority.repository.js';
 import { AuthorityService } from './authority.service.js';
 import { AuthorityClaimsRepository } from './authority-claims.repository.js';
 import { AuthorityClaims } from './authority-claims.service.js';
+import { AuthorityRisks } from './authority-risks.js';
 import { AuthorityTransitionsController } from './authority-transitions.controller.js';
 import { AuthorityTransitionsRepository } from './authority-transitions.repository.js';
 import { AuthorityTransitionsService } from './authority-transitions.service.js';
 import { MassLapsesRepository } from './mass-lapses.repository.js';
 import { MassLapses } from './mass-lapses.service.js';
+import { PartitionsRepository } from './partitions.repository.js';
+import { PartitionsService } from './partitions.service.js';
 import { ServerWatch } from './server-watch.js';
 import { TakeoverHolds } from './takeover-holds.js';
 import { TermsRepository } from './terms.repository.js';
@@ -24,16 +27,28 @@ import { TermsService } from './terms.service.js';
     AuthorityGate,
     AuthorityReadModel,
     AuthorityRepository,
+    AuthorityRisks,
     AuthorityService,
     AuthorityTransitionsRepository,
     AuthorityTransitionsService,
     MassLapses,
     MassLapsesRepository,
+    PartitionsRepository,
+    PartitionsService,
     ServerWatch,
     TakeoverHolds,
     TermsRepository,
     TermsService,
   ],
-  exports: [AuthorityClaims, AuthorityGate, AuthorityReadModel, AuthorityService, MassLapses, TakeoverHolds],
+  exports: [
+    AuthorityClaims,
+    AuthorityGate,
+    AuthorityReadModel,
+    AuthorityRisks,
+    AuthorityService,
+    MassLapses,
+    PartitionsService,
+    TakeoverHolds,
+  ],
 })
 export class AuthorityModule {}

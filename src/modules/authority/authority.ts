@@ -10,17 +10,25 @@ export interface Authority {
   since: Date;
   /** Until when nothing goes over to a new owner; null when nothing holds it. */
   takeoversHeldUntil: Date | null;
+  /** The open ones; instants as the database writes them in JSON. */
+  partitions: AuthorityView['partitions'];
 }
 
 /** The authority as the API shows it. */
-export function authorityView({ state, term, holder, since, takeoversHeldUntil }: Authority): AuthorityView {
+export function authorityView(authority: Authority): AuthorityView {
+  const { state, term, holder, since, takeoversHeldUntil, partitions } = authority;
+  const instant = (text: string) => new Date(text).toISOString();
   return {
     state,
     term,
     holder,
     since: since.toISOString(),
     takeoversHeldUntil: takeoversHeldUntil?.toISOString() ?? null,
-    partitions: [],
+    partitions: partitions.map((partition) => ({
+      ...partition,
+      since: instant(partition.since),
+      clearedAt: partition.clearedAt === null ? null : instant(partition.clearedAt),
+    })),
   };
 }
 

@@ -13,9 +13,50 @@ const CapabilityPolicy = z
 const FourEyes = z
   .record(z.string().regex(/^[a-z_]+\.[a-z_]+$/), z.boolean())
   .meta({ description: 'Operations that need a second person, by permission.', example: {} });
+const Quorum = z.strictObject({
+  minimumPercent: z
+    .int()
+    .min(1)
+    .max(100)
+    .describe('The share of active nodes that must have reported within the window.')
+    .meta({ example: 51 }),
+  windowSeconds: z.int().min(10).max(86_400).meta({ example: 300 }),
+  role: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,62}$/)
+    .optional()
+    .describe('Only nodes with this role count.')
+    .meta({ example: 'core-mesh' }),
+});
 const PartitionDetection = z
-  .strictObject({ enabled: z.boolean().optional(), quorumPercent: z.int().min(1).max(100).optional() })
-  .meta({ description: 'When the control plane itself moves the cluster to `partitioned`.', example: {} });
+  .strictObject({
+    enabled: z.boolean().optional().describe('Off by default.'),
+    contradiction: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether reports of another authority in this term, or of a later term, count; true by default.',
+      ),
+    minimumReporters: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .describe(
+        'How many nodes must report the same contradiction, so that one cannot make it up; 2 by default.',
+      ),
+    quorum: Quorum.optional(),
+  })
+  .refine(
+    ({ enabled, contradiction, quorum }) =>
+      enabled !== true || contradiction !== false || quorum !== undefined,
+    { path: ['enabled'], error: 'There is nothing to detect: neither contradictions nor a quorum.' },
+  )
+  .meta({
+    description:
+      'When the control plane itself moves the cluster to `partitioned`. It never leads out of it.',
+    example: { enabled: true, quorum: { minimumPercent: 51, windowSeconds: 300 } },
+  });
 
 const members = {
   heartbeatSeconds: z.int().min(1).max(3600).describe('How often a node reports.'),

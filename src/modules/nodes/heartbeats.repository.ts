@@ -19,6 +19,9 @@ export interface HeartbeatRow {
   heartbeatSeconds: number;
   snapshotGeneration: number;
   authorityTerm: number;
+  authorityHolder: string;
+  /** Whether the policy wants to know what contradicts this authority. */
+  watchesPartitions: boolean;
   revocationEpoch: number;
   /** SHA-256 in hexadecimal; null before the cluster has certificate authorities. */
   trustBundle: string | null;
@@ -121,7 +124,9 @@ export class HeartbeatsRepository {
       )
       SELECT b.cluster_id AS "clusterId", b.node_id AS "nodeId", date_trunc('milliseconds', now()) AS "serverTime",
              p.heartbeat_seconds AS "heartbeatSeconds", c.generation_base + b.generation_counter AS "snapshotGeneration",
-             a.term AS "authorityTerm", c.revocation_epoch AS "revocationEpoch",
+             a.term AS "authorityTerm", a.holder AS "authorityHolder",
+             coalesce((p.partition_detection ->> 'enabled')::boolean, false) AS "watchesPartitions",
+             c.revocation_epoch AS "revocationEpoch",
              encode(c.trust_bundle_fingerprint, 'hex') AS "trustBundle", w.clone_sign AS "cloneSign"
         FROM member AS b
         JOIN written AS w ON w.cluster_id = b.cluster_id AND w.node_id = b.node_id

@@ -4,6 +4,23 @@ import { Instant } from '../../common/http/fields.js';
 const count = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const load = () => z.number().min(0).max(1e6);
 
+const Holder = z.string().min(1).max(128).meta({ example: 'control-plane' });
+
+/** What a node knows first-hand of a peer. */
+const PeerSeen = z
+  .object({
+    nodeId: z.uuid(),
+    reachable: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether it answered the last time; what is said of one that did not is not counted. True by default.',
+      ),
+    authorityTerm: count().optional().describe('The term that the peer follows.').meta({ example: 1 }),
+    authorityHolder: Holder.optional().describe('Who holds the authority that the peer follows.'),
+  })
+  .meta({ id: 'PeerSeen' });
+
 /** What an agent says of itself. Members that this version does not know are ignored and counted. */
 export const Heartbeat = z
   .object({
@@ -20,7 +37,20 @@ export const Heartbeat = z
       .optional()
       .meta({ example: { totalBytes: 8_589_934_592, usedBytes: 2_147_483_648 } }),
     appliedGeneration: count().optional().meta({ example: 3 }),
-    authorityTermSeen: count().optional().meta({ example: 1 }),
+    authorityTermSeen: count()
+      .optional()
+      .describe('The latest term that the node has seen, in whatever way.')
+      .meta({ example: 1 }),
+    authorityHolderSeen: Holder.optional().describe(
+      'Who held that term, as the last answer to a heartbeat named it.',
+    ),
+    peersSeen: z
+      .array(PeerSeen)
+      .max(64)
+      .optional()
+      .describe(
+        'The peers that the node knows something of, at most 64. Nodes that are no members are ignored.',
+      ),
     revocationEpochApplied: count().optional(),
     trustBundleSeen: z
       .string()
@@ -38,6 +68,10 @@ export const HeartbeatAnswer = z
     nextHeartbeatSeconds: z.number().meta({ example: 30 }),
     snapshotGeneration: z.int().meta({ example: 3 }),
     authorityTerm: z.int().meta({ example: 1 }),
+    authorityHolder: z
+      .string()
+      .describe('Who holds the authority; two that hold the same term show that the cluster is cut in two.')
+      .meta({ example: 'control-plane' }),
     revocationEpoch: z.int().meta({ example: 0 }),
     trustBundle: z
       .string()

@@ -53,15 +53,14 @@ export class HeartbeatsService {
     if (row === null) throw membershipOver();
     if (row.cloneSign !== null) await this.risks.noteClone(actor, beat);
     await this.followers.follow(actor, beat, row);
-    const { serverTime, heartbeatSeconds, snapshotGeneration, authorityTerm, revocationEpoch, trustBundle } =
-      row;
     return {
-      serverTime: serverTime.toISOString(),
-      nextHeartbeatSeconds: heartbeatSeconds,
-      snapshotGeneration,
-      authorityTerm,
-      revocationEpoch,
-      trustBundle,
+      serverTime: row.serverTime.toISOString(),
+      nextHeartbeatSeconds: row.heartbeatSeconds,
+      snapshotGeneration: row.snapshotGeneration,
+      authorityTerm: row.authorityTerm,
+      authorityHolder: row.authorityHolder,
+      revocationEpoch: row.revocationEpoch,
+      trustBundle: row.trustBundle,
     };
   }
 

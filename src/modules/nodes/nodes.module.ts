@@ -4,6 +4,7 @@ import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
+import { AuthorityReports } from './authority-reports.js';
 import { HealthWatch } from './health-watch.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
@@ -29,6 +30,8 @@ import { NodeTokensService } from './node-tokens.service.js';
 import { NodesController } from './nodes.controller.js';
 import { NodesReadModel } from './nodes.read-model.js';
 import { NodesService } from './nodes.service.js';
+import { PartitionEvidenceRepository } from './partition-evidence.repository.js';
+import { PartitionWatch } from './partition-watch.js';
 import { PlatformKeys } from './platform-keys.js';
 import { PlatformNodesController } from './platform-nodes.controller.js';
 import { PlatformNodesRepository } from './platform-nodes.repository.js';
@@ -53,6 +56,7 @@ import { TermClaims } from './term-claims.js';
   providers: [
     AccessTokens,
     AssertionIds,
+    AuthorityReports,
     HealthWatch,
     HeartbeatFollowers,
     HeartbeatsRepository,
@@ -72,6 +76,8 @@ import { TermClaims } from './term-claims.js';
     NodeTokensService,
     NodesReadModel,
     NodesService,
+    PartitionEvidenceRepository,
+    PartitionWatch,
     PlatformKeys,
     PlatformNodesRepository,
     PlatformNodesService,

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AuthorityModule } from '../authority/authority.module.js';
 import { EnrollmentModule } from '../enrollment/enrollment.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
@@ -6,7 +7,7 @@ import { OverviewController } from './overview.controller.js';
 import { OverviewService } from './overview.service.js';
 
 @Module({
-  imports: [EnrollmentModule, NodesModule, RolesModule],
+  imports: [AuthorityModule, EnrollmentModule, NodesModule, RolesModule],
   controllers: [OverviewController],
   providers: [OverviewService],
 })

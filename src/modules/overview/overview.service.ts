@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Page } from '../../common/http/paging.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
+import { AuthorityRisks } from '../authority/authority-risks.js';
 import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { NodesReadModel } from '../nodes/nodes.read-model.js';
 import { severityOf } from '../nodes/risky-state.js';
@@ -17,6 +18,7 @@ const LISTED = 1_000;
 export class OverviewService {
   constructor(
     private readonly transactor: Transactor,
+    private readonly authorities: AuthorityRisks,
     private readonly nodes: NodesReadModel,
     private readonly enrollment: EnrollmentReadModel,
     private readonly coverage: RoleCoverageReadModel,
@@ -44,8 +46,16 @@ export class OverviewService {
   }
 
   private async risks(tx: ReadTx, clusterId: string, limit: number): Promise<RiskyState[]> {
+    const authority = await this.authorities.list(tx, clusterId);
+    const ofCluster = authority.map(({ kind, since, severity }) => ({
+      kind,
+      resource: { type: 'cluster', id: clusterId, name: null },
+      since: since.toISOString(),
+      severity,
+      acknowledgedBy: null,
+    }));
     const nodes = await this.nodes.riskyNodes(tx, clusterId, limit);
-    return nodes.flatMap(({ nodeId, name, kinds, since }) =>
+    const ofNodes = nodes.flatMap(({ nodeId, name, kinds, since }) =>
       kinds.map((kind) => ({
         kind,
         resource: { type: 'node', id: nodeId, name },
@@ -54,5 +64,6 @@ export class OverviewService {
         acknowledgedBy: null,
       })),
     );
+    return [...ofCluster, ...ofNodes];
   }
 }
