@@ -83,7 +83,7 @@ function assertGood(answer: ApiAnswer): void {
   if (status === 429 || status >= 500) {
     throw new ServerAway(`${status}: ${refusalFrom(status, body).message}`, retryAfterSeconds(headers));
   }
-  if (status >= 400) throw refusalFrom(status, body);
+  if (status >= 400) throw refusalFrom(status, body, retryAfterSeconds(headers));
   const target = headers.get('location') ?? 'nowhere';
   throw refusalFrom(status, { detail: `the URL redirects to ${target}; give that one as --url` });
 }

@@ -20,6 +20,11 @@ export class ApiRefusal extends Error {
     detail: string,
     /** `serverTime`, where the refusal may be about the time. */
     readonly serverTime: string | null = null,
+    /** Members of the problem beyond those of every problem, and when it may be worth a repeat. */
+    readonly more: { extensions: Readonly<Record<string, unknown>>; retryAfterSeconds: number | null } = {
+      extensions: {},
+      retryAfterSeconds: null,
+    },
   ) {
     super(detail);
     this.name = 'ApiRefusal';
@@ -35,7 +40,11 @@ export class IdentityRefused extends Error {
 }
 
 /** Reads a refusal out of whatever body came with `status`. */
-export function refusalFrom(status: number, body: unknown): ApiRefusal {
+export function refusalFrom(
+  status: number,
+  body: unknown,
+  retryAfterSeconds: number | null = null,
+): ApiRefusal {
   const problem = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
   const text = (name: string): string | null => {
     const value = problem[name];
@@ -47,6 +56,7 @@ export function refusalFrom(status: number, body: unknown): ApiRefusal {
     text('code') ?? text('error'),
     `${detail}${faults(problem.errors)}`,
     text('serverTime'),
+    { extensions: problem, retryAfterSeconds },
   );
 }
 

@@ -4,6 +4,6 @@ import canonicalize from 'canonicalize';
 const serialize = canonicalize as unknown as (value: unknown) => string | undefined;
 
 /** RFC 8785 form of a JSON value: what both sides hash, however it was spelled on the wire. */
-export function canonicalJson(value: Record<string, unknown>): string {
+export function canonicalJson(value: object): string {
   return serialize(value) ?? '';
 }

@@ -17,6 +17,7 @@ function snapshot(roles: Partial<SnapshotRole>[], change: Partial<Snapshot> = {}
     degradedGraceSeconds: 3_600,
     membershipStatus: 'active',
     workloads: [],
+    vpnAssignments: [],
     snapshotKeys: [],
     roles: roles.map((role) => ({ ...plain, role: 'vpn-exit', ...role })),
     ...change,

@@ -6,6 +6,7 @@ import { HOST_PROOF_HELP, hostProof } from './commands/host-proof.js';
 import { ROTATE_KEY_HELP, rotateKey } from './commands/rotate-key.js';
 import { RUN_HELP, run } from './commands/run.js';
 import { STATUS_HELP, status } from './commands/status.js';
+import { VPN_GUARD_HELP, vpnGuard } from './commands/vpn-guard.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from './exit.js';
 import { AGENT_VERSION } from './version.js';
 
@@ -29,6 +30,7 @@ const COMMANDS: Record<string, { start: (args: readonly string[]) => Promise<Exi
   status: { start: status, help: STATUS_HELP },
   'rotate-key': { start: rotateKey, help: ROTATE_KEY_HELP },
   'host-proof': { start: hostProof, help: HOST_PROOF_HELP },
+  'vpn-guard': { start: vpnGuard, help: VPN_GUARD_HELP },
 };
 
 async function main([name, ...args]: readonly string[]): Promise<ExitCode> {

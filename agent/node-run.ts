@@ -16,6 +16,7 @@ import { openTrust } from './trust/node-trust.js';
 import type { CertificateWish } from './trust/renewal-plan.js';
 import { TrustKeys } from './trust-keys.js';
 import { AGENT_VERSION } from './version.js';
+import { vpnKeeperFor } from './vpn/vpn-setup.js';
 
 /** What the operator of the host may want of a running agent. */
 export interface RunOptions {
@@ -51,16 +52,19 @@ export async function runNode(
     if (state.refused !== null && !(await isWelcomeAgain(session, tokens))) return;
     const context = { log, presence: session.presence, stop: stop.signal };
     const held = await usableSnapshot(session, state);
-    if (held !== null) roles.apply(held.snapshot);
     const nodeApi = new NodeApi(api, tokens);
     const snapshotTrust = new TrustKeys(api, store, clusterId, snapshotKeys);
     const node = { nodeId, clusterId };
     const watch = new SnapshotWatch(nodeApi, node, snapshotTrust, store, roles, clock, context, held);
     const membership = (): string | null => watch.held?.snapshot.membershipStatus ?? null;
     const trust = await openTrust(session, { api, nodeApi, identity, membership, context, options });
+    const vpn = await vpnKeeperFor(session, node, state.baseUrl, tokens, nodeApi);
+    roles.follow((snapshot, now) => vpn.apply(snapshot, now));
+    if (held !== null) roles.apply(held.snapshot);
     const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, trust.parts);
     const report = new HostReport(nodeApi, state.wish, context);
-    await allOrNone([heartbeat.run(), watch.run(), report.run(), ...trust.start()], stop);
+    const loops = [heartbeat.run(), watch.run(), report.run(), vpn.run(stop.signal), ...trust.start()];
+    await allOrNone(loops, stop);
   } catch (error) {
     if (error instanceof IdentityRefused) {
       roles.apply(null);

@@ -1,6 +1,7 @@
 import type { JWK } from 'jose';
 import { isCount, isInstant, isObject, isText } from './json-values.js';
 import { parseWorkloads, type SnapshotWorkload } from './snapshot-workload.js';
+import { parseVpnAssignments, type VpnAssignment } from './vpn/vpn-assignment.js';
 
 /** A role as a snapshot carries it. Times are RFC 3339, the range half-open; null: no bound. */
 export interface SnapshotRole {
@@ -24,6 +25,7 @@ export interface Snapshot {
   membershipStatus: string;
   roles: SnapshotRole[];
   workloads: SnapshotWorkload[];
+  vpnAssignments: VpnAssignment[];
   /** The keys that may sign this node's snapshots, as this one announces them; none where it announces nothing. */
   snapshotKeys: JWK[];
 }
@@ -35,6 +37,7 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
   if (!isObject(payload) || !isObject(payload.membership) || !Array.isArray(payload.roles)) return null;
   const roles = payload.roles.map(parseRole);
   const workloads = parseWorkloads(payload.workloads);
+  const vpnAssignments = parseVpnAssignments(payload.vpnAssignments);
   const { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt, degradedGraceSeconds } = payload;
   const { status } = payload.membership;
   if (
@@ -47,13 +50,22 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
     !isCount(degradedGraceSeconds) ||
     !isText(status) ||
     !roles.every((role) => role !== null) ||
-    workloads === null
+    workloads === null ||
+    vpnAssignments === null
   ) {
     return null;
   }
   const common = { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt };
   const snapshotKeys = parseKeys(payload.trust);
-  return { ...common, degradedGraceSeconds, membershipStatus: status, roles, workloads, snapshotKeys };
+  return {
+    ...common,
+    degradedGraceSeconds,
+    membershipStatus: status,
+    roles,
+    workloads,
+    vpnAssignments,
+    snapshotKeys,
+  };
 }
 
 /** Keys of a kind that this agent cannot use are left out. */

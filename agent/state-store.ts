@@ -94,7 +94,13 @@ export class StateStore {
 
   /** Forgets what belongs to an earlier identity, so that nothing of another cluster stays behind. */
   async removeObservations(): Promise<void> {
-    const gone = ['snapshot.json', 'contact.json', ROTATION_REQUEST_FILE, TLS_FOLDER];
+    const gone = [
+      'snapshot.json',
+      'contact.json',
+      ROTATION_REQUEST_FILE,
+      TLS_FOLDER,
+      join('vpn', 'tokens.json'),
+    ];
     await Promise.all(gone.map((name) => rm(this.path(name), { force: true, recursive: true })));
   }
 
