@@ -19,6 +19,7 @@ import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
 import { TrustModule } from './modules/trust/trust.module.js';
 import { VpnModule } from './modules/vpn/vpn.module.js';
+import { WorkloadsModule } from './modules/workloads/workloads.module.js';
 
 /** Binds the ports of `common` to the modules that fill them. */
 @Global()
@@ -52,6 +53,7 @@ export class AppModule {
         TrustModule,
         EnrollmentModule,
         VpnModule,
+        WorkloadsModule,
         SnapshotsModule,
         OverviewModule,
       ],

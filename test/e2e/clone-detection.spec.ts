@@ -293,8 +293,9 @@ describe('a key that two agents use', () => {
                      previous_sequence::int AS "previousSequence", applied_generation::int AS generation`,
           [node.clusterId, node.nodeId],
         );
-        expect([row?.cloneSign == null ? null : CLONE_SIGNS[row.cloneSign], stored]).toEqual([
+        expect([row?.cloneSign == null ? null : CLONE_SIGNS[row.cloneSign], row?.isNews, stored]).toEqual([
           judged.sign,
+          judged.isNews,
           {
             instanceId: last.instanceId,
             sequence: last.sequence,

@@ -98,6 +98,15 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   replaceVpnAllowedNodes: 'vpn_connections.update',
   replaceVpnRoutePolicies: 'vpn_connections.update',
   deleteVpnConnection: 'vpn_connections.delete',
+  // Workloads; a privileged one is refused by its service to a credential that was not made for it
+  putWorkload: 'workloads.update',
+  getWorkload: 'workloads.read',
+  deleteWorkload: 'workloads.delete',
+  listNodeWorkloads: 'workloads.read',
+  listWorkloads: 'workloads.read',
+  listWorkloadHistory: 'workloads.read',
+  getWorkloadLogs: 'workloads.read_logs',
+  reportWorkload: 'node',
   // Audit and events
   listAuditEvents: 'audit.read',
   getAuditEvent: 'audit.read',

@@ -282,6 +282,22 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     }),
     actions: ['role_coverage.updated'],
   },
+  putWorkload: {
+    prepare: async (world) => ({
+      method: 'put',
+      path: `${nodePath((await world.assignment()).node)}/workloads/vpn-exit`,
+      body: { desiredState: 'running', runtime: 'native' },
+    }),
+    actions: ['workload.created'],
+  },
+  deleteWorkload: {
+    prepare: async (world) => {
+      const path = `${nodePath((await world.assignment()).node)}/workloads/synthetic.echo`;
+      created(await world.api.put(path, { desiredState: 'stopped', runtime: 'native' }));
+      return { method: 'delete', path };
+    },
+    actions: ['workload.deleted'],
+  },
   createJoinToken: {
     prepare: async (world) => ({
       method: 'post',
@@ -385,6 +401,7 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
 /** Operations that change something and have no event of their own, with the reason. */
 export const UNAUDITED: Readonly<Record<string, string>> = {
   sendHeartbeat: 'a heartbeat is no event; a change of health is one',
+  reportWorkload: 'what an agent observes is no act; its history is kept beside the workload',
   issueNodeToken: 'a token of minutes for a key that is known; refusals are logged',
   enroll: 'tested with its proof in enrollment.spec.ts',
 };

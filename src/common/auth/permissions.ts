@@ -124,6 +124,10 @@ export const PERMISSIONS = {
   'vpn_leases.read': entry('cluster', READER, 'Read the leases of VPN connections'),
   'vpn_leases.release': entry('cluster', ADMIN, 'Release the lease of a VPN connection for its holder'),
   'vpn_leases.renew': entry('cluster', ADMIN, 'Renew the lease of a VPN connection for its holder'),
+  'workloads.delete': entry('cluster', OPERATOR, 'Take the workloads of nodes away'),
+  'workloads.read': entry('cluster', READER, 'Read the workloads of nodes and what is reported of them'),
+  'workloads.read_logs': entry('cluster', ENGINEERING, 'Read what workloads wrote last'),
+  'workloads.update': entry('cluster', ENGINEERING, 'Say what is to run on nodes'),
 } as const satisfies Record<string, PermissionEntry>;
 
 /** Name of a permission, `<resource>.<verb>`. */

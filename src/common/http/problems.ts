@@ -263,6 +263,24 @@ export const PROBLEMS = {
     'The node does not report a capability that the role requires.',
     'Choose another node, or make the host able.',
   ),
+  role_required: entry(
+    409,
+    'Role required',
+    'The node has no active role that covers the service type.',
+    'Assign a role whose service types hold it: GET /api/v1/role-catalog.',
+  ),
+  stale_report: entry(
+    409,
+    'Stale report',
+    'What is reported is older than what was reported since.',
+    'Drop the report, and send what is true now.',
+  ),
+  too_many_workloads: entry(
+    409,
+    'Too many workloads',
+    'The node reports more workloads that nobody wants than are kept.',
+    'Stop what is not wanted.',
+  ),
   role_already_assigned: entry(
     409,
     'Role already assigned',

@@ -63,6 +63,11 @@ const NOT_IDS: Readonly<Record<string, Omit<Parameter, 'name' | 'in'>>> = {
     schema: { type: 'string', minLength: 1, maxLength: 63 },
     example: 'moscow-edge',
   },
+  serviceType: {
+    description: 'Service type of the workload.',
+    schema: { type: 'string', pattern: '^[a-z][a-z0-9.-]{0,62}$' },
+    example: 'vpn-exit',
+  },
   code: {
     description: 'Problem code.',
     schema: { type: 'string', pattern: '^[a-z][a-z0-9_]*$' },

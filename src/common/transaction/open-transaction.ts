@@ -86,7 +86,7 @@ export class OpenTransaction implements ModelTx {
     this.effects.push(effect);
   }
 
-  requireMatch(etag: string): void {
+  requireMatch(etag: string | null): void {
     this.matchChecked = true;
     const ifMatch = currentRequest()?.ifMatch ?? null;
     if (ifMatch === null || matchesIfMatch(ifMatch, etag)) return;

@@ -32,8 +32,9 @@ export interface Tx extends ReadTx {
   made(value: string): void;
   /** Runs after the commit, and never if there is none; for nudges that may be lost. */
   afterCommit(effect: () => void): void;
-  /** Compares `If-Match` of the request, if it has one, with the resource's current ETag. @throws stale */
-  requireMatch(etag: string): void;
+  /** Compares `If-Match` of the request, if it has one, with the resource's current ETag; null: there is none yet.
+   *  @throws stale */
+  requireMatch(etag: string | null): void;
 }
 
 /** A transaction of Prisma's: adds its models. */

@@ -16,6 +16,7 @@ interface Transition {
   name: string;
   before: string | null;
   after: string;
+  riskyStates: string[];
 }
 
 /** Writes down what every reader knows already: that a node went stale, offline or came back. Decides nothing. */
@@ -50,7 +51,8 @@ export class HealthWatch implements OnModuleInit {
       if (lock?.taken !== true) return { result: 0 };
       const transitions = await tx.query<Transition>(sql`
         WITH changed AS (
-          SELECT m.cluster_id, m.node_id, m.name, r.health AS before, ${HEALTH_EXPRESSION} AS after
+          SELECT m.cluster_id, m.node_id, m.name, r.health AS before, ${HEALTH_EXPRESSION} AS after,
+                 x.risks
             FROM ${nodeTables(this.facets)}
             LEFT JOIN node_health_records AS r ON r.cluster_id = m.cluster_id AND r.node_id = m.node_id
            WHERE m.membership_status <> 'revoked' AND l.last_seen_at IS NOT NULL
@@ -61,13 +63,14 @@ export class HealthWatch implements OnModuleInit {
           SELECT c.cluster_id, c.node_id, c.after, now() FROM changed AS c
           ON CONFLICT (cluster_id, node_id) DO UPDATE SET health = excluded.health, since = excluded.since
         )
-        SELECT c.cluster_id AS "clusterId", c.node_id AS "nodeId", c.name, c.before, c.after FROM changed AS c`);
+        SELECT c.cluster_id AS "clusterId", c.node_id AS "nodeId", c.name, c.before, c.after, c.risks AS "riskyStates"
+          FROM changed AS c`);
       return { result: transitions.length, events: transitions.map(healthChanged) };
     });
   }
 }
 
-function healthChanged({ clusterId, nodeId, name, before, after }: Transition) {
+function healthChanged({ clusterId, nodeId, name, before, after, riskyStates }: Transition) {
   return {
     action: 'node.health_changed' as const,
     resource: { type: 'node', id: nodeId, name },
@@ -76,6 +79,6 @@ function healthChanged({ clusterId, nodeId, name, before, after }: Transition) {
     highRisk: false,
     reason: null,
     before: { health: before },
-    after: { health: after },
+    after: { health: after, riskyStates },
   };
 }

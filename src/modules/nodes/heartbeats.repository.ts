@@ -27,6 +27,10 @@ export interface HeartbeatRow {
   trustBundle: string | null;
   /** The sign of a clone that is still to be written down, by this heartbeat or one before; see CLONE_SIGNS. */
   cloneSign: number | null;
+  /** Whether what the heartbeat says of the node is newer than what is known; see `judgeBeat`. */
+  isNews: boolean;
+  /** What was taken in of a heartbeat before; see ReportMarks. */
+  reportMark: number | null;
 }
 
 @Injectable()
@@ -105,7 +109,7 @@ export class HeartbeatsRepository {
                w.verdict NOT IN ('went_back', 'echo') AS is_news,
                w.verdict NOT IN ('went_back', 'echo', 'anonymous') AS moves,
                w.verdict IN ('started', 'returned') AND l.agent_instance_id IS NOT NULL AS changes_instance) AS v)
-        RETURNING l.cluster_id, l.node_id, l.clone_sign
+        RETURNING l.cluster_id, l.node_id, l.clone_sign, l.agent_instance_id, l.sequence, l.report_mark
       ), acknowledged AS (
         -- Rows only for what grows; an epoch that the cluster has not reached is nobody's to apply.
         INSERT INTO revocation_acknowledgements (cluster_id, node_id, epoch, first_seen_at)
@@ -127,7 +131,11 @@ export class HeartbeatsRepository {
              a.term AS "authorityTerm", a.holder AS "authorityHolder",
              coalesce((p.partition_detection ->> 'enabled')::boolean, false) AS "watchesPartitions",
              c.revocation_epoch AS "revocationEpoch",
-             encode(c.trust_bundle_fingerprint, 'hex') AS "trustBundle", w.clone_sign AS "cloneSign"
+             encode(c.trust_bundle_fingerprint, 'hex') AS "trustBundle", w.clone_sign AS "cloneSign",
+             -- The row has become what the heartbeat says, unless that was no news.
+             (b.agent_instance_id IS NULL OR
+              b.agent_instance_id IS NOT DISTINCT FROM w.agent_instance_id AND b.sequence = w.sequence) AS "isNews",
+             w.report_mark AS "reportMark"
         FROM member AS b
         JOIN written AS w ON w.cluster_id = b.cluster_id AND w.node_id = b.node_id
         JOIN clusters AS c ON c.id = b.cluster_id

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Instant } from '../../common/http/fields.js';
+import { WorkloadReports } from './workload-report.schema.js';
 
 const count = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const load = () => z.number().min(0).max(1e6);
@@ -58,6 +59,7 @@ export const Heartbeat = z
       .optional()
       .describe('SHA-256 of the trust bundle that the node holds, in hexadecimal or base64url.')
       .meta({ example: '0f4d1cf5ec3a4f5bcb33fbbd2bc2cbd1b5c62f3cc4a9bd2a1de0e2a2be8c8f31' }),
+    workloads: WorkloadReports.optional(),
   })
   .meta({ id: 'Heartbeat' });
 export type Heartbeat = z.infer<typeof Heartbeat>;

@@ -81,7 +81,10 @@ declare module '../../common/audit/audit-event.js' {
     };
     'node.capabilities_changed': { before: { capabilities: string[] }; after: { capabilities: string[] } };
     'node.facts_changed': { before: { facts: object }; after: { facts: object } };
-    'node.health_changed': { before: { health: string | null }; after: { health: string } };
+    'node.health_changed': {
+      before: { health: string | null };
+      after: { health: string; riskyStates: string[] };
+    };
   }
 }
 

@@ -89,6 +89,16 @@ export class MembershipsService implements OnModuleInit {
     return this.memberships.lockAll(tx, clusterId, nodeIds, hold === 'to_change');
   }
 
+  /** A member that is not revoked, named by a path, locked until the transaction ends.
+   *  @throws not_found; conflict `membership_revoked` */
+  async lockMember(tx: Tx, clusterId: string, nodeId: string): Promise<Member> {
+    const member = await this.memberships.lock(tx, clusterId, nodeId);
+    if (member === null) throw noSuchNode();
+    if (member.membershipStatus === 'revoked')
+      throw conflict('membership_revoked', 'The membership is revoked, for ever.');
+    return member as Member;
+  }
+
   /** Changes name, group, labels or telemetry. @throws not_found; stale; conflict `node_name_taken`, `membership_revoked` */
   patch(
     actor: Actor,
@@ -201,10 +211,7 @@ export class MembershipsService implements OnModuleInit {
     clusterId: string,
     nodeId: string,
   ): Promise<{ member: Membership; view: NodeView }> {
-    const member = await this.memberships.lock(tx, clusterId, nodeId);
-    if (member === null) throw noSuchNode();
-    if (member.membershipStatus === 'revoked')
-      throw conflict('membership_revoked', 'The membership is revoked, for ever.');
+    const member = await this.lockMember(tx, clusterId, nodeId);
     return { member, view: await this.nodes.get(tx, clusterId, nodeId) };
   }
 }

@@ -36,6 +36,7 @@ import { PlatformKeys } from './platform-keys.js';
 import { PlatformNodesController } from './platform-nodes.controller.js';
 import { PlatformNodesRepository } from './platform-nodes.repository.js';
 import { PlatformNodesService } from './platform-nodes.service.js';
+import { ReportMarks } from './report-marks.js';
 import { RiskyStatesController } from './risky-states.controller.js';
 import { RiskyStatesRepository } from './risky-states.repository.js';
 import { RiskyStatesService } from './risky-states.service.js';
@@ -81,6 +82,7 @@ import { TermClaims } from './term-claims.js';
     PlatformKeys,
     PlatformNodesRepository,
     PlatformNodesService,
+    ReportMarks,
     RiskyStatesRepository,
     RiskyStatesService,
     TermClaims,
@@ -96,6 +98,7 @@ import { TermClaims } from './term-claims.js';
     NodeStates,
     NodesReadModel,
     PlatformNodesService,
+    ReportMarks,
   ],
 })
 export class NodesModule {}

@@ -5,7 +5,9 @@ import { PageQuery, pageOf } from '../../common/http/paging.js';
 export const HEALTH = ['unknown', 'online', 'degraded', 'stale', 'offline'] as const;
 export const Health = z
   .enum(HEALTH)
-  .describe('`unknown` before the first heartbeat; `degraded` is online with a risky state.');
+  .describe(
+    '`unknown` before the first heartbeat; `degraded` is online with a risky state, such as a failed workload.',
+  );
 export type Health = z.infer<typeof Health>;
 const MembershipStatus = z.enum(['active', 'disabled', 'revoked']);
 

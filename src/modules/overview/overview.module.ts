@@ -3,11 +3,12 @@ import { AuthorityModule } from '../authority/authority.module.js';
 import { EnrollmentModule } from '../enrollment/enrollment.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { OverviewController } from './overview.controller.js';
 import { OverviewService } from './overview.service.js';
 
 @Module({
-  imports: [AuthorityModule, EnrollmentModule, NodesModule, RolesModule],
+  imports: [AuthorityModule, EnrollmentModule, NodesModule, RolesModule, WorkloadsModule],
   controllers: [OverviewController],
   providers: [OverviewService],
 })

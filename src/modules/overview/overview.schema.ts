@@ -33,7 +33,20 @@ export const ClusterSummary = z
       .describe('Members that are not revoked, by health.'),
     joinRequests: z.object({ pending: count() }),
     roleGaps: z.array(RoleCoverageView).describe('Roles that fewer nodes fill than are wanted.'),
-    workloads: z.record(z.string(), z.int()),
+    workloads: z
+      .object({
+        unknown: count(),
+        starting: count(),
+        running: count(),
+        degraded: count(),
+        stopping: count(),
+        stopped: count(),
+        failed: count(),
+        unsupported: count(),
+        outOfSync: count().describe('Of all these, those that are not as they should be.'),
+        notDesired: count().describe('Reported, and not wanted by anybody; counted here alone.'),
+      })
+      .describe('What is wanted of members that are not revoked, by what is reported of it.'),
     leases: z.record(z.string(), z.int()),
     rollouts: z.record(z.string(), z.int()),
     riskyStates: z.array(RiskyState).describe('The first 20; all of them under /risky-states.'),

@@ -7,6 +7,7 @@ import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { NodesReadModel } from '../nodes/nodes.read-model.js';
 import { severityOf } from '../nodes/risky-state.js';
 import { RoleCoverageReadModel } from '../roles/role-coverage.read-model.js';
+import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import type { ClusterSummary, RiskyState } from './overview.schema.js';
 
 /** Risky states that a summary shows, and the most that a list reads. */
@@ -22,6 +23,7 @@ export class OverviewService {
     private readonly nodes: NodesReadModel,
     private readonly enrollment: EnrollmentReadModel,
     private readonly coverage: RoleCoverageReadModel,
+    private readonly workloads: WorkloadsReadModel,
   ) {}
 
   /** A cluster at a glance, all of it at one instant. */
@@ -30,7 +32,7 @@ export class OverviewService {
       nodes: await this.nodes.countByHealth(tx, clusterId),
       joinRequests: { pending: await this.enrollment.countPending(tx, clusterId) },
       roleGaps: (await this.coverage.gaps(tx, [clusterId])).get(clusterId) ?? [],
-      workloads: {},
+      workloads: await this.workloads.count(tx, clusterId),
       leases: {},
       rollouts: {},
       riskyStates: (await this.risks(tx, clusterId, SHOWN)).slice(0, SHOWN),

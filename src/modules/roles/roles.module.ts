@@ -32,6 +32,6 @@ import { RolesReadModel } from './roles.read-model.js';
     RoleMinimums,
     RolesReadModel,
   ],
-  exports: [RoleAssignmentsService, RoleCoverageReadModel, RolesReadModel],
+  exports: [RoleAssignmentsService, RoleBearers, RoleCoverageReadModel, RolesReadModel],
 })
 export class RolesModule {}

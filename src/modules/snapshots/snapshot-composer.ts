@@ -6,6 +6,7 @@ import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsReadModel, type SnapshotMember } from '../nodes/memberships.read-model.js';
 import { grantedRoles, type RoleGrant } from '../roles/role-assignment.js';
 import { RolesReadModel } from '../roles/roles.read-model.js';
+import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import {
   type ClusterContent,
   composeNodeContent,
@@ -34,6 +35,7 @@ export class SnapshotComposer {
   constructor(
     private readonly memberships: MembershipsReadModel,
     private readonly roles: RolesReadModel,
+    private readonly workloads: WorkloadsReadModel,
     private readonly policies: PolicyReadModel,
     private readonly authorities: AuthorityReadModel,
     private readonly keys: ClusterKeys,
@@ -43,6 +45,7 @@ export class SnapshotComposer {
   async compose(tx: ReadTx, clusterId: string, nodeIds: readonly string[] | 'all'): Promise<Composed[]> {
     const members = await this.memberships.forSnapshots(tx, clusterId, nodeIds);
     const grants = await this.roles.forNodes(tx, clusterId, nodeIds);
+    const workloads = await this.workloads.forNodes(tx, clusterId, nodeIds);
     const { capabilityPolicy } = await this.policies.get(tx, clusterId);
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
@@ -57,7 +60,7 @@ export class SnapshotComposer {
         telemetryEnabled,
         roles: granted.map(snapshotRole),
         // What a module provides takes its place here, read above for all nodes at once.
-        available: NOTHING_AVAILABLE,
+        available: { ...NOTHING_AVAILABLE, workloads: workloads.get(nodeId) ?? [] },
       };
       return { member, content: composeNodeContent(facts) };
     });

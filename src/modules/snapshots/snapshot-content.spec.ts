@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { ROLE_NAMES, type RoleName } from '../roles/role-catalogue.js';
+import type { SnapshotWorkload } from '../workloads/workloads.schema.js';
 import {
   type Available,
   composeNodeContent,
@@ -9,7 +10,7 @@ import {
   type NodeContent,
   type SnapshotFacts,
 } from './snapshot-content.js';
-import type { SnapshotRole, SnapshotVpnAssignment, SnapshotWorkload } from './snapshot-items.schema.js';
+import type { SnapshotRole, SnapshotVpnAssignment } from './snapshot-items.schema.js';
 
 const role = (name: string, organizationId: string | null = null): SnapshotRole => ({
   role: name,
@@ -192,6 +193,13 @@ describe('the content of a snapshot', () => {
     ]);
     expect(content.ingress).toEqual({ entryPolicies: [], tokenValidation: null, routeEntries: [] });
     expect(content.storage).toEqual({ scopes: [], replication: null });
+  });
+
+  it('holds a diagnostic workload for any role, and for none without a role', () => {
+    const available = { ...everything, workloads: [workload('synthetic.echo')] };
+    for (const name of ROLE_NAMES)
+      expect(composeNodeContent(facts({ roles: [role(name)], available })).workloads).toHaveLength(1);
+    expect(composeNodeContent(facts({ available })).workloads).toEqual([]);
   });
 
   it('holds nothing of a role that it does not know', () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../../common/json/canonical-json.js';
 import { isRoleName } from '../roles/role-catalogue.js';
+import type { SnapshotWorkload } from '../workloads/workloads.schema.js';
 import type {
   SnapshotIngress,
   SnapshotKeyJwk,
@@ -10,7 +11,6 @@ import type {
   SnapshotStorage,
   SnapshotUpdate,
   SnapshotVpnAssignment,
-  SnapshotWorkload,
 } from './snapshot-items.schema.js';
 import { needsOf } from './snapshot-needs.js';
 

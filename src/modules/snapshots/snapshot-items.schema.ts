@@ -19,37 +19,6 @@ export const SnapshotRoleItem = z.object({
   validUntil: Instant.nullable(),
 });
 
-const HealthCheck = z.object({
-  type: z.enum(['exec', 'http', 'tcp']),
-  command: z.array(z.string()).optional(),
-  url: z.string().optional(),
-  port: z.int().optional(),
-  intervalSeconds: z.int(),
-  timeoutSeconds: z.int(),
-  failureThreshold: z.int(),
-});
-
-const RestartPolicy = z.object({
-  mode: z.enum(['always', 'on_failure', 'never']),
-  initialDelaySeconds: z.number(),
-  maxDelaySeconds: z.number(),
-  resetAfterSeconds: z.number(),
-});
-
-/** A workload that an operator wants on the node, of a service type that one of its roles covers. */
-export const SnapshotWorkloadItem = z.object({
-  serviceType: ServiceType,
-  desiredState: z.enum(['running', 'stopped']),
-  runtime: z.enum(['native', 'container']),
-  version: z.string().nullable().describe('Null: any.').meta({ example: '1.4.0' }),
-  config: z.record(z.string(), z.json()).meta({ example: {} }),
-  secretRefs: z.record(z.string(), Reference).describe('References by name, never values.'),
-  healthCheck: HealthCheck.nullable(),
-  restartPolicy: RestartPolicy,
-  whenControlPlaneLost: z.enum(['keep', 'stop']),
-  privileged: z.boolean(),
-});
-
 /** A connection that the node may hold; who holds it is told by its lease, never by a snapshot. */
 export const SnapshotVpnAssignmentItem = z.object({
   connectionId: Id,
@@ -129,7 +98,6 @@ export const SnapshotKeyItem = z.object({
 });
 
 export type SnapshotRole = z.infer<typeof SnapshotRoleItem>;
-export type SnapshotWorkload = z.infer<typeof SnapshotWorkloadItem>;
 export type SnapshotVpnAssignment = z.infer<typeof SnapshotVpnAssignmentItem>;
 export type SnapshotPeer = z.infer<typeof SnapshotPeerItem>;
 export type SnapshotUpdate = z.infer<typeof SnapshotUpdateItem>;

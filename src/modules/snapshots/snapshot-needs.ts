@@ -1,4 +1,5 @@
 import { ROLE_CATALOGUE, type RoleName } from '../roles/role-catalogue.js';
+import { coveredTypes } from '../workloads/workload-cover.js';
 
 /** Members of a snapshot that a node receives for its roles alone. */
 export const ROLE_MEMBERS = [
@@ -59,12 +60,10 @@ export interface Needs {
 /** The needs of a node with these roles. */
 export function needsOf(roles: readonly RoleName[]): Needs {
   const withMember = (member: RoleMember) => roles.filter((role) => MEMBERS_OF_ROLE[role].includes(member));
-  const typesOf = (names: readonly RoleName[]) =>
-    new Set(names.flatMap((role) => ROLE_CATALOGUE[role].serviceTypes));
   return {
     members: new Set(roles.flatMap((role) => MEMBERS_OF_ROLE[role])),
-    workloadTypes: typesOf(withMember('workloads')),
-    serviceTypes: typesOf(withMember('services')),
+    workloadTypes: new Set(withMember('workloads').flatMap(coveredTypes)),
+    serviceTypes: new Set(withMember('services').flatMap((role) => ROLE_CATALOGUE[role].serviceTypes)),
     connectionKinds: new Set(withMember('vpnAssignments').flatMap((role) => CONNECTION_KIND[role] ?? [])),
   };
 }

@@ -3,6 +3,7 @@ import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { GenerationsRepository } from './generations.repository.js';
 import { HeldPolls } from './held-polls.js';
 import { SnapshotComposer } from './snapshot-composer.js';
@@ -14,7 +15,7 @@ import { SnapshotsController } from './snapshots.controller.js';
 import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
-  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
+  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, WorkloadsModule],
   controllers: [SnapshotSchemaController, SnapshotsController],
   providers: [
     GenerationsRepository,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Id, Instant } from '../../common/http/fields.js';
+import { SnapshotWorkload } from '../workloads/workloads.schema.js';
 import { SNAPSHOT_SCHEMA } from './snapshot-content.js';
 import {
   SnapshotIngressSection,
@@ -10,7 +11,6 @@ import {
   SnapshotStorageSection,
   SnapshotUpdateItem,
   SnapshotVpnAssignmentItem,
-  SnapshotWorkloadItem,
 } from './snapshot-items.schema.js';
 
 const Policy = z.record(z.string(), z.json()).meta({ example: {} });
@@ -39,7 +39,7 @@ export const SnapshotPayloadView = z
       name: z.string().meta({ example: 'edge-1' }),
     }),
     roles: z.array(SnapshotRoleItem),
-    workloads: z.array(SnapshotWorkloadItem).describe('Of service types that the roles cover.'),
+    workloads: z.array(SnapshotWorkload).describe('Of service types that the roles cover.'),
     vpnAssignments: z.array(SnapshotVpnAssignmentItem).describe('For roles that hold connections.'),
     peers: z.array(SnapshotPeerItem).describe('For roles of the mesh.'),
     routePolicy: Policy.describe('For roles of the mesh.'),

@@ -1,0 +1,79 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Database } from '../../common/database/database.js';
+import { type Sql, sql } from '../../common/database/sql.js';
+import { Jobs } from '../../common/jobs/jobs.js';
+
+/** How long a change of a report is kept, and all that is left of a membership after it ended. */
+const KEPT_DAYS = 30;
+/** Changes that are kept of one workload: one that fails every minute would fill the table. */
+const KEPT_CHANGES = 500;
+const EVERY_SECONDS = 3_600;
+/** Workloads with a change in this time are counted: the time between two runs, and one that was missed. */
+const COUNTED_SECONDS = 3 * EVERY_SECONDS;
+/** Rows a statement, so that none holds locks for long. */
+const BATCH_ROWS = 5_000;
+
+/** Removes the changes of reports that are old or too many, and the workloads of memberships that ended long ago. */
+@Injectable()
+export class WorkloadRetention implements OnModuleInit {
+  constructor(
+    private readonly database: Database,
+    private readonly jobs: Jobs,
+  ) {}
+
+  onModuleInit(): void {
+    this.jobs.define({
+      queue: 'maintenance',
+      name: 'workload-retention',
+      everySeconds: EVERY_SECONDS,
+      run: () => this.run(),
+    });
+  }
+
+  /** Removes all that is too old or too much. */
+  async run(): Promise<void> {
+    for (const batch of [OLD_CHANGES, TOO_MANY_CHANGES, ENDED_WORKLOADS]) await this.repeat(batch);
+  }
+
+  /** Runs `batch` until it finds less than it could take. */
+  private async repeat(batch: Sql): Promise<void> {
+    for (;;) {
+      const [removed] = await this.database.query<{ rows: number }>(batch);
+      if ((removed?.rows ?? 0) < BATCH_ROWS) return;
+    }
+  }
+}
+
+const OLD_CHANGES = sql`
+  WITH removed AS (
+    DELETE FROM node_service_transitions AS t WHERE t.ctid = ANY(ARRAY(
+      SELECT o.ctid FROM node_service_transitions AS o
+       WHERE o.occurred_at < now() - make_interval(days => ${KEPT_DAYS}) LIMIT ${BATCH_ROWS}))
+    RETURNING 1
+  )
+  SELECT count(*)::int AS rows FROM removed`;
+
+const TOO_MANY_CHANGES = sql`
+  WITH removed AS (
+    DELETE FROM node_service_transitions AS t WHERE t.ctid = ANY(ARRAY(
+      SELECT o.ctid
+        FROM (SELECT DISTINCT r.cluster_id, r.node_id, r.service_type FROM node_service_transitions AS r
+               WHERE r.occurred_at > now() - make_interval(secs => ${COUNTED_SECONDS})) AS busy
+       CROSS JOIN LATERAL (
+         SELECT e.ctid FROM node_service_transitions AS e
+          WHERE e.cluster_id = busy.cluster_id AND e.node_id = busy.node_id AND e.service_type = busy.service_type
+          ORDER BY e.occurred_at DESC, e.id DESC OFFSET ${KEPT_CHANGES}) AS o
+       LIMIT ${BATCH_ROWS}))
+    RETURNING 1
+  )
+  SELECT count(*)::int AS rows FROM removed`;
+
+const ENDED_WORKLOADS = sql`
+  WITH removed AS (
+    DELETE FROM node_service_instances AS w WHERE w.ctid = ANY(ARRAY(
+      SELECT o.ctid FROM cluster_memberships AS m
+        JOIN node_service_instances AS o ON o.cluster_id = m.cluster_id AND o.node_id = m.node_id
+       WHERE m.revoked_at < now() - make_interval(days => ${KEPT_DAYS}) LIMIT ${BATCH_ROWS}))
+    RETURNING 1
+  )
+  SELECT count(*)::int AS rows FROM removed`;
