@@ -25,6 +25,8 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   getMe: 'authenticated',
   getMyPermissions: 'authenticated',
   listPermissions: 'authenticated',
+  getPlatformPolicy: 'platform_policy.read',
+  replacePlatformPolicy: 'platform_policy.update!',
   // Clusters
   createCluster: 'clusters.create',
   listClusters: 'clusters.read',
@@ -122,6 +124,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   listJoinTokens: 'join_tokens.read',
   getJoinToken: 'join_tokens.read',
   revokeJoinToken: 'join_tokens.revoke',
+  getOverview: 'overview.read',
   getClusterSummary: 'clusters.read',
   listRiskyStates: 'clusters.read',
   followEvents: 'events.read',

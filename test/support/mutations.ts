@@ -130,6 +130,13 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     prepare: async (world) => ({ method: 'delete', path: `/clusters/${await world.clusterId()}` }),
     actions: ['cluster.archived'],
   },
+  replacePlatformPolicy: {
+    prepare: async (world) => {
+      created(await world.api.put('/policy', {}));
+      return { method: 'put', path: '/policy', body: { releaseSelfApproval: false } };
+    },
+    actions: ['platform_policy.updated'],
+  },
   replaceClusterPolicy: {
     prepare: async (world) => {
       const { clusterId } = await world.node();

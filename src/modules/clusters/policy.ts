@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { canonicalJson } from '../../common/json/canonical-json.js';
+import { changedMembers } from '../../common/json/changed-members.js';
 import type { PolicyView } from './policy.schema.js';
 
 declare module '../../common/audit/audit-event.js' {
@@ -10,20 +11,15 @@ declare module '../../common/audit/audit-event.js' {
 
 /** The event of a changed policy, holding only what changed; null when nothing did. */
 export function policyUpdated(clusterId: string, before: PolicyView, after: PolicyView): AuditEvent | null {
-  const changed = (Object.keys(after) as (keyof PolicyView)[]).filter(
-    (key) => canonicalJson(before[key]) !== canonicalJson(after[key]),
-  );
-  if (changed.length === 0) return null;
-  const pick = (from: PolicyView): Partial<PolicyView> =>
-    Object.fromEntries(changed.map((key) => [key, from[key]]));
+  const changed = changedMembers(before, after);
+  if (changed === null) return null;
   return {
     action: 'cluster_policy.updated',
     resource: { type: 'cluster_policy', id: clusterId, name: null },
     clusterId,
     outcome: 'success',
     reason: null,
-    before: pick(before),
-    after: pick(after),
+    ...changed,
   };
 }
 
