@@ -83,6 +83,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   // Roles
   listRoleCatalog: 'role_assignments.read',
   createRoleAssignment: 'role_assignments.create!~',
+  createBulkRoleAssignment: 'role_assignments.create!~',
   listRoleAssignments: 'role_assignments.read',
   getRoleAssignment: 'role_assignments.read',
   disableRoleAssignment: 'role_assignments.update',

@@ -223,6 +223,18 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['role_assignment.created'],
   },
+  createBulkRoleAssignment: {
+    prepare: async (world) => {
+      const { clusterId } = await world.node();
+      await admittedNode(world.controlPlane, clusterId);
+      return {
+        method: 'post',
+        path: `/clusters/${clusterId}/role-assignments/bulk`,
+        body: { selector: {}, role: 'vpn-exit' },
+      };
+    },
+    actions: ['role_assignment.created'],
+  },
   disableRoleAssignment: {
     prepare: async (world) => ({ method: 'post', path: `${(await world.assignment()).path}/disable` }),
     actions: ['role_assignment.disabled'],

@@ -389,6 +389,12 @@ export const PROBLEMS = {
     'The cluster has no such node group.',
     'Create the group first.',
   ),
+  selection_too_large: entry(
+    422,
+    'Selection too large',
+    'The selector selects more nodes than one call takes.',
+    'Divide the nodes, for example by group or label.',
+  ),
   outside_token_scope: entry(
     422,
     'Outside the scope of the join token',

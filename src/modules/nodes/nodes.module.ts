@@ -25,6 +25,7 @@ import { NodeGroupsService } from './node-groups.service.js';
 import { NodeHistoryController } from './node-history.controller.js';
 import { NodeHistoryService } from './node-history.service.js';
 import { NodeIdentities } from './node-identities.js';
+import { NodeSelections } from './node-selections.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -75,6 +76,7 @@ import { TermClaims } from './term-claims.js';
     NodeGroupsService,
     NodeHistoryService,
     NodeIdentities,
+    NodeSelections,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
@@ -98,6 +100,7 @@ import { TermClaims } from './term-claims.js';
     NodeAuthenticator,
     NodeFacets,
     NodeIdentities,
+    NodeSelections,
     NodeStates,
     NodesReadModel,
     PlatformNodesService,
