@@ -5,7 +5,6 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
 import { AuthorityReports } from './authority-reports.js';
-import { FleetsReadModel } from './fleets.read-model.js';
 import { HealthWatch } from './health-watch.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
@@ -60,7 +59,6 @@ import { TermClaims } from './term-claims.js';
     AccessTokens,
     AssertionIds,
     AuthorityReports,
-    FleetsReadModel,
     HealthWatch,
     HeartbeatFollowers,
     HeartbeatsRepository,
@@ -93,7 +91,6 @@ import { TermClaims } from './term-claims.js';
   ],
   exports: [
     AssertionIds,
-    FleetsReadModel,
     HeartbeatFollowers,
     MembershipsReadModel,
     MembershipsService,
