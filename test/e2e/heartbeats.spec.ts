@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { HealthWatch } from '../../src/modules/nodes/health-watch.js';
+import { nextBeatSeconds } from '../../src/modules/nodes/heartbeat-pace.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { given } from '../support/given.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
@@ -25,7 +26,7 @@ describe('heartbeats', () => {
     const seen = await view(node);
     expect(answer.body).toEqual({
       serverTime: expect.stringMatching(/^\d{4}-.*\.\d{3}Z$/),
-      nextHeartbeatSeconds: 30,
+      nextHeartbeatSeconds: nextBeatSeconds(node.nodeId, 30, new Date(answer.body.serverTime)),
       snapshotGeneration: seen.snapshotGeneration,
       authorityTerm: 1,
       revocationEpoch: 0,

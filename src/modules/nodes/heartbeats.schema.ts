@@ -67,7 +67,10 @@ export type Heartbeat = z.infer<typeof Heartbeat>;
 export const HeartbeatAnswer = z
   .object({
     serverTime: Instant,
-    nextHeartbeatSeconds: z.number().meta({ example: 30 }),
+    nextHeartbeatSeconds: z
+      .int()
+      .describe("Until this node's turn: about the interval of the policy, each node at another time of it.")
+      .meta({ example: 30 }),
     snapshotGeneration: z.int().meta({ example: 3 }),
     authorityTerm: z.int().meta({ example: 1 }),
     authorityHolder: z

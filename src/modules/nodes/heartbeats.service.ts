@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Batches } from '../../common/batching/batches.js';
 import type { Actor } from '../../common/request/actor.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
+import { nextBeatSeconds } from './heartbeat-pace.js';
 import { type HeartbeatRow, HeartbeatsRepository, type NodeHeartbeat } from './heartbeats.repository.js';
 import type { HeartbeatAnswer } from './heartbeats.schema.js';
 import { membershipOver } from './membership.js';
@@ -44,7 +45,7 @@ export class HeartbeatsService {
     await this.followers.follow(actor, beat, row);
     return {
       serverTime: row.serverTime.toISOString(),
-      nextHeartbeatSeconds: row.heartbeatSeconds,
+      nextHeartbeatSeconds: nextBeatSeconds(beat.nodeId, row.heartbeatSeconds, row.serverTime),
       snapshotGeneration: row.snapshotGeneration,
       authorityTerm: row.authorityTerm,
       authorityHolder: row.authorityHolder,

@@ -24,7 +24,6 @@ import { NodeGroupsService } from './node-groups.service.js';
 import { NodeHistoryController } from './node-history.controller.js';
 import { NodeHistoryService } from './node-history.service.js';
 import { NodeIdentities } from './node-identities.js';
-import { NodeSelections } from './node-selections.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -74,7 +73,6 @@ import { TermClaims } from './term-claims.js';
     NodeGroupsService,
     NodeHistoryService,
     NodeIdentities,
-    NodeSelections,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
@@ -97,7 +95,6 @@ import { TermClaims } from './term-claims.js';
     NodeAuthenticator,
     NodeFacets,
     NodeIdentities,
-    NodeSelections,
     NodeStates,
     NodesReadModel,
     PlatformNodesService,

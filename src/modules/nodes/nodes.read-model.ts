@@ -67,21 +67,6 @@ export class NodesReadModel {
     return counts;
   }
 
-  /** How these members fare, by node id, and since when, where that has been written down. */
-  async wellBeing(
-    tx: ReadTx,
-    clusterId: string,
-    nodeIds: readonly string[],
-  ): Promise<Map<string, { health: Health; since: Date | null }>> {
-    const rows = await tx.query<{ nodeId: string; health: Health; since: Date | null }>(sql`
-      SELECT m.node_id AS "nodeId", ${HEALTH_EXPRESSION} AS health,
-             (SELECT r.since FROM node_health_records AS r
-               WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id AND r.health = ${HEALTH_EXPRESSION}) AS since
-        FROM ${nodeTables(this.facets)}
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[])`);
-    return new Map(rows.map(({ nodeId, health, since }) => [nodeId, { health, since }]));
-  }
-
   /** Members with a risky state, with its kinds, and since when those hold that are written down. */
   riskyNodes(
     tx: ReadTx,
