@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { BACKOFF_CAP_MS, backoffMs, jitteredMs, retryMs } from './backoff.js';
+import { BACKOFF_CAP_MS, backoffMs, jitteredMs, retryMs, unchangedMs } from './backoff.js';
 
 const attempts = fc.nat({ max: 5_000 });
 const randoms = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -39,6 +39,25 @@ describe('back-off', () => {
       }),
     );
     expect(retryMs(0, null, 0)).toBe(0);
+  });
+
+  it.each([
+    [
+      'asks again at once after an answer that was held',
+      { askedSeconds: null, wasHeld: true, attempt: 0 },
+      0,
+      0,
+    ],
+    ['backs off from one that came at once', { askedSeconds: null, wasHeld: false, attempt: 3 }, 0, 4_000],
+    ['comes back when it is told, held or not', { askedSeconds: 7, wasHeld: true, attempt: 0 }, 7_000, 7_500],
+    [
+      'comes back no earlier when it backs off, too',
+      { askedSeconds: 7, wasHeld: false, attempt: 3 },
+      7_000,
+      11_000,
+    ],
+  ])('%s', (_, unchanged, least, most) => {
+    expect([unchangedMs(unchanged, 0), unchangedMs(unchanged, 1)]).toEqual([least, most]);
   });
 
   it('keeps a jittered interval within a tenth of the interval', () => {

@@ -19,6 +19,22 @@ export function retryMs(attempt: number, retryAfterSeconds: number | null, rando
   return asked + backoffMs(attempt, random);
 }
 
+/** How an answer came that brought nothing new. */
+export interface Unchanged {
+  /** What `Retry-After` asked for; a server that stops sends all of its nodes away, each for another time. */
+  askedSeconds: number | null;
+  /** It was waited for; one that comes at once must not be asked for again at once. */
+  wasHeld: boolean;
+  /** How many in a row were not. */
+  attempt: number;
+}
+
+/** How long to wait after an answer that brought nothing new before asking again, in milliseconds. */
+export function unchangedMs({ askedSeconds, wasHeld, attempt }: Unchanged, random: number): number {
+  if (askedSeconds === null && wasHeld) return 0;
+  return retryMs(wasHeld ? 0 : attempt, askedSeconds, random);
+}
+
 /** Ten seconds first, five minutes at most: what was refused is refused again until somebody changes something. */
 const REFUSAL_BASE_MS = 10_000;
 const REFUSAL_CAP_MS = 300_000;

@@ -5,6 +5,7 @@ import { ENROLL_HELP, enroll } from './commands/enroll.js';
 import { HOST_PROOF_HELP, hostProof } from './commands/host-proof.js';
 import { ROTATE_KEY_HELP, rotateKey } from './commands/rotate-key.js';
 import { RUN_HELP, run } from './commands/run.js';
+import { SERVICE_HELP, service } from './commands/service.js';
 import { STATUS_HELP, status } from './commands/status.js';
 import { VPN_GUARD_HELP, vpnGuard } from './commands/vpn-guard.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from './exit.js';
@@ -20,6 +21,7 @@ Usage: rap-node-agent <command> [options]
   status        show what this node is and may do now
   rotate-key    give the node a new identity key
   host-proof    vouch for this host where it joins another cluster
+  service       run a service that the agent brings along
 
 "rap-node-agent <command> --help" explains a command; --version prints the version.`;
 
@@ -31,6 +33,7 @@ const COMMANDS: Record<string, { start: (args: readonly string[]) => Promise<Exi
   'rotate-key': { start: rotateKey, help: ROTATE_KEY_HELP },
   'host-proof': { start: hostProof, help: HOST_PROOF_HELP },
   'vpn-guard': { start: vpnGuard, help: VPN_GUARD_HELP },
+  service: { start: service, help: SERVICE_HELP },
 };
 
 async function main([name, ...args]: readonly string[]): Promise<ExitCode> {

@@ -1,5 +1,6 @@
 import { type AgentSession, clientFor } from './agent-session.js';
 import type { AgentState } from './agent-state.js';
+import { ApiClient } from './api-client.js';
 import { IdentityRefused } from './api-errors.js';
 import { notEnrolled } from './command-line.js';
 import { AgentFailure, EXIT } from './exit.js';
@@ -11,6 +12,7 @@ import { NodeApi } from './node-api.js';
 import { whileAway } from './retry.js';
 import { RoleKeeper } from './role-keeper.js';
 import { SnapshotWatch } from './snapshot-watch.js';
+import { openSupervision } from './supervisor/supervision.js';
 import { TokenSource } from './token-source.js';
 import { openTrust } from './trust/node-trust.js';
 import type { CertificateWish } from './trust/renewal-plan.js';
@@ -23,15 +25,22 @@ export interface RunOptions {
   certificate: CertificateWish;
   /** Age in days at which the identity key is replaced; null: only when asked to. */
   rotateKeyAfterDays: number | null;
+  /** Where the services of this host are defined; null: `services` in the state directory. */
+  servicesDirectory: string | null;
 }
 
 const DEFAULT_OPTIONS: RunOptions = {
   certificate: { keyType: 'p256', lifetimeSeconds: null },
   rotateKeyAfterDays: null,
+  servicesDirectory: null,
 };
 
+/** How long the last words to the control plane may take when the agent stops. */
+const FAREWELL_MS = 2_000;
+
 /**
- * Runs an enrolled node until it is stopped: heartbeats, its snapshot and its trust kept current.
+ * Runs an enrolled node until it is stopped: heartbeats, its snapshot and its trust kept current, and the
+ * workloads that it wants. No process of a workload is left when it returns.
  * @throws AgentFailure (4) when the control plane ended the identity
  */
 export async function runNode(
@@ -48,22 +57,25 @@ export async function runNode(
   const identity = { nodeId, clusterId, audience: state.baseUrl, keys };
   const tokens = new TokenSource(api, identity, clock, log, stop.signal);
   const roles = new RoleKeeper(clock, log);
+  const nodeApi = new NodeApi(api, tokens);
+  const node = { nodeId, clusterId };
+  const context = { log, presence: session.presence, stop: stop.signal };
+  const { supervisor, reporter } = await openSupervision(session, node, nodeApi, context, options);
+  roles.follow((snapshot, now) => supervisor.apply(snapshot, now));
   try {
     if (state.refused !== null && !(await isWelcomeAgain(session, tokens))) return;
-    const context = { log, presence: session.presence, stop: stop.signal };
     const held = await usableSnapshot(session, state);
-    const nodeApi = new NodeApi(api, tokens);
     const snapshotTrust = new TrustKeys(api, store, clusterId, snapshotKeys);
-    const node = { nodeId, clusterId };
     const watch = new SnapshotWatch(nodeApi, node, snapshotTrust, store, roles, clock, context, held);
     const membership = (): string | null => watch.held?.snapshot.membershipStatus ?? null;
     const trust = await openTrust(session, { api, nodeApi, identity, membership, context, options });
     const vpn = await vpnKeeperFor(session, node, state.baseUrl, tokens, nodeApi);
     roles.follow((snapshot, now) => vpn.apply(snapshot, now));
     if (held !== null) roles.apply(held.snapshot);
-    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, trust.parts);
+    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, [...trust.parts, supervisor]);
     const report = new HostReport(nodeApi, state.wish, context);
-    const loops = [heartbeat.run(), watch.run(), report.run(), vpn.run(stop.signal), ...trust.start()];
+    const reports = [heartbeat.run(), report.run(), reporter.run()];
+    const loops = [watch.run(), vpn.run(stop.signal), ...reports, ...trust.start()];
     await allOrNone(loops, stop);
   } catch (error) {
     if (error instanceof IdentityRefused) {
@@ -73,6 +85,10 @@ export async function runNode(
     throw error;
   } finally {
     roles.stop();
+    await supervisor.close();
+    const farewell = new ApiClient(state.baseUrl, AbortSignal.timeout(FAREWELL_MS));
+    // The node is about to be silent; that its services have stopped is worth a try, and no more.
+    await reporter.flush(new NodeApi(farewell, tokens)).catch(() => undefined);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { JWK } from 'jose';
 import { fieldsOf, textField } from './answer-fields.js';
 import { type ApiAnswer, retryAfterSeconds } from './api-client.js';
-import { backoffMs, retryMs } from './backoff.js';
+import { backoffMs, unchangedMs } from './backoff.js';
 import type { HeldSnapshot } from './held-snapshot.js';
 import { afterFailure, type LoopContext } from './loop.js';
 import type { NodeApi } from './node-api.js';
@@ -72,11 +72,11 @@ export class SnapshotWatch {
       const answer = await this.ask(wasNudged ? 0 : HOLD_SECONDS, signal);
       this.context.presence.back();
       if (answer.status !== 304) return await this.take(answer);
-      if (wasNudged || answer.receivedAt - answer.sentAt >= HELD_AT_LEAST_MS) {
-        this.fruitless = 0;
-        return 0;
-      }
-      return retryMs(this.fruitless++, retryAfterSeconds(answer.headers), Math.random());
+      const askedSeconds = retryAfterSeconds(answer.headers);
+      const wasHeld = wasNudged || answer.receivedAt - answer.sentAt >= HELD_AT_LEAST_MS;
+      const attempt = this.fruitless;
+      this.fruitless = wasHeld ? 0 : attempt + 1;
+      return unchangedMs({ askedSeconds, wasHeld, attempt }, Math.random());
     } catch (error) {
       if (signal.aborted && this.isNudged) return 0; // not a failure: there is something newer to fetch
       return afterFailure(error, 'snapshot.failed', this.fruitless++, this.context);

@@ -58,7 +58,7 @@ describe('the workloads of a snapshot', () => {
     expect(parseWorkloads([{ ...good, ...change }])).toEqual([{ serviceType: 'synthetic.echo', unreadable }]);
   });
 
-  it.each([undefined, null, '', '..', '.', 'a/b', '../keys', 'UPPER', 'a\0b', 'a'.repeat(65), 7])(
+  it.each([undefined, null, '', '..', '.', 'a/b', '../keys', 'UPPER', 'a\0b', 'a'.repeat(64), 7])(
     'are left out without a name that can be reported, like %p',
     (serviceType) => {
       expect(parseWorkloads([{ ...good, serviceType }, good])).toEqual([good]);

@@ -43,8 +43,10 @@ export interface UnreadableWorkload {
 
 export type SnapshotWorkload = Workload | UnreadableWorkload;
 
+/** Timers end at 24 days. */
+const MAX_SECONDS = 2_000_000;
 /** Names folders and files of this host, so nothing else is taken. */
-const SERVICE_TYPE = /^(?=.{1,64}$)[a-z0-9]+([._-][a-z0-9]+)*$/;
+const SERVICE_TYPE = /^[a-z][a-z0-9.-]{0,62}$/;
 
 /**
  * Reads a snapshot's `workloads`; null when it is no list. One entry that cannot be read must not keep the
@@ -122,5 +124,5 @@ function parseRestartPolicy(value: unknown): RestartPolicy | undefined {
 }
 
 function isSeconds(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+  return typeof value === 'number' && value >= 0 && value <= MAX_SECONDS;
 }

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { link, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readFileIfPresent } from './atomic-file.js';
 import { AgentFailure } from './exit.js';
+import { processRow } from './process-table.js';
 
 /** A living process holds the directory. */
 export class DirectoryInUse extends AgentFailure {
@@ -122,13 +122,5 @@ function isAlive(holder: Holder): boolean {
 
 /** Null where /proc does not tell; then the pid alone decides. */
 function startOf(pid: number): string | null {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is the command in parentheses and may hold anything; field 22 is the start time.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return `${boot}:${fields[19] ?? ''}`;
-  } catch {
-    return null;
-  }
+  return processRow(pid)?.started ?? null;
 }

@@ -92,13 +92,22 @@ export class StateStore {
     await this.write('contact.json', contact);
   }
 
-  /** Forgets what belongs to an earlier identity, so that nothing of another cluster stays behind. */
+  /** Where the supervisor keeps a folder for each service that runs here. */
+  get workloadsDirectory(): string {
+    return this.path('workloads');
+  }
+
+  /**
+   * Forgets what belongs to an earlier identity, so that nothing of another cluster stays behind. No service
+   * may run any more.
+   */
   async removeObservations(): Promise<void> {
     const gone = [
       'snapshot.json',
       'contact.json',
       ROTATION_REQUEST_FILE,
       TLS_FOLDER,
+      'workloads',
       join('vpn', 'tokens.json'),
     ];
     await Promise.all(gone.map((name) => rm(this.path(name), { force: true, recursive: true })));

@@ -6,6 +6,7 @@ import { nodeNameFrom } from '../discovery.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from '../exit.js';
 import { prepareJoin } from '../join-state.js';
 import { StateStore } from '../state-store.js';
+import { endLeftovers } from '../supervisor/leftovers.js';
 
 export const ENROLL_HELP = `Usage: rap-node-agent enroll --url <base> --token <fjt_...> [options]
 
@@ -86,6 +87,7 @@ async function join(
     return finishEnrollment(session, before, key, { token: repeat, wait });
   }
   const place = requireOrder(baseUrl ?? before?.baseUrl ?? null, token);
+  await endLeftovers(session.store.workloadsDirectory, session.log); // of an identity that may be over
   const { state, key } = await prepareJoin(session.store, { ...place, wish });
   return finishEnrollment(session, state, key, { token: place.token, wait });
 }

@@ -7,13 +7,15 @@ import { CERTIFICATE_KEY_TYPES, type CertificateKeyType } from '../trust/certifi
 
 export const RUN_HELP = `Usage: rap-node-agent run [options]
 
-Runs the enrolled node: heartbeats, and its snapshot, certificate and trust kept current. Waits first for the
-decision on a join request that is still open. Ends on SIGTERM and SIGINT (exit 0) or when the identity was
-ended (exit 4).
+Runs the enrolled node: heartbeats, its snapshot, certificate and trust kept current, and the workloads that
+it wants. Waits first for the decision on a join request that is still open. Ends on SIGTERM and SIGINT (exit
+0) or when the identity was ended (exit 4).
 
   --rotate-key-after <days>           replace the identity key at this age (default: only by "rotate-key")
   --certificate-key <type>            p256 or ed25519 (default: p256)
   --certificate-lifetime <seconds>    ask for certificates that live shorter than the control plane's own
+  --services-dir <path>               what the services of this host are (default: RAP_SERVICES_DIR, else
+                                      services in the state directory)
   --state-dir <path>                  default: RAP_STATE_DIR, else ./rap-node-agent
   --log-level <level>                 debug, info, warn, error (default: RAP_LOG_LEVEL, else info)`;
 
@@ -22,6 +24,7 @@ const OPTIONS = {
   'rotate-key-after': { type: 'string' },
   'certificate-key': { type: 'string' },
   'certificate-lifetime': { type: 'string' },
+  'services-dir': { type: 'string' },
 } as const;
 
 /** `rap-node-agent run`. @throws AgentFailure */
@@ -37,6 +40,7 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
       lifetimeSeconds: wholeNumber('--certificate-lifetime', values['certificate-lifetime']),
     },
     rotateKeyAfterDays: wholeNumber('--rotate-key-after', values['rotate-key-after']),
+    servicesDirectory: values['services-dir'] ?? (process.env.RAP_SERVICES_DIR || null),
   };
   const directory = stateDirectory(values['state-dir']);
   const log = openLog(values['log-level']);

@@ -4,8 +4,10 @@ import { effectiveRoles } from '../effective-roles.js';
 import { EXIT, type ExitCode } from '../exit.js';
 import { readHeldSnapshot } from '../held-snapshot.js';
 import { ServerClock } from '../server-clock.js';
+import type { SnapshotWorkload } from '../snapshot-workload.js';
 import { lockHolder } from '../state-lock.js';
 import { StateStore } from '../state-store.js';
+import { runningIn } from '../supervisor/leftovers.js';
 import { readTrustSummary, type TrustSummary } from '../trust/trust-summary.js';
 
 export const STATUS_HELP = `Usage: rap-node-agent status [options]
@@ -34,6 +36,8 @@ export interface StatusReport extends TrustSummary {
   snapshotRefused: string | null;
   /** In force now: validity times and expiry applied. */
   roles: string[];
+  /** What is wanted here, and the process of each that runs. */
+  workloads: { serviceType: string; desiredState: string | null; pid: number | null }[];
   lastContactAt: string | null;
   /** The process of a running agent. */
   pid: number | null;
@@ -71,9 +75,24 @@ export async function statusReport(directory: string): Promise<StatusReport> {
     },
     snapshotRefused: stored !== null && 'refused' in stored ? stored.refused : null,
     roles: snapshot === null || state.refused !== null ? [] : effectiveRoles(snapshot, now),
+    workloads: await workloadsOf(snapshot?.workloads ?? [], store.workloadsDirectory),
     lastContactAt: contact?.lastContactAt ?? null,
     pid: await lockHolder(directory),
   };
+}
+
+/** What the snapshot wants, and what runs although it does not. */
+async function workloadsOf(
+  wanted: readonly SnapshotWorkload[],
+  directory: string,
+): Promise<StatusReport['workloads']> {
+  const running = await runningIn(directory);
+  const types = new Set([...wanted.map(({ serviceType }) => serviceType), ...running.keys()]);
+  return [...types].sort().map((serviceType) => {
+    const workload = wanted.find((each) => each.serviceType === serviceType);
+    const desiredState = workload !== undefined && 'desiredState' in workload ? workload.desiredState : null;
+    return { serviceType, desiredState, pid: running.get(serviceType) ?? null };
+  });
 }
 
 function identityOf(state: AgentState) {
@@ -114,9 +133,19 @@ function asText(report: StatusReport): string {
     ['snapshot', held ?? refused ?? 'none yet'],
     ['expires', snapshot?.expiresAt ?? null],
     ['roles now', report.roles.length === 0 ? 'none' : report.roles.join(', ')],
+    ...report.workloads.map(workloadRow),
     ['last contact', report.lastContactAt ?? 'never'],
     ['process', report.pid === null ? 'not running' : `running (pid ${report.pid})`],
   ];
   const shown = rows.filter(([, value]) => value !== null);
   return shown.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join('');
+}
+
+function workloadRow({
+  serviceType,
+  desiredState,
+  pid,
+}: StatusReport['workloads'][number]): [string, string] {
+  const process = pid === null ? 'no process' : `process ${pid}`;
+  return ['workload', `${serviceType}: ${desiredState ?? 'not'} wanted, ${process}`];
 }
