@@ -210,18 +210,6 @@ describe('snapshots', () => {
     expect(decode(answer.body.jws).roles).toHaveLength(1);
   });
 
-  it('end a held poll with 304 when the service stops', async () => {
-    const third = await startControlPlane({ beside: plane });
-    const node = await admittedNode(plane);
-    const { access_token } = (await node.requestToken()).body;
-    const api = third.api.as(access_token);
-    const etag = (await api.get('/node-agents/me/snapshot')).headers.get('etag') ?? '';
-    const held = api.get('/node-agents/me/snapshot?waitSeconds=55', undefined, { 'if-none-match': etag });
-    await heldPolls(third, 1);
-    await third.close();
-    expect((await held).status).toBe(304);
-  });
-
   it('end a held poll of a caller who has left, without a trace', async () => {
     const node = await admittedNode(plane);
     const { access_token } = (await node.requestToken()).body;

@@ -39,7 +39,7 @@ export class Batches<Item, Result> {
   /** What writing the item came to; null when the write says nothing of it. @throws unavailable when too many wait */
   add(item: Item): Promise<Result | null> {
     if (this.queue.length >= this.batching.maxWaiting) {
-      throw unavailable('unavailable', 'Too many reports of nodes are waiting.', {
+      throw unavailable('unavailable', 'Too many calls of nodes are waiting.', {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }

@@ -21,6 +21,7 @@ describe('the configuration', () => {
   it('has a default for everything', () => {
     expect(loadConfig({})).toEqual({
       role: 'all',
+      snapshotKeptDays: 30,
       host: '127.0.0.1',
       port: 8080,
       listens: true,

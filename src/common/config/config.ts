@@ -25,6 +25,8 @@ export interface Config {
   readonly masterKey: string | null;
   readonly masterKeyPrevious: readonly string[];
   readonly limits: RateLimits;
+  /** For how many days what a node was given can be read back. */
+  readonly snapshotKeptDays: number;
   /** Address ranges of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   /** null: no tracing, and none of its code is loaded. */
@@ -117,6 +119,11 @@ const Environment = z.object({
   FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: perMinute('600'),
   // A node's heartbeats at the shortest usual interval, a second, times four.
   FABRIC_LIMIT_NODE_PER_MINUTE: perMinute('240'),
+  FABRIC_SNAPSHOT_KEPT_DAYS: z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/, 'must be a number of days from 1 to 9999')
+    .default('30')
+    .transform(Number),
   ...TRACING_VARIABLES,
 });
 
@@ -163,6 +170,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       principalPerMinute: values.FABRIC_LIMIT_PRINCIPAL_PER_MINUTE,
       nodePerMinute: values.FABRIC_LIMIT_NODE_PER_MINUTE,
     },
+    snapshotKeptDays: values.FABRIC_SNAPSHOT_KEPT_DAYS,
     trustedProxies: values.FABRIC_TRUSTED_PROXIES,
     tracing: tracingConfig(values),
   };

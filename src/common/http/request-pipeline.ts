@@ -135,7 +135,7 @@ export class RequestPipeline implements NestInterceptor {
     const etag = answer.headers.ETag;
     const ifNoneMatch = request.headers['if-none-match'];
     if (etag !== undefined && ifNoneMatch !== undefined && matchesIfNoneMatch(ifNoneMatch, etag)) {
-      return send(reply, { status: 304, headers: { ETag: etag }, body: undefined });
+      return send(reply, { ...answer, status: 304, body: undefined });
     }
     return send(reply, answer, operation.responseType);
   }
@@ -191,7 +191,7 @@ function answerOf(operation: Operation, context: RequestContext, body: unknown):
   const headers: Record<string, string> = { ...said.headers };
   if (operation.etag !== undefined && content !== undefined) headers.ETag = operation.etag(content as never);
   const { id, nextCursor } = (content ?? {}) as { id?: unknown; nextCursor?: unknown };
-  if (status === 201 && context.method === 'POST' && typeof id === 'string' && headers.Location === undefined)
+  if (status === 201 && context.method === 'POST' && typeof id === 'string')
     headers.Location = `${context.path.replace(/\/$/, '')}/${id}`;
   if (typeof nextCursor === 'string') headers.Link = `<${nextPage(context, nextCursor)}>; rel="next"`;
   const answer = { status, headers, body: status === 204 || status === 304 ? undefined : content };

@@ -27,16 +27,11 @@ export function policyUpdated(clusterId: string, before: PolicyView, after: Poli
   };
 }
 
-/** Whether other capabilities are denied now. */
-export function changesCapabilities(before: PolicyView, after: PolicyView): boolean {
-  return canonicalJson(before.capabilityPolicy) !== canonicalJson(after.capabilityPolicy);
-}
-
 /** Whether the change concerns what every node's snapshot holds. */
 export function changesSnapshots(before: PolicyView, after: PolicyView): boolean {
   return (
     before.degradedGraceSeconds !== after.degradedGraceSeconds ||
     before.snapshotLifetimeSeconds !== after.snapshotLifetimeSeconds ||
-    changesCapabilities(before, after)
+    canonicalJson(before.capabilityPolicy) !== canonicalJson(after.capabilityPolicy)
   );
 }

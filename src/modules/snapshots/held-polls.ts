@@ -2,32 +2,36 @@ import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@
 import { Gauge } from 'prom-client';
 import { ChangeReader } from '../../common/changes/change-reader.js';
 import { Metrics } from '../../common/observability/metrics.js';
-
-/** How a held poll ended. */
-export type Release = 'changed' | 'timeout' | 'gone' | 'stopping';
-
-type Waiter = (release: Release) => void;
+import { Pacer } from '../../common/waiting/pacer.js';
+import { returnAfterSeconds, returnSeconds } from './return-spread.js';
+import { Watch } from './watch.js';
 
 /** Requests of nodes that wait for their next snapshot. A change of one node wakes that node and no other. */
 @Injectable()
 export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
-  private readonly waiters = new Map<string, Map<string, Set<Waiter>>>();
-  private readonly held: Gauge;
+  private readonly watches = new Map<string, Map<string, Set<Watch>>>();
+  private readonly pacer = new Pacer<Watch>((watch) =>
+    watch.release(this.isStopping ? 'stopping' : 'changed'),
+  );
+  private count = 0;
   private isStopping = false;
+  /** Over how many seconds those who are sent away come back. */
+  private spreadSeconds = 1;
 
   constructor(
     private readonly changes: ChangeReader,
     metrics: Metrics,
   ) {
-    this.held = new Gauge({
+    const gauge: Gauge = new Gauge({
       name: 'fabric_held_polls',
       help: 'Polls that wait for a change.',
       registers: [metrics.registry],
+      collect: () => gauge.set(this.count),
     });
   }
 
   onModuleInit(): void {
-    this.changes.onGap(() => this.releaseAll('changed'));
+    this.changes.onGap(() => this.wakeAll());
     this.changes.subscribe((changes) => {
       for (const { clusterId, nodeId, kind, resourceType, resourceId } of changes) {
         if (clusterId === null) continue;
@@ -38,55 +42,53 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     });
   }
 
-  beforeApplicationShutdown(): void {
+  /** Answers everybody who waits, and lets nobody wait any more. */
+  async beforeApplicationShutdown(): Promise<void> {
     this.isStopping = true;
-    this.releaseAll('stopping');
+    this.spreadSeconds = returnSeconds(this.count);
+    this.wakeAll();
+    await this.pacer.emptied();
   }
 
-  /** Waits until the node may have a new snapshot, `waitMs` have passed, the caller is gone or the service stops. */
-  wait(clusterId: string, nodeId: string, waitMs: number, gone: AbortSignal): Promise<Release> {
-    if (this.isStopping) return Promise.resolve('stopping');
-    if (gone.aborted) return Promise.resolve('gone');
-    return new Promise((resolve) => {
-      const finish: Waiter = (release) => {
-        clearTimeout(timer);
-        gone.removeEventListener('abort', leave);
-        this.remove(clusterId, nodeId, finish);
-        resolve(release);
-      };
-      const leave = () => finish('gone');
-      const timer = setTimeout(finish, waitMs, 'timeout');
-      gone.addEventListener('abort', leave, { once: true });
-      this.add(clusterId, nodeId, finish);
-    });
+  /**
+   * Watches for changes of the node from now on: begun before its state is looked at, so that none falls in between.
+   * To be closed.
+   */
+  watch(clusterId: string, nodeId: string, gone: AbortSignal): Watch {
+    const watch = new Watch(gone, () => this.remove(clusterId, nodeId, watch));
+    if (this.isStopping) watch.release('stopping');
+    const nodes = this.watches.get(clusterId) ?? new Map<string, Set<Watch>>();
+    this.watches.set(clusterId, nodes);
+    const watches = nodes.get(nodeId) ?? new Set<Watch>();
+    nodes.set(nodeId, watches.add(watch));
+    this.count += 1;
+    return watch;
   }
 
-  private add(clusterId: string, nodeId: string, waiter: Waiter): void {
-    const nodes = this.waiters.get(clusterId) ?? new Map<string, Set<Waiter>>();
-    this.waiters.set(clusterId, nodes);
-    const waiters = nodes.get(nodeId) ?? new Set<Waiter>();
-    nodes.set(nodeId, waiters.add(waiter));
-    this.held.inc();
+  /** When a node that is sent away may come back. */
+  returnAfterSeconds(nodeId: string): number {
+    return returnAfterSeconds(nodeId, this.spreadSeconds);
   }
 
-  private remove(clusterId: string, nodeId: string, waiter: Waiter): void {
-    const waiters = this.waiters.get(clusterId)?.get(nodeId);
-    if (waiters?.delete(waiter) !== true) return;
-    this.held.dec();
-    if (waiters.size === 0) this.waiters.get(clusterId)?.delete(nodeId);
+  private remove(clusterId: string, nodeId: string, watch: Watch): void {
+    const watches = this.watches.get(clusterId)?.get(nodeId);
+    if (watches?.delete(watch) !== true) return;
+    this.count -= 1;
+    if (watches.size === 0) this.watches.get(clusterId)?.delete(nodeId);
   }
 
+  /** What concerns one node goes first: it may be the end of its membership, and there are never many. */
   private wake(clusterId: string, nodeId: string): void {
-    for (const waiter of [...(this.waiters.get(clusterId)?.get(nodeId) ?? [])]) waiter('changed');
+    for (const watch of this.watches.get(clusterId)?.get(nodeId) ?? []) this.pacer.add(watch, 'first');
   }
 
   private wakeCluster(clusterId: string): void {
-    for (const nodeId of [...(this.waiters.get(clusterId)?.keys() ?? [])]) this.wake(clusterId, nodeId);
+    for (const watches of this.watches.get(clusterId)?.values() ?? []) {
+      for (const watch of watches) this.pacer.add(watch, 'crowd');
+    }
   }
 
-  private releaseAll(release: Release): void {
-    for (const nodes of [...this.waiters.values()]) {
-      for (const waiters of [...nodes.values()]) for (const waiter of [...waiters]) waiter(release);
-    }
+  private wakeAll(): void {
+    for (const clusterId of this.watches.keys()) this.wakeCluster(clusterId);
   }
 }

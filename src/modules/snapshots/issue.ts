@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { phaseMs } from '../../common/waiting/phase.js';
 
 /** When a snapshot is issued: the same on every instance, spread over the nodes. */
 export interface Issue {
@@ -16,9 +16,9 @@ export interface Issue {
  */
 export function issueAt(nodeId: string, lifetimeSeconds: number, now: Date): Issue {
   const periodMs = Math.max(1, Math.floor(lifetimeSeconds / 2)) * 1000;
-  const phaseMs = createHash('sha256').update(nodeId).digest().readUInt32BE(0) % periodMs;
-  const number = Math.floor((now.getTime() - phaseMs) / periodMs);
-  const began = number * periodMs + phaseMs;
+  const phase = phaseMs(nodeId, periodMs);
+  const number = Math.floor((now.getTime() - phase) / periodMs);
+  const began = number * periodMs + phase;
   return { number, beganAt: new Date(began), endsAt: new Date(began + periodMs) };
 }
 

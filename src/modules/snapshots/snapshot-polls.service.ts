@@ -3,10 +3,11 @@ import type { NodePrincipal } from '../../common/auth/principal.js';
 import { DatabaseClock } from '../../common/database/database-clock.js';
 import { matchesIfNoneMatch } from '../../common/http/etag.js';
 import { membershipOver } from '../nodes/membership.js';
-import { type NodeState, NodeStates } from '../nodes/node-states.js';
+import { NodeStates } from '../nodes/node-states.js';
 import { HeldPolls } from './held-polls.js';
-import { type Issue, issueAt } from './issue.js';
+import { issueAt } from './issue.js';
 import { type SignedSnapshot, SnapshotIssuer, snapshotEtag } from './snapshot-issuer.js';
+import type { Watch } from './watch.js';
 
 /** What a node asks for. */
 export interface SnapshotPoll {
@@ -17,10 +18,13 @@ export interface SnapshotPoll {
   gone: AbortSignal;
 }
 
-/** A snapshot, or the ETag of the one that the node has. */
-export type PollAnswer = SignedSnapshot | { notModified: string };
+/** A snapshot, or the ETag of the one that the node has; with when to come back, where that is not at once. */
+export type PollAnswer = SignedSnapshot | { notModified: string; retryAfterSeconds: number | null };
 
-/** Answers the polls of nodes: an unchanged one from memory, a changed one rendered and signed. */
+/** What is current for a node: what it has already, until `untilMs` from now, or something new. */
+type Look = { has: string; untilMs: number } | { fresh: SignedSnapshot };
+
+/** Answers the polls of nodes: an unchanged one from memory, a changed one rendered, signed and kept. */
 @Injectable()
 export class SnapshotPolls {
   constructor(
@@ -31,32 +35,54 @@ export class SnapshotPolls {
   ) {}
 
   /** @throws unauthenticated when the membership ends while the poll is held */
-  async poll(
-    { clusterId, nodeId }: NodePrincipal,
-    { ifNoneMatch, waitSeconds, gone }: SnapshotPoll,
-  ): Promise<PollAnswer> {
-    const deadline = performance.now() + waitSeconds * 1000;
-    for (;;) {
-      const state = await this.states.get(clusterId, nodeId);
-      if (state === null || state.membershipStatus === 'revoked') throw membershipOver();
-      const issue = this.issue(nodeId, state);
-      const etag = snapshotEtag(state.authorityTerm, state.generation, issue.number);
-      if (ifNoneMatch === null || !matchesIfNoneMatch(ifNoneMatch, etag))
-        return this.issuer.sign(clusterId, nodeId, etag);
-      const leftMs = deadline - performance.now();
-      if (leftMs <= 0) return { notModified: etag };
-      const untilIssueMs = issue.endsAt.getTime() - this.clock.now().getTime();
-      const release = await this.held.wait(
-        clusterId,
-        nodeId,
-        Math.max(1, Math.min(leftMs, untilIssueMs)),
-        gone,
-      );
-      if (release === 'stopping' || release === 'gone') return { notModified: etag };
+  async poll(node: NodePrincipal, { ifNoneMatch, waitSeconds, gone }: SnapshotPoll): Promise<PollAnswer> {
+    if (ifNoneMatch === null || waitSeconds === 0) return answerOf(await this.look(node, ifNoneMatch));
+    const watch = this.held.watch(node.clusterId, node.nodeId, gone);
+    try {
+      return await this.hold(node, ifNoneMatch, waitSeconds * 1000, watch);
+    } finally {
+      watch.close();
     }
   }
 
-  private issue(nodeId: string, state: NodeState): Issue {
-    return issueAt(nodeId, state.snapshotLifetimeSeconds, this.clock.now());
+  private async hold(
+    node: NodePrincipal,
+    ifNoneMatch: string,
+    waitMs: number,
+    watch: Watch,
+  ): Promise<PollAnswer> {
+    const deadline = performance.now() + waitMs;
+    for (;;) {
+      const look = await this.look(node, ifNoneMatch);
+      const leftMs = deadline - performance.now();
+      if ('fresh' in look || leftMs <= 0) return answerOf(look);
+      const release = await watch.next(Math.max(1, Math.min(leftMs, look.untilMs)));
+      if (release === 'gone') return answerOf(look);
+      if (release === 'stopping') {
+        return { notModified: look.has, retryAfterSeconds: this.held.returnAfterSeconds(node.nodeId) };
+      }
+    }
   }
+
+  private async look({ clusterId, nodeId }: NodePrincipal, ifNoneMatch: string | null): Promise<Look> {
+    const state = await this.states.get(clusterId, nodeId);
+    if (state === null || state.membershipStatus === 'revoked') throw membershipOver();
+    const now = this.clock.now();
+    const issue = issueAt(nodeId, state.snapshotLifetimeSeconds, now);
+    const untilMs = issue.endsAt.getTime() - now.getTime();
+    const etag = snapshotEtag(state.authorityTerm, state.generation, issue.number);
+    const has = (current: string) => ifNoneMatch !== null && matchesIfNoneMatch(ifNoneMatch, current);
+    if (has(etag)) return { has: etag, untilMs };
+    // An instance whose clock is a moment ahead has issued the next one, and nobody takes an earlier one after it.
+    const next = snapshotEtag(state.authorityTerm, state.generation, issue.number + 1);
+    if (has(next)) return { has: next, untilMs };
+    const signed = await this.issuer.sign({ clusterId, nodeId, asOf: now }, etag);
+    if (signed === null) throw membershipOver();
+    // Another instance may have told the node what this one has not heard of yet.
+    return has(signed.etag) ? { has: signed.etag, untilMs } : { fresh: signed };
+  }
+}
+
+function answerOf(look: Look): PollAnswer {
+  return 'fresh' in look ? look.fresh : { notModified: look.has, retryAfterSeconds: null };
 }

@@ -3,28 +3,24 @@ import { ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { NodePrincipal } from '../../common/auth/principal.js';
-import { ClusterId, CurrentNode, PathId, ValidQuery } from '../../common/auth/request-principal.js';
-import { contentEtag } from '../../common/http/etag.js';
+import { CurrentNode, ValidQuery } from '../../common/auth/request-principal.js';
 import { Route } from '../../common/http/operation.js';
 import { WithStatus } from '../../common/http/with-status.js';
-import { SnapshotIssuer, type SnapshotPayload } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
-import { SignedSnapshotView, SnapshotPayloadView, SnapshotQuery } from './snapshots.schema.js';
+import { SignedSnapshotView, SnapshotQuery } from './snapshots.schema.js';
 
 @ApiTags('Snapshots')
-@Controller('api/v1')
+@Controller('api/v1/node-agents/me')
 export class SnapshotsController {
-  constructor(
-    private readonly polls: SnapshotPolls,
-    private readonly issuer: SnapshotIssuer,
-  ) {}
+  constructor(private readonly polls: SnapshotPolls) {}
 
-  @Get('node-agents/me/snapshot')
+  @Get('snapshot')
   @Route({
     id: 'pollSnapshot',
     summary: 'Get the own snapshot, or wait until it changes',
     description:
-      'Answers 304 to a matching `If-None-Match`; with `waitSeconds` only after that long, or when the service stops.',
+      'Answers 304 to a matching `If-None-Match`; with `waitSeconds` only after that long, or when the service stops. ' +
+      'Then `Retry-After` says when this node may come back, each node at another time.',
     access: 'node',
     query: SnapshotQuery,
     response: SignedSnapshotView,
@@ -41,23 +37,15 @@ export class SnapshotsController {
     try {
       const ifNoneMatch = request.headers['if-none-match'] ?? null;
       const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, gone: left.signal });
-      if ('notModified' in answer) return new WithStatus(304, undefined, { ETag: answer.notModified });
+      if ('notModified' in answer) {
+        const headers: Record<string, string> = { ETag: answer.notModified };
+        if (answer.retryAfterSeconds !== null) headers['Retry-After'] = String(answer.retryAfterSeconds);
+        return new WithStatus(304, undefined, headers);
+      }
       const { jws, generation, etag } = answer;
       return new WithStatus(200, { jws, generation }, { ETag: etag });
     } finally {
       request.raw.socket.off('close', leave);
     }
-  }
-
-  @Get('clusters/:cluster/nodes/:node/snapshot')
-  @Route({
-    id: 'getNodeSnapshot',
-    summary: "Read a node's current snapshot, decoded",
-    access: { permission: 'snapshots.read' },
-    response: SnapshotPayloadView,
-    etag: contentEtag,
-  })
-  async read(@ClusterId() clusterId: string, @PathId('node') nodeId: string): Promise<SnapshotPayload> {
-    return (await this.issuer.render(clusterId, nodeId)).payload;
   }
 }

@@ -4,11 +4,17 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
+import { GenerationKeeper } from './generation-keeper.js';
 import { GenerationsRepository } from './generations.repository.js';
 import { HeldPolls } from './held-polls.js';
+import { KeptGenerationsRepository } from './kept-generations.repository.js';
+import { KeptGenerationsService } from './kept-generations.service.js';
+import { NodeSnapshotsController } from './node-snapshots.controller.js';
 import { SnapshotComposer } from './snapshot-composer.js';
 import { SnapshotIssuer } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
+import { SnapshotRenderer } from './snapshot-renderer.js';
+import { SnapshotRetention } from './snapshot-retention.js';
 import { SnapshotSchemaController } from './snapshot-schema.controller.js';
 import { SnapshotSettler } from './snapshot-settler.js';
 import { SnapshotsController } from './snapshots.controller.js';
@@ -16,13 +22,18 @@ import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, WorkloadsModule],
-  controllers: [SnapshotSchemaController, SnapshotsController],
+  controllers: [NodeSnapshotsController, SnapshotSchemaController, SnapshotsController],
   providers: [
+    GenerationKeeper,
     GenerationsRepository,
     HeldPolls,
+    KeptGenerationsRepository,
+    KeptGenerationsService,
     SnapshotComposer,
     SnapshotIssuer,
     SnapshotPolls,
+    SnapshotRenderer,
+    SnapshotRetention,
     SnapshotSettler,
     UnchangedPolls,
   ],

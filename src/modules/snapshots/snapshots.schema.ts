@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { Id, Instant } from '../../common/http/fields.js';
+import { Id, Instant, InstantInput } from '../../common/http/fields.js';
+import { PageQuery, pageOf } from '../../common/http/paging.js';
 import { SnapshotWorkload } from '../workloads/workloads.schema.js';
 import { SNAPSHOT_SCHEMA } from './snapshot-content.js';
 import {
@@ -61,6 +62,63 @@ export const SignedSnapshotView = z
     generation: z.int().meta({ example: 3 }),
   })
   .meta({ id: 'SignedSnapshot' });
+
+const Instants = {
+  servedAt: Instant.describe('When the node was first given it.'),
+  issuedAt: Instant.describe('As it was first given; issued again later it is the same generation.'),
+  expiresAt: Instant,
+};
+
+/** A change of one member or item, RFC 6902. */
+const PatchOperation = z.object({
+  op: z.enum(['add', 'remove', 'replace']),
+  path: z.string().meta({ example: '/roles/0' }),
+  value: z.json().optional(),
+});
+
+export const KeptGenerationView = z
+  .object({
+    generation: z.int().meta({ example: 3 }),
+    authorityTerm: z.int().meta({ example: 1 }),
+    ...Instants,
+    previousGeneration: z
+      .int()
+      .nullable()
+      .describe('The kept one before it; null for the oldest that is kept.')
+      .meta({ example: 2 }),
+    patch: z
+      .array(PatchOperation)
+      .nullable()
+      .describe(
+        'How its content differs from that of `previousGeneration`, RFC 6902; null where there is none.',
+      ),
+    patchTruncated: z.boolean().describe('There are more operations than are shown.'),
+  })
+  .meta({ id: 'KeptGeneration' });
+export type KeptGenerationView = z.infer<typeof KeptGenerationView>;
+
+export const KeptGenerationPage = pageOf(KeptGenerationView).meta({ id: 'KeptGenerationPage' });
+
+export const KeptGenerationsQuery = PageQuery.extend({
+  from: InstantInput.optional().describe('Only those first served at or after this instant.'),
+  to: InstantInput.optional().describe('Only those first served before this instant.'),
+});
+
+export const NodeSnapshotQuery = z.strictObject({
+  generation: z
+    .string()
+    .regex(/^\d{1,15}$/, 'Must be a whole number.')
+    .transform(Number)
+    .optional()
+    .meta({
+      description: 'The generation of this number, as the node was first given it.',
+      jsonSchema: { type: 'integer', minimum: 0 },
+      example: 3,
+    }),
+  at: InstantInput.optional().describe(
+    'What the node had last been given at this instant; not with `generation`.',
+  ),
+});
 
 /** Longest that a poll is held; below the idle timeout of common proxies. */
 const MAX_WAIT_SECONDS = 55;

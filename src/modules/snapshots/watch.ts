@@ -1,0 +1,46 @@
+/** How a wait for a change ended. */
+export type Release = 'changed' | 'timeout' | 'gone' | 'stopping';
+
+/** One request that waits for changes of its node, perhaps more than once. A change between two waits is not lost. */
+export class Watch {
+  private pending: Release | null = null;
+  private finish: ((release: Release) => void) | null = null;
+
+  /** @param gone aborted when the caller is gone; @param onClose called once */
+  constructor(
+    private readonly gone: AbortSignal,
+    private readonly onClose: () => void,
+  ) {}
+
+  /** Waits until the node may have a new snapshot, `waitMs` have passed, the caller is gone or the service stops. */
+  next(waitMs: number): Promise<Release> {
+    if (this.gone.aborted) return Promise.resolve('gone');
+    if (this.pending !== null) {
+      const release = this.pending;
+      // A service that stops goes on stopping.
+      if (release !== 'stopping') this.pending = null;
+      return Promise.resolve(release);
+    }
+    return new Promise((resolve) => {
+      const finish = (release: Release) => {
+        clearTimeout(timer);
+        this.gone.removeEventListener('abort', leave);
+        this.finish = null;
+        resolve(release);
+      };
+      const leave = () => finish('gone');
+      const timer = setTimeout(finish, waitMs, 'timeout');
+      this.gone.addEventListener('abort', leave, { once: true });
+      this.finish = finish;
+    });
+  }
+
+  release(release: 'changed' | 'stopping'): void {
+    if (this.finish === null || release === 'stopping') this.pending = release;
+    this.finish?.(release);
+  }
+
+  close(): void {
+    this.onClose();
+  }
+}
