@@ -39,9 +39,9 @@ it('renews at about a third of the time', () => {
   expect([at(0), at(0.5), at(0.999)].map(Math.round)).toEqual([9_000, 10_000, 10_998]);
 });
 
-it('is recalled when the service names who is to follow', () => {
+it('is recalled when the service asks for its release', () => {
   expect(heldLease(leaving(30_000), 0, 0, 0).isRecalled).toBe(false);
-  expect(heldLease(leaving(30_000, { handoverToNodeId: 'other' }), 0, 0, 0).isRecalled).toBe(true);
+  expect(heldLease(leaving(30_000, { releaseRequested: true }), 0, 0, 0).isRecalled).toBe(true);
 });
 
 it.each<[string, object]>([

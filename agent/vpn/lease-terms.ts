@@ -1,4 +1,4 @@
-import { type Fields, optionalNumber, optionalText, textField } from '../answer-fields.js';
+import { type Fields, optionalNumber, textField } from '../answer-fields.js';
 import { ApiRefusal } from '../api-errors.js';
 
 /** A lease as the agent holds it: everything by its own steady clock, in milliseconds. */
@@ -39,6 +39,6 @@ export function heldLease(answer: Fields, sentAtMs: number, stopMs: number, rand
     validUntilMs: sentAtMs + leftMs,
     stopAtMs: sentAtMs + leftMs - Math.min(stopMs, leftMs * STOP_SHARE_AT_MOST),
     renewAtMs: sentAtMs + Math.max(0, renewMs),
-    isRecalled: optionalText(answer, 'handoverToNodeId') !== null,
+    isRecalled: answer.releaseRequested === true,
   };
 }
