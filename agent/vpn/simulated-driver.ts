@@ -9,6 +9,9 @@ export interface SimulatedDriverConfig {
   workMs: number;
 }
 
+/** How much of the time between two acts one is on its way from the look at the clock to where it lands. */
+const ON_ITS_WAY = 0.8;
+
 /**
  * A driver without a tunnel: it writes each act with the fencing token to a file, one JSON object a line, as it would
  * act upon a resource. For tests that look whether two ever held one connection, and whether fencing would have helped.
@@ -19,6 +22,7 @@ export class SimulatedDriver implements VpnDriver {
   private connectionId = '';
   private lease: DriverLease = { token: 0, validUntilMs: 0, stopAtMs: 0 };
   private timer: NodeJS.Timeout | undefined;
+  private landing: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly nodeId: string,
@@ -32,7 +36,9 @@ export class SimulatedDriver implements VpnDriver {
     this.act('start');
     this.timer = setInterval(() => {
       // Whoever is stopped late must not work on: the lease may be another's by now.
-      if (this.clock.now() < this.lease.stopAtMs) this.act('work');
+      if (this.clock.now() >= this.lease.stopAtMs) return;
+      // Like a packet that is on its way when its sender is paused: nothing here can call it back then.
+      this.landing = setTimeout(() => this.act('work'), this.config.workMs * ON_ITS_WAY);
     }, this.config.workMs);
   }
 
@@ -43,6 +49,7 @@ export class SimulatedDriver implements VpnDriver {
   async stop(): Promise<void> {
     if (this.timer !== undefined) this.act('stop');
     clearInterval(this.timer);
+    clearTimeout(this.landing);
     this.timer = undefined;
   }
 
