@@ -65,6 +65,20 @@ export class World {
     return { node, path: `/clusters/${node.clusterId}/vpn-connections/${id}` };
   }
 
+  /** The path of a VPN connection, and who holds it by which token. */
+  async vpnLease(): Promise<{
+    node: TestNode;
+    path: string;
+    holder: { nodeId: string; fencingToken: number };
+  }> {
+    const { node, path } = await this.vpnConnection();
+    const { nodeId } = node;
+    const lease = created(await this.api.post(`${path}/lease/acquire`, { nodeId })) as {
+      fencingToken: number;
+    };
+    return { node, path, holder: { nodeId, fencingToken: lease.fencingToken } };
+  }
+
   /** A node whose key two agents use. */
   async suspect(): Promise<TestNode> {
     const node = await this.node();
@@ -100,6 +114,10 @@ const nodePath = ({ clusterId, nodeId }: TestNode): string => `/clusters/${clust
 const requestPath = ({ clusterId, joinRequestId }: TestNode): string =>
   `/clusters/${clusterId}/join-requests/${joinRequestId}`;
 
+/** The node's form of a call upon the lease of the connection at `path`. */
+const ownLeasePath = (path: string, what: string): string =>
+  `/node-agents/me/vpn-connections/${path.split('/').at(-1)}/lease/${what}`;
+
 /** Every operation by which people and scripts change something. A route without a row here fails the tests. */
 export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
   createApiToken: {
@@ -129,6 +147,13 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
   archiveCluster: {
     prepare: async (world) => ({ method: 'delete', path: `/clusters/${await world.clusterId()}` }),
     actions: ['cluster.archived'],
+  },
+  replacePlatformPolicy: {
+    prepare: async (world) => {
+      created(await world.api.put('/policy', {}));
+      return { method: 'put', path: '/policy', body: { releaseSelfApproval: false } };
+    },
+    actions: ['platform_policy.updated'],
   },
   replaceClusterPolicy: {
     prepare: async (world) => {
@@ -216,6 +241,18 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['role_assignment.created'],
   },
+  createBulkRoleAssignment: {
+    prepare: async (world) => {
+      const { clusterId } = await world.node();
+      await admittedNode(world.controlPlane, clusterId);
+      return {
+        method: 'post',
+        path: `/clusters/${clusterId}/role-assignments/bulk`,
+        body: { selector: {}, role: 'vpn-exit' },
+      };
+    },
+    actions: ['role_assignment.created'],
+  },
   disableRoleAssignment: {
     prepare: async (world) => ({ method: 'post', path: `${(await world.assignment()).path}/disable` }),
     actions: ['role_assignment.disabled'],
@@ -298,6 +335,42 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['workload.deleted'],
   },
+  acquireVpnLease: {
+    prepare: async (world) => {
+      const { node, path } = await world.vpnConnection();
+      return { method: 'post', path: `${path}/lease/acquire`, body: { nodeId: node.nodeId } };
+    },
+    actions: ['vpn_lease.acquired'],
+  },
+  renewVpnLease: {
+    prepare: async (world) => {
+      const { path, holder } = await world.vpnLease();
+      return { method: 'post', path: `${path}/lease/renew`, body: holder };
+    },
+    actions: ['vpn_lease.renewed'],
+  },
+  releaseVpnLease: {
+    prepare: async (world) => {
+      const { path, holder } = await world.vpnLease();
+      return { method: 'post', path: `${path}/lease/release`, body: holder };
+    },
+    actions: ['vpn_lease.released'],
+  },
+  fenceVpnLease: {
+    prepare: async (world) => ({
+      method: 'post',
+      path: `${(await world.vpnLease()).path}/lease/fence`,
+      body: { reason: 'The host does not answer.' },
+    }),
+    actions: ['vpn_lease.fenced'],
+  },
+  handOverVpnLease: {
+    prepare: async (world) => {
+      const { node, path } = await world.vpnConnection();
+      return { method: 'post', path: `${path}/lease/handover`, body: { toNodeId: node.nodeId } };
+    },
+    actions: ['vpn_lease.handover_requested'],
+  },
   createJoinToken: {
     prepare: async (world) => ({
       method: 'post',
@@ -366,6 +439,21 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['join_request.cancelled'],
   },
+  acquireOwnVpnLease: {
+    prepare: async (world) => {
+      const { node, path } = await world.vpnConnection();
+      return { method: 'post', path: ownLeasePath(path, 'acquire'), body: {}, as: await node.api() };
+    },
+    actions: ['vpn_lease.acquired'],
+  },
+  releaseOwnVpnLease: {
+    prepare: async (world) => {
+      const { node, path, holder } = await world.vpnLease();
+      const body = { fencingToken: holder.fencingToken };
+      return { method: 'post', path: ownLeasePath(path, 'release'), body, as: await node.api() };
+    },
+    actions: ['vpn_lease.released'],
+  },
   requestCertificate: {
     prepare: async (world) => {
       const openssl = await OpenSsl.open();
@@ -400,6 +488,7 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
 
 /** Operations that change something and have no event of their own, with the reason. */
 export const UNAUDITED: Readonly<Record<string, string>> = {
+  renewOwnVpnLease: "counted, and told of by the event of the lease's end",
   sendHeartbeat: 'a heartbeat is no event; a change of health is one',
   reportWorkload: 'what an agent observes is no act; its history is kept beside the workload',
   issueNodeToken: 'a token of minutes for a key that is known; refusals are logged',

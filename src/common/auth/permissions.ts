@@ -78,6 +78,7 @@ export const PERMISSIONS = {
     "Revoke a node's identity and membership",
   ),
   'nodes.update': entry('cluster', ENGINEERING, "Change a node's name, group and labels"),
+  'overview.read': entry('platform', READER, 'Read how all clusters fare'),
   'platform_nodes.read': entry(
     'platform',
     [...OPERATOR, 'recovery-admin', 'auditor'],
@@ -88,6 +89,8 @@ export const PERMISSIONS = {
     [...OPERATOR, 'recovery-admin'],
     'Revoke a physical node in every cluster',
   ),
+  'platform_policy.read': entry('platform', READER, 'Read the policy of the platform'),
+  'platform_policy.update': entry('platform', ADMIN, 'Change the policy of the platform'),
   'risky_states.acknowledge': entry('cluster', OPERATOR, 'Acknowledge risky states'),
   'role_assignments.create': entry('cluster', OPERATOR, 'Assign roles to nodes'),
   'role_assignments.delete': entry('cluster', OPERATOR, 'Remove role assignments'),

@@ -299,6 +299,30 @@ export const PROBLEMS = {
     'A role of the cluster would be effective on fewer nodes than its wanted minimum.',
     'Give the role to another node first, lower the minimum, or insist with force and a reason. See roles.',
   ),
+  lease_held: entry(
+    409,
+    'Lease held',
+    'Another node holds the lease of the connection, and its time is not over.',
+    'Try again after expiresAt, or hand the lease over.',
+  ),
+  takeover_held: entry(
+    409,
+    'Takeover held',
+    'For now nobody new may take the connection: the database was promoted or restored, many leases lapsed at once, the connection was fenced, or it is kept for another node.',
+    'Try again after the time that Retry-After names.',
+  ),
+  owner_not_eligible: entry(
+    409,
+    'Owner not eligible',
+    'The node may not hold the connection: it is no active member, is not allowed, has no effective role that fits, or the connection is disabled.',
+    'See reasons; GET .../lease/explain tells rule by rule.',
+  ),
+  lease_lost: entry(
+    409,
+    'Lease lost',
+    'The fencing token is not that of an active lease of the node: it has ended or expired, or another one has begun.',
+    'Stop what runs under the lease, then acquire anew.',
+  ),
   idempotency_in_progress: entry(
     409,
     'Request in progress',
@@ -394,6 +418,12 @@ export const PROBLEMS = {
     'Group not found',
     'The cluster has no such node group.',
     'Create the group first.',
+  ),
+  selection_too_large: entry(
+    422,
+    'Selection too large',
+    'The selector selects more nodes than one call takes.',
+    'Divide the nodes, for example by group or label.',
   ),
   outside_token_scope: entry(
     422,

@@ -191,7 +191,7 @@ function answerOf(operation: Operation, context: RequestContext, body: unknown):
   const headers: Record<string, string> = { ...said.headers };
   if (operation.etag !== undefined && content !== undefined) headers.ETag = operation.etag(content as never);
   const { id, nextCursor } = (content ?? {}) as { id?: unknown; nextCursor?: unknown };
-  if (status === 201 && context.method === 'POST' && typeof id === 'string')
+  if (status === 201 && context.method === 'POST' && typeof id === 'string' && headers.Location === undefined)
     headers.Location = `${context.path.replace(/\/$/, '')}/${id}`;
   if (typeof nextCursor === 'string') headers.Link = `<${nextPage(context, nextCursor)}>; rel="next"`;
   const answer = { status, headers, body: status === 204 || status === 304 ? undefined : content };

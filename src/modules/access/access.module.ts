@@ -12,9 +12,12 @@ import { AttemptsFilter } from './attempts.filter.js';
 import { BootstrapAuthenticator } from './bootstrap.authenticator.js';
 import { BootstrapUses } from './bootstrap-uses.js';
 import { MeController } from './me.controller.js';
+import { PlatformPolicyController } from './platform-policy.controller.js';
+import { PlatformPolicyRepository } from './platform-policy.repository.js';
+import { PlatformPolicyService } from './platform-policy.service.js';
 
 @Module({
-  controllers: [ApiTokensController, MeController],
+  controllers: [ApiTokensController, MeController, PlatformPolicyController],
   providers: [
     AccessRecords,
     ApiTokenAuthenticator,
@@ -22,10 +25,13 @@ import { MeController } from './me.controller.js';
     ApiTokensService,
     BootstrapAuthenticator,
     BootstrapUses,
+    PlatformPolicyRepository,
+    PlatformPolicyService,
     ProblemFilter,
     { provide: APP_GUARD, useClass: AccessGuard },
     { provide: APP_FILTER, useClass: AttemptsFilter },
   ],
+  exports: [PlatformPolicyService],
 })
 export class AccessModule {
   constructor(

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Authority } from './authority.js';
-import { AUTHORITY_COLUMNS, TAKEOVERS_HELD_UNTIL } from './authority.sql.js';
+import { AUTHORITY_COLUMNS, TAKEOVERS_HELD_FOR, TAKEOVERS_HELD_UNTIL } from './authority.sql.js';
 
 /** A cluster that cannot be archived while the transaction lasts. */
 export interface HeldCluster {
@@ -13,7 +13,7 @@ export interface HeldCluster {
 }
 
 /** What a grant stands on, unchanged until the transaction ends. */
-export type GrantGround = Pick<Authority, 'state' | 'term' | 'takeoversHeldUntil'> & {
+export type GrantGround = Pick<Authority, 'state' | 'term' | 'takeoversHeldUntil' | 'takeoversHeldFor'> & {
   isServerKnown: boolean;
 };
 
@@ -52,7 +52,7 @@ export class AuthorityRepository {
   async holdForGrant(tx: Tx, clusterId: string): Promise<GrantGround | null> {
     const [row] = await tx.query<GrantGround>(sql`
       SELECT a.state, a.term, ${TAKEOVERS_HELD_UNTIL} AS "takeoversHeldUntil",
-             fabric_server_is_known() AS "isServerKnown"
+             ${TAKEOVERS_HELD_FOR} AS "takeoversHeldFor", fabric_server_is_known() AS "isServerKnown"
         FROM cluster_authorities AS a WHERE a.cluster_id = ${clusterId}::uuid FOR SHARE`);
     return row ?? null;
   }

@@ -40,8 +40,8 @@ export class AuthorityService {
     const ground = await this.authorities.holdForGrant(tx, clusterId);
     if (ground === null) throw notFound('not_found', 'There is no such cluster.');
     requireKnownServer(ground);
-    const { state, term, takeoversHeldUntil } = ground;
-    return { state, term, takeoversHeldUntil };
+    const { state, term, takeoversHeldUntil, takeoversHeldFor } = ground;
+    return { state, term, takeoversHeldUntil, takeoversHeldFor };
   }
 
   /** @throws not_found */

@@ -1,5 +1,6 @@
 import { unavailable } from '../../common/errors/domain-error.js';
 import type { AuthorityView } from './authority.schema.js';
+import type { HoldCause } from './term.js';
 
 /** Whether a cluster's control may spread trust, and under which term. */
 export interface Authority {
@@ -10,6 +11,8 @@ export interface Authority {
   since: Date;
   /** Until when nothing goes over to a new owner; null when nothing holds it. */
   takeoversHeldUntil: Date | null;
+  /** Why; the gravest cause of those that hold it. */
+  takeoversHeldFor: HoldCause | null;
   /** The open ones; instants as the database writes them in JSON. */
   partitions: AuthorityView['partitions'];
 }

@@ -25,13 +25,17 @@ export class TermsRepository {
                 jsonb_build_object('term', a.term, 'holder', a.holder) AS after`);
   }
 
-  /** Holds takeovers for so many seconds from now, by cluster; never for less than they are held already. */
+  /**
+   * Holds takeovers for so many seconds from now, by cluster; never for less than they are held already. A hold by which
+   * something may have been lost keeps its cause over a mass lapse, which lost nothing.
+   */
   async hold(tx: Tx, seconds: ReadonlyMap<string, number>, cause: HoldCause): Promise<void> {
     await tx.query(sql`
       UPDATE cluster_authorities AS a
          SET takeovers_held_since = CASE WHEN a.takeovers_held_until > h.now THEN a.takeovers_held_since ELSE h.now END,
              takeovers_held_until = greatest(a.takeovers_held_until, h.now + make_interval(secs => h.seconds)),
-             takeovers_held_for = ${cause}
+             takeovers_held_for = CASE WHEN ${cause} = 'mass_lapse' AND a.takeovers_held_until > h.now
+                                       THEN a.takeovers_held_for ELSE ${cause} END
         FROM (SELECT u.cluster_id, u.seconds, fabric_now() AS now
                 FROM unnest(${[...seconds.keys()]}::uuid[], ${[...seconds.values()]}::integer[]) AS u (cluster_id, seconds)) AS h
        WHERE a.cluster_id = h.cluster_id`);

@@ -7,6 +7,13 @@ export class ClusterCreated extends TxEvent {
   }
 }
 
+/** The policy now denies other capabilities than before. Its row is locked against everybody who holds the policy. */
+export class CapabilityPolicyChanged extends TxEvent {
+  constructor(readonly clusterId: string) {
+    super();
+  }
+}
+
 /** A cluster is to be archived; whoever still has something live in it refuses. */
 export class ClusterArchiving extends TxEvent {
   constructor(readonly clusterId: string) {

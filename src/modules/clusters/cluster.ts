@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
+import { changedMembers } from '../../common/json/changed-members.js';
 
 /** A bounded domain of control and trust. */
 export interface Cluster {
@@ -43,19 +44,15 @@ export function clusterCreated(cluster: Cluster): AuditEvent {
 
 /** The event of a change of settings, holding only what changed; null when nothing did. */
 export function clusterUpdated(cluster: Cluster, next: ClusterSettings): AuditEvent | null {
-  const changed = (Object.keys(next) as (keyof ClusterSettings)[]).filter(
-    (key) => JSON.stringify(next[key]) !== JSON.stringify(cluster[key]),
-  );
-  if (changed.length === 0) return null;
-  const pick = (from: ClusterSettings) => Object.fromEntries(changed.map((key) => [key, from[key]]));
+  const changed = changedMembers<ClusterSettings>(cluster, next);
+  if (changed === null) return null;
   return {
     action: 'cluster.updated',
     resource: resource(cluster),
     clusterId: cluster.id,
     outcome: 'success',
     reason: null,
-    before: pick(cluster),
-    after: pick(next),
+    ...changed,
   };
 }
 

@@ -72,17 +72,26 @@ export class ClustersService {
 
   /** The clusters that `principal` may read, newest first. */
   list(principal: Principal, query: z.infer<typeof ClusterQuery>): Promise<Page<ClusterView>> {
-    const filter = { ids: clustersWith(principal, 'clusters.read'), status: query.status, q: query.q };
-    const list = { kind: 'clusters', filters: filter, limit: query.limit, cursor: query.cursor };
-    return this.transactor.read(async (tx) => {
-      const rows = await this.clusters.list(tx, filter, this.paging.after(list), query.limit);
-      const authorities = await this.authorityOf.byCluster(
-        tx,
-        rows.map((row) => row.id),
-      );
-      const keyOf = (row: Cluster) => [row.createdAt.toISOString(), row.id];
-      return this.paging.page(list, rows, keyOf, (row) => withAuthority(row, authorities));
-    });
+    const ids = clustersWith(principal, 'clusters.read');
+    return this.transactor.read((tx) => this.page(tx, 'clusters', ids, query));
+  }
+
+  /** A page of clusters, newest first. @param kind of the list, to which its cursors belong; @param ids null: all */
+  async page(
+    tx: ReadTx,
+    kind: string,
+    ids: readonly string[] | null,
+    { limit, cursor, status, q }: z.infer<typeof ClusterQuery>,
+  ): Promise<Page<ClusterView>> {
+    const filter = { ids, status, q };
+    const list = { kind, filters: filter, limit, cursor };
+    const rows = await this.clusters.list(tx, filter, this.paging.after(list), limit);
+    const authorities = await this.authorityOf.byCluster(
+      tx,
+      rows.map((row) => row.id),
+    );
+    const keyOf = (row: Cluster) => [row.createdAt.toISOString(), row.id];
+    return this.paging.page(list, rows, keyOf, (row) => withAuthority(row, authorities));
   }
 
   /** Changes settings by merge patch. @throws not_found; stale */

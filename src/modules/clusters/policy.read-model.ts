@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { notFound } from '../../common/errors/domain-error.js';
-import type { ReadTx } from '../../common/transaction/tx.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { PolicyRepository } from './policy.repository.js';
 import type { PolicyView } from './policy.schema.js';
 
@@ -12,7 +12,18 @@ export class PolicyReadModel {
   /** @throws not_found */
   async get(tx: ReadTx, clusterId: string): Promise<PolicyView> {
     const policy = await this.policies.find(tx, clusterId);
-    if (policy === null) throw notFound('not_found', 'There is no such cluster.');
+    if (policy === null) throw noSuchCluster();
     return policy;
   }
+
+  /** The policy, unchanged until the transaction ends. @throws not_found */
+  async hold(tx: Tx, clusterId: string): Promise<PolicyView> {
+    const policy = await this.policies.hold(tx, clusterId);
+    if (policy === null) throw noSuchCluster();
+    return policy;
+  }
+}
+
+function noSuchCluster() {
+  return notFound('not_found', 'There is no such cluster.');
 }

@@ -31,6 +31,13 @@ export class PolicyRepository {
     return row ?? null;
   }
 
+  /** Keeps the policy from being changed, beside others that do the same. */
+  async hold(tx: Tx, clusterId: string): Promise<PolicyView | null> {
+    const [row] = await tx.query<PolicyView>(sql`
+      SELECT ${COLUMNS} FROM cluster_policies AS p WHERE p.cluster_id = ${clusterId}::uuid FOR KEY SHARE`);
+    return row ?? null;
+  }
+
   async update(tx: Tx, clusterId: string, policy: PolicyView): Promise<void> {
     await tx.query(sql`
       UPDATE cluster_policies AS p

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { FourEyes } from '../access/platform-policy.schema.js';
 import { AgentVersionPolicy } from './agent-version-policy.js';
 
 /** Capabilities that a policy denies: shown on nodes, not counted for roles. */
@@ -10,9 +11,6 @@ const CapabilityPolicy = z
       .optional(),
   })
   .meta({ description: 'Capabilities that are shown but not counted.', example: { denied: [] } });
-const FourEyes = z
-  .record(z.string().regex(/^[a-z_]+\.[a-z_]+$/), z.boolean())
-  .meta({ description: 'Operations that need a second person, by permission.', example: {} });
 const Quorum = z.strictObject({
   minimumPercent: z
     .int()

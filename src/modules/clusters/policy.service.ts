@@ -3,7 +3,8 @@ import { notFound } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import { changesSnapshots, policyUpdated } from './policy.js';
+import { CapabilityPolicyChanged } from './cluster-events.js';
+import { changesCapabilities, changesSnapshots, policyUpdated } from './policy.js';
 import { PolicyReadModel } from './policy.read-model.js';
 import { PolicyRepository } from './policy.repository.js';
 import type { PolicyView } from './policy.schema.js';
@@ -30,6 +31,7 @@ export class PolicyService {
       const event = policyUpdated(clusterId, current, next);
       if (event === null) return { result: current, unchanged: true };
       await this.policies.update(tx, clusterId, next);
+      if (changesCapabilities(current, next)) await tx.raise(new CapabilityPolicyChanged(clusterId));
       if (changesSnapshots(current, next)) tx.touch(clusterId, 'all');
       return { result: next, events: [event] };
     });

@@ -7,8 +7,8 @@ import { JoinRequestsRepository } from './join-requests.repository.js';
 export class EnrollmentReadModel {
   constructor(private readonly requests: JoinRequestsRepository) {}
 
-  /** How many join requests of the cluster wait for a decision. */
-  countPending(tx: ReadTx, clusterId: string): Promise<number> {
-    return this.requests.countPending(tx, clusterId);
+  /** How many join requests of these clusters wait for a decision, by cluster id; where none does, it is not in the map. */
+  countPending(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, number>> {
+    return this.requests.countPending(tx, clusterIds);
   }
 }

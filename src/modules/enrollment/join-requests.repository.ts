@@ -141,11 +141,11 @@ export class JoinRequestsRepository {
       SELECT e.id, e.cluster_id AS "clusterId", e.node_name AS "nodeName" FROM expired AS e`);
   }
 
-  /** How many requests of the cluster wait for a decision. */
-  async countPending(tx: ReadTx, clusterId: string): Promise<number> {
-    const [row] = await tx.query<{ pending: number }>(sql`
-      SELECT count(*)::int AS pending FROM node_join_requests AS r
-       WHERE r.cluster_id = ${clusterId}::uuid AND r.status = 'pending' AND r.expires_at > ${FABRIC_NOW}`);
-    return row?.pending ?? 0;
+  /** How many requests wait for a decision, by cluster. */
+  async countPending(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, number>> {
+    const rows = await tx.query<{ clusterId: string; pending: number }>(sql`
+      SELECT r.cluster_id AS "clusterId", count(*)::int AS pending FROM node_join_requests AS r
+       WHERE r.cluster_id = ANY(${clusterIds}::uuid[]) AND r.status = 'pending' AND r.expires_at > now() GROUP BY 1`);
+    return new Map(rows.map(({ clusterId, pending }) => [clusterId, pending]));
   }
 }

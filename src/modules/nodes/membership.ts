@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { type DomainError, unauthenticated } from '../../common/errors/domain-error.js';
+import { changedMembers } from '../../common/json/changed-members.js';
 
 export type MembershipStatus = 'active' | 'disabled' | 'revoked';
 
@@ -96,12 +97,8 @@ const about = ({ clusterId, nodeId, name }: Pick<Membership, 'clusterId' | 'node
 
 /** The event of changed settings, holding only what changed; null when nothing did. */
 export function nodeUpdated(member: Membership, next: MembershipSettings): AuditEvent | null {
-  const keys = (Object.keys(next) as (keyof MembershipSettings)[]).filter(
-    (key) => JSON.stringify(next[key]) !== JSON.stringify(member[key]),
-  );
-  if (keys.length === 0) return null;
-  const pick = (from: MembershipSettings) => Object.fromEntries(keys.map((key) => [key, from[key]]));
-  return { action: 'node.updated', ...about(member), reason: null, before: pick(member), after: pick(next) };
+  const changed = changedMembers<MembershipSettings>(member, next);
+  return changed === null ? null : { action: 'node.updated', ...about(member), reason: null, ...changed };
 }
 
 /** The event of a change between active and disabled. */

@@ -5,6 +5,7 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
 import { AuthorityReports } from './authority-reports.js';
+import { FleetsReadModel } from './fleets.read-model.js';
 import { HealthWatch } from './health-watch.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
@@ -24,6 +25,7 @@ import { NodeGroupsService } from './node-groups.service.js';
 import { NodeHistoryController } from './node-history.controller.js';
 import { NodeHistoryService } from './node-history.service.js';
 import { NodeIdentities } from './node-identities.js';
+import { NodeSelections } from './node-selections.js';
 import { NodeStates } from './node-states.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
@@ -58,6 +60,7 @@ import { TermClaims } from './term-claims.js';
     AccessTokens,
     AssertionIds,
     AuthorityReports,
+    FleetsReadModel,
     HealthWatch,
     HeartbeatFollowers,
     HeartbeatsRepository,
@@ -73,6 +76,7 @@ import { TermClaims } from './term-claims.js';
     NodeGroupsService,
     NodeHistoryService,
     NodeIdentities,
+    NodeSelections,
     NodeStates,
     NodeTokensService,
     NodesReadModel,
@@ -89,12 +93,14 @@ import { TermClaims } from './term-claims.js';
   ],
   exports: [
     AssertionIds,
+    FleetsReadModel,
     HeartbeatFollowers,
     MembershipsReadModel,
     MembershipsService,
     NodeAuthenticator,
     NodeFacets,
     NodeIdentities,
+    NodeSelections,
     NodeStates,
     NodesReadModel,
     PlatformNodesService,

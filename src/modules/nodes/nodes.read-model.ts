@@ -57,30 +57,19 @@ export class NodesReadModel {
        ORDER BY m.joined_at DESC, m.node_id DESC LIMIT ${limit + 1}`);
   }
 
-  /** Unrevoked members by health. */
-  async countByHealth(tx: ReadTx, clusterId: string): Promise<Record<Health, number>> {
-    const rows = await tx.query<{ health: Health; count: number }>(sql`
-      SELECT ${HEALTH_EXPRESSION} AS health, count(*) AS count FROM ${nodeTables(this.facets)}
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked' GROUP BY 1`);
-    const counts: Record<Health, number> = { online: 0, degraded: 0, stale: 0, offline: 0, unknown: 0 };
-    for (const row of rows) counts[row.health] = row.count;
-    return counts;
-  }
-
-  /** Members with a risky state, with its kinds, and since when those hold that are written down. */
-  riskyNodes(
+  /** How these members fare, by node id, and since when, where that has been written down. */
+  async wellBeing(
     tx: ReadTx,
     clusterId: string,
-    limit: number,
-  ): Promise<{ nodeId: string; name: string; kinds: string[]; since: Record<string, string> }[]> {
-    return tx.query(sql`
-      SELECT m.node_id AS "nodeId", m.name, x.risks AS kinds,
-             coalesce((SELECT jsonb_object_agg(s.kind, s.since) FROM node_risky_states AS s
-                        WHERE s.cluster_id = m.cluster_id AND s.node_id = m.node_id
-                          AND s.acknowledged_at IS NULL), '{}') AS since
+    nodeIds: readonly string[],
+  ): Promise<Map<string, { health: Health; since: Date | null }>> {
+    const rows = await tx.query<{ nodeId: string; health: Health; since: Date | null }>(sql`
+      SELECT m.node_id AS "nodeId", ${HEALTH_EXPRESSION} AS health,
+             (SELECT r.since FROM node_health_records AS r
+               WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id AND r.health = ${HEALTH_EXPRESSION}) AS since
         FROM ${nodeTables(this.facets)}
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked' AND cardinality(x.risks) > 0
-       ORDER BY m.node_id LIMIT ${limit}`);
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[])`);
+    return new Map(rows.map(({ nodeId, health, since }) => [nodeId, { health, since }]));
   }
 }
 

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AuthorityModule } from '../authority/authority.module.js';
+import { ClustersModule } from '../clusters/clusters.module.js';
 import { EnrollmentModule } from '../enrollment/enrollment.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
@@ -8,7 +9,7 @@ import { OverviewController } from './overview.controller.js';
 import { OverviewService } from './overview.service.js';
 
 @Module({
-  imports: [AuthorityModule, EnrollmentModule, NodesModule, RolesModule, WorkloadsModule],
+  imports: [AuthorityModule, ClustersModule, EnrollmentModule, NodesModule, RolesModule, WorkloadsModule],
   controllers: [OverviewController],
   providers: [OverviewService],
 })

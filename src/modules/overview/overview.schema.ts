@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { Id, Instant } from '../../common/http/fields.js';
-import { pageOf } from '../../common/http/paging.js';
+import { PageQuery, pageOf } from '../../common/http/paging.js';
+import { ClusterView } from '../clusters/clusters.schema.js';
 import { RoleCoverageView } from '../roles/role-coverage.schema.js';
 
 const count = () => z.int().min(0).meta({ example: 0 });
+const Severity = z.enum(['warning', 'critical']);
+const Kind = z.string().meta({ example: 'role_capability_missing' });
 
 /** Something that works now and should not be left so. */
 export const RiskyState = z
   .object({
-    kind: z.string().meta({ example: 'role_capability_missing' }),
+    kind: Kind,
     resource: z.object({
       type: z.string().meta({ example: 'node' }),
       id: Id,
@@ -17,7 +20,7 @@ export const RiskyState = z
     since: Instant.nullable().describe(
       'null where the state follows from others and nobody wrote down its beginning.',
     ),
-    severity: z.enum(['warning', 'critical']),
+    severity: Severity,
     acknowledgedBy: z.string().nullable(),
   })
   .meta({ id: 'RiskyState' });
@@ -25,14 +28,26 @@ export type RiskyState = z.infer<typeof RiskyState>;
 
 export const RiskyStatePage = pageOf(RiskyState).meta({ id: 'RiskyStatePage' });
 
+export const RiskyStateQuery = PageQuery.extend({
+  kind: z
+    .string()
+    .regex(/^[a-z_]{1,64}$/, 'A kind is 1 to 64 of a-z and _.')
+    .optional()
+    .meta({ description: 'Only states of this kind.', example: 'certificate_expired' }),
+});
+
+const NodesByHealth = z
+  .object({ online: count(), degraded: count(), stale: count(), offline: count(), unknown: count() })
+  .describe('Members that are not revoked, by health.');
+const JoinRequests = z.object({ pending: count() });
+const RoleGaps = z.array(RoleCoverageView).describe('Roles that fewer nodes fill than are wanted.');
+
 /** A cluster at a glance. */
 export const ClusterSummary = z
   .object({
-    nodes: z
-      .object({ online: count(), degraded: count(), stale: count(), offline: count(), unknown: count() })
-      .describe('Members that are not revoked, by health.'),
-    joinRequests: z.object({ pending: count() }),
-    roleGaps: z.array(RoleCoverageView).describe('Roles that fewer nodes fill than are wanted.'),
+    nodes: NodesByHealth,
+    joinRequests: JoinRequests,
+    roleGaps: RoleGaps,
     workloads: z
       .object({
         unknown: count(),
@@ -53,3 +68,24 @@ export const ClusterSummary = z
   })
   .meta({ id: 'ClusterSummary' });
 export type ClusterSummary = z.infer<typeof ClusterSummary>;
+
+/** One cluster among all. */
+export const ClusterOverview = z
+  .object({
+    cluster: ClusterView.pick({ id: true, name: true, slug: true, status: true, region: true }),
+    authority: ClusterView.shape.authority,
+    members: z.object({ active: count(), disabled: count() }),
+    nodes: NodesByHealth,
+    joinRequests: JoinRequests,
+    roleGaps: RoleGaps,
+    capacity: z
+      .object({ nodes: count(), cpuCount: count(), memoryBytes: count(), memoryUsedBytes: count() })
+      .describe('Of active members that report, added up: processors and memory as they say.'),
+    riskyStates: z
+      .array(z.object({ kind: Kind, severity: Severity, count: count() }))
+      .describe('How many members are in each, and those of the cluster itself, critical ones first.'),
+  })
+  .meta({ id: 'ClusterOverview' });
+export type ClusterOverview = z.infer<typeof ClusterOverview>;
+
+export const OverviewPage = pageOf(ClusterOverview).meta({ id: 'OverviewPage' });

@@ -5,6 +5,8 @@ import { ClusterId, CurrentActor, PathId, ValidQuery } from '../../common/auth/r
 import { Route } from '../../common/http/operation.js';
 import type { Page } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
+import { BulkAssignmentView, CreateBulkAssignment } from './bulk-assignments.schema.js';
+import { BulkAssignmentsService } from './bulk-assignments.service.js';
 import { roleAssignmentEtag } from './role-assignment-views.js';
 import {
   CreateRoleAssignment,
@@ -20,7 +22,10 @@ import { RoleAssignmentsService } from './role-assignments.service.js';
 @ApiTags('Roles')
 @Controller('api/v1/clusters/:cluster/role-assignments')
 export class RoleAssignmentsController {
-  constructor(private readonly assignments: RoleAssignmentsService) {}
+  constructor(
+    private readonly assignments: RoleAssignmentsService,
+    private readonly bulk: BulkAssignmentsService,
+  ) {}
 
   @Post()
   @Route({
@@ -48,6 +53,28 @@ export class RoleAssignmentsController {
     @Body() body: z.infer<typeof CreateRoleAssignment>,
   ): Promise<RoleAssignmentView> {
     return this.assignments.create(actor, clusterId, body);
+  }
+
+  @Post('bulk')
+  @Route({
+    id: 'createBulkRoleAssignment',
+    summary: 'Give a role to every node that a selector selects',
+    description:
+      'One transaction for up to 10,000 nodes, with an answer for each; a node that is refused keeps no other from it.',
+    access: { permission: 'role_assignments.create' },
+    highRisk: true,
+    guardedByAuthority: true,
+    body: CreateBulkAssignment,
+    bodyExample: { selector: { labels: { site: 'msk' } }, role: 'vpn-exit' },
+    response: BulkAssignmentView,
+    problems: ['group_not_found', 'selection_too_large', 'cluster_archived', 'cluster_not_authoritative'],
+  })
+  createBulk(
+    @CurrentActor() actor: Actor,
+    @ClusterId() clusterId: string,
+    @Body() body: z.infer<typeof CreateBulkAssignment>,
+  ): Promise<BulkAssignmentView> {
+    return this.bulk.create(actor, clusterId, body);
   }
 
   @Get()

@@ -20,31 +20,33 @@ const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.node_id AS "nodeId", r.
 
 @Injectable()
 export class RoleAssignmentsRepository {
-  /** Adds the assignment; null when the node has this role in this scope already, disabled or not. */
-  async insert(tx: Tx, assignment: RoleAssignment): Promise<RoleAssignment | null> {
-    const { id, clusterId, nodeId, role, organizationId, policy, validFrom, validUntil, assignedBy } =
-      assignment;
-    const [row] = await tx.query<RoleAssignment>(sql`
-      INSERT INTO node_role_assignments AS r (id, cluster_id, node_id, role, organization_id, policy, valid_from,
-             valid_until, assigned_at, assigned_by_type, assigned_by_id, updated_at)
-      VALUES (${id}::uuid, ${clusterId}::uuid, ${nodeId}::uuid, ${role}, ${organizationId}::uuid,
-              ${JSON.stringify(policy)}::jsonb, ${validFrom}::timestamptz, ${validUntil}::timestamptz, ${tx.now},
-              ${assignedBy.type}, ${assignedBy.id}, ${tx.now})
-      ON CONFLICT (cluster_id, node_id, role, coalesce(organization_id, '00000000-0000-0000-0000-000000000000'))
-      DO NOTHING RETURNING ${COLUMNS}`);
-    return row ?? null;
+  /** Adds assignments, all on the same terms. Unique on cluster, node, role and organization. */
+  async insertAll(tx: Tx, assignments: readonly RoleAssignment[]): Promise<void> {
+    const [first] = assignments;
+    if (first === undefined) return;
+    const { clusterId, role, organizationId, policy, validFrom, validUntil, assignedAt, assignedBy } = first;
+    await tx.query(sql`
+      INSERT INTO node_role_assignments (id, cluster_id, node_id, role, organization_id, policy, valid_from, valid_until,
+             assigned_at, assigned_by_type, assigned_by_id, updated_at)
+      SELECT n.id, ${clusterId}::uuid, n.node_id, ${role}, ${organizationId}::uuid, ${JSON.stringify(policy)}::jsonb,
+             ${validFrom}::timestamptz, ${validUntil}::timestamptz, ${assignedAt}::timestamptz, ${assignedBy.type},
+             ${assignedBy.id}, ${assignedAt}::timestamptz
+        FROM unnest(${assignments.map(({ id }) => id)}::uuid[],
+                    ${assignments.map(({ nodeId }) => nodeId)}::uuid[]) AS n (id, node_id)`);
   }
 
-  async findInScope(
+  /** The assignments of the role in this scope, disabled or not, by node. */
+  async inScope(
     tx: ReadTx,
-    scope: Pick<RoleAssignment, 'clusterId' | 'nodeId' | 'role' | 'organizationId'>,
-  ): Promise<RoleAssignment | null> {
-    const { clusterId, nodeId, role, organizationId } = scope;
-    const [row] = await tx.query<RoleAssignment>(sql`
-      SELECT ${COLUMNS} FROM node_role_assignments AS r
-       WHERE r.cluster_id = ${clusterId}::uuid AND r.node_id = ${nodeId}::uuid AND r.role = ${role}
+    clusterId: string,
+    { role, organizationId }: Pick<RoleAssignment, 'role' | 'organizationId'>,
+    nodeIds: readonly string[],
+  ): Promise<Map<string, string>> {
+    const rows = await tx.query<{ nodeId: string; id: string }>(sql`
+      SELECT r.node_id AS "nodeId", r.id FROM node_role_assignments AS r
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.node_id = ANY(${nodeIds}::uuid[]) AND r.role = ${role}
          AND r.organization_id IS NOT DISTINCT FROM ${organizationId}::uuid`);
-    return row ?? null;
+    return new Map(rows.map(({ nodeId, id }) => [nodeId, id]));
   }
 
   async find(tx: ReadTx, clusterId: string, id: string): Promise<RoleAssignment | null> {

@@ -6,6 +6,7 @@ import { INEFFECTIVE_REASONS } from './role-assignment.js';
 import { ROLE_CATALOGUE, ROLE_NAMES } from './role-catalogue.js';
 import { CONDITION_NAMES } from './role-condition.js';
 import { policyFaults } from './role-policy.js';
+import type { RequestedTerms } from './role-terms.js';
 
 export const RoleNameField = z
   .enum(ROLE_NAMES)
@@ -23,31 +24,39 @@ const Bound = InstantInput.refine((text) => {
   return year >= 2000 && year < 2100;
 }, 'Must lie in this century.');
 
+/** What is given, whichever nodes it is given to. */
+export const roleTermsMembers = {
+  role: RoleNameField,
+  organizationId: Id.nullable()
+    .optional()
+    .describe('For one organization alone; only where the role allows it.'),
+  policy: Policy.optional(),
+  validFrom: Bound.nullable().optional().describe('From this instant on; at once when absent.'),
+  validUntil: Bound.nullable().optional().describe('Not from this instant on; without end when absent.'),
+};
+
+/** What each member cannot tell by itself. */
+export function checkTerms(
+  { role, organizationId, policy, validFrom, validUntil }: RequestedTerms,
+  context: z.RefinementCtx,
+): void {
+  for (const { path, message } of policyFaults(role, policy ?? {}))
+    context.addIssue({ code: 'custom', path: ['policy', ...path], message });
+  if (organizationId != null && ROLE_CATALOGUE[role].organizationScopable === false) {
+    context.addIssue({
+      code: 'custom',
+      path: ['organizationId'],
+      message: `${role} is never for one organization.`,
+    });
+  }
+  if (validFrom != null && validUntil != null && !(new Date(validFrom) < new Date(validUntil))) {
+    context.addIssue({ code: 'custom', path: ['validUntil'], message: 'Must be after validFrom.' });
+  }
+}
+
 export const CreateRoleAssignment = z
-  .strictObject({
-    nodeId: Id,
-    role: RoleNameField,
-    organizationId: Id.nullable()
-      .optional()
-      .describe('For one organization alone; only where the role allows it.'),
-    policy: Policy.optional(),
-    validFrom: Bound.nullable().optional().describe('From this instant on; at once when absent.'),
-    validUntil: Bound.nullable().optional().describe('Not from this instant on; without end when absent.'),
-  })
-  .superRefine(({ role, organizationId, policy, validFrom, validUntil }, context) => {
-    for (const { path, message } of policyFaults(role, policy ?? {}))
-      context.addIssue({ code: 'custom', path: ['policy', ...path], message });
-    if (organizationId != null && ROLE_CATALOGUE[role].organizationScopable === false) {
-      context.addIssue({
-        code: 'custom',
-        path: ['organizationId'],
-        message: `${role} is never for one organization.`,
-      });
-    }
-    if (validFrom != null && validUntil != null && !(new Date(validFrom) < new Date(validUntil))) {
-      context.addIssue({ code: 'custom', path: ['validUntil'], message: 'Must be after validFrom.' });
-    }
-  })
+  .strictObject({ nodeId: Id, ...roleTermsMembers })
+  .superRefine(checkTerms)
   .meta({ id: 'CreateRoleAssignment' });
 
 export const RoleAssignmentView = z

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import type { AuditEvents } from '../../common/audit/audit-event.js';
-import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
+import { conflict, notFound } from '../../common/errors/domain-error.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
@@ -10,12 +10,10 @@ import { insistence } from '../nodes/membership.js';
 import { MembershipsService, type Taking } from '../nodes/memberships.service.js';
 import {
   type RoleAssignment,
-  type RoleBearer,
   roleAssignmentCreated,
   roleAssignmentDeleted,
   roleAssignmentDisabled,
   roleAssignmentEnabled,
-  unmetCapabilities,
 } from './role-assignment.js';
 import { RoleAssignmentViews, roleAssignmentEtag } from './role-assignment-views.js';
 import { RoleAssignmentsRepository } from './role-assignments.repository.js';
@@ -26,21 +24,10 @@ import type {
   RoleExplanation,
 } from './role-assignments.schema.js';
 import { RoleBearers } from './role-bearers.js';
-import { ROLE_CATALOGUE, type RoleName } from './role-catalogue.js';
 import { roleConditions } from './role-conditions.js';
 import { rolesChanged } from './role-events.js';
 import { RoleMinimums } from './role-minimums.js';
-
-/** A role to give to a member. */
-export interface NewRoleAssignment {
-  clusterId: string;
-  nodeId: string;
-  role: RoleName;
-  organizationId?: string | null;
-  policy?: Record<string, unknown>;
-  validFrom?: Date | null;
-  validUntil?: Date | null;
-}
+import { incapacity, newAssignment, type RequestedTerms, requireFuture, roleTerms } from './role-terms.js';
 
 @Injectable()
 export class RoleAssignmentsService {
@@ -60,10 +47,8 @@ export class RoleAssignmentsService {
     clusterId: string,
     input: z.infer<typeof CreateRoleAssignment>,
   ): Promise<RoleAssignmentView> {
-    const { validFrom, validUntil, ...rest } = input;
-    const wanted = { ...rest, clusterId, validFrom: instant(validFrom), validUntil: instant(validUntil) };
     return this.transactor.mutate(actor, async (tx) => {
-      const { assignment, events } = await this.assignInTx(tx, wanted);
+      const { assignment, events } = await this.assignInTx(tx, { clusterId, ...input });
       return { result: await this.views.one(tx, assignment), events };
     });
   }
@@ -75,44 +60,29 @@ export class RoleAssignmentsService {
    */
   async assignInTx(
     tx: Tx,
-    wanted: NewRoleAssignment,
+    { clusterId, nodeId, ...requested }: RequestedTerms & { clusterId: string; nodeId: string },
   ): Promise<{ assignment: RoleAssignment; events: AuditEvents }> {
-    const {
-      clusterId,
-      nodeId,
-      role,
-      organizationId = null,
-      policy = {},
-      validFrom = null,
-      validUntil = null,
-    } = wanted;
-    const member = await this.memberships.requireMember(tx, clusterId, nodeId);
-    if (validUntil !== null && validUntil <= tx.now) {
-      const errors = [{ pointer: '#/validUntil', message: 'Must be in the future.' }];
-      throw invalid('invalid_request', 'The assignment would be over before it begins.', { errors });
-    }
+    const terms = roleTerms(requested);
+    const { role } = terms;
+    const { capabilities } = await this.memberships.requireMember(tx, clusterId, nodeId);
+    requireFuture(terms, tx.now);
     const deniedCapabilities = await this.bearers.deniedCapabilities(tx, clusterId);
-    requireCapabilities(role, { capabilities: member.capabilities, deniedCapabilities });
-    const assignment = await this.assignments.insert(tx, {
-      id: tx.newId(),
-      clusterId,
-      nodeId,
-      role,
-      organizationId,
-      status: 'active',
-      policy,
-      validFrom,
-      validUntil,
-      assignedAt: tx.now,
-      assignedBy: { type: tx.actor.type, id: tx.actor.id ?? tx.actor.type },
-    });
-    if (assignment === null) {
-      // A statement of its own: the insert may have waited for the one that won.
-      const present = await this.assignments.findInScope(tx, { clusterId, nodeId, role, organizationId });
-      throw conflict('role_already_assigned', `The node has the role ${role} in this scope already.`, {
-        extensions: { assignmentId: present?.id ?? null },
+    const why = incapacity(role, { capabilities, deniedCapabilities });
+    if (why !== null) {
+      const { missing, denied, detail } = why;
+      throw conflict('capability_missing', `The role ${role} cannot be given. ${detail}`, {
+        extensions: { missing, denied },
       });
     }
+    // The membership is locked, so that nobody else gives the node a role meanwhile.
+    const present = (await this.assignments.inScope(tx, clusterId, terms, [nodeId])).get(nodeId);
+    if (present !== undefined) {
+      throw conflict('role_already_assigned', `The node has the role ${role} in this scope already.`, {
+        extensions: { assignmentId: present },
+      });
+    }
+    const assignment = newAssignment(tx, clusterId, nodeId, terms);
+    await this.assignments.insertAll(tx, [assignment]);
     await rolesChanged(tx, clusterId, [nodeId]);
     return { assignment, events: [roleAssignmentCreated(assignment)] };
   }
@@ -211,25 +181,6 @@ export class RoleAssignmentsService {
     if (assignment === null) throw noSuchAssignment();
     return assignment;
   }
-}
-
-function requireCapabilities(
-  role: RoleName,
-  node: Pick<RoleBearer, 'capabilities' | 'deniedCapabilities'>,
-): void {
-  const { missing, denied } = unmetCapabilities(ROLE_CATALOGUE[role].requiredCapabilities, node);
-  if (missing.length === 0 && denied.length === 0) return;
-  const why =
-    missing.length > 0
-      ? `the node does not report ${missing.join(', ')}`
-      : `the cluster's policy denies ${denied.join(', ')}`;
-  throw conflict('capability_missing', `The role ${role} cannot be given: ${why}.`, {
-    extensions: { missing, denied },
-  });
-}
-
-function instant(text: string | null | undefined): Date | null {
-  return text == null ? null : new Date(text);
 }
 
 function noSuchAssignment() {

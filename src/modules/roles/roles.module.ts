@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { AdminIngressReadModel } from './admin-ingress.read-model.js';
+import { BulkAssignmentsService } from './bulk-assignments.service.js';
 import { RoleAssignmentViews } from './role-assignment-views.js';
 import { RoleAssignmentsController } from './role-assignments.controller.js';
 import { RoleAssignmentsRepository } from './role-assignments.repository.js';
@@ -21,6 +22,7 @@ import { RolesReadModel } from './roles.read-model.js';
   controllers: [RoleCatalogueController, RoleAssignmentsController, RoleCoverageController],
   providers: [
     AdminIngressReadModel,
+    BulkAssignmentsService,
     RoleAssignmentsRepository,
     RoleAssignmentsService,
     RoleAssignmentViews,

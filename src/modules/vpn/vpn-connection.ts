@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
+import { notFound } from '../../common/errors/domain-error.js';
 import { canonicalJson } from '../../common/json/canonical-json.js';
 import type { RoleName } from '../roles/role-catalogue.js';
 import type { RouteOverlap, RoutePolicy } from './route-policy.js';
@@ -113,4 +114,9 @@ export function settingsOf(connection: VpnConnectionSettings): VpnConnectionSett
 
 function shape(connection: VpnConnection): Shape {
   return { ...settingsOf(connection), hasCredentialRef: connection.hasCredentialRef };
+}
+
+/** The same for what never was, what is gone, and what the caller may not know. */
+export function noSuchConnection() {
+  return notFound('not_found', 'There is no such VPN connection in this cluster.');
 }

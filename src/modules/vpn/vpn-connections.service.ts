@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import { type InputFault, invalid, notFound } from '../../common/errors/domain-error.js';
+import { type InputFault, invalid } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import { mergePatch } from '../../common/http/merge-patch.js';
 import { checkMerged } from '../../common/http/merged.js';
@@ -9,8 +9,10 @@ import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
+import { LeaseKeeper } from './lease-keeper.js';
 import { canonicalRoutes, overlapMessage, type RoutePolicy } from './route-policy.js';
 import {
+  noSuchConnection,
   settingsOf,
   type VpnConnection,
   type VpnConnectionSettings,
@@ -37,6 +39,7 @@ export class VpnConnectionsService {
     private readonly transactor: Transactor,
     private readonly connections: VpnConnectionsRepository,
     private readonly memberships: MembershipsService,
+    private readonly keeper: LeaseKeeper,
     private readonly paging: Paging,
   ) {}
 
@@ -107,6 +110,7 @@ export class VpnConnectionsService {
       const concerned = sortedIds([...known, ...next.allowedNodeIds]);
       await this.holdMembers(tx, clusterId, concerned, { names, pointer, known });
       await this.connections.lock(tx, id);
+      await this.keeper.fit(tx, id, next);
       await this.connections.update(tx, connection, next, credentialRef);
       tx.touch(clusterId, concerned);
       return { result: view(await this.get(tx, clusterId, id)), events: [event] };
@@ -122,6 +126,7 @@ export class VpnConnectionsService {
       const nodeIds = connection.allowedNodeIds;
       await this.memberships.hold(tx, clusterId, nodeIds, 'to_change');
       await this.connections.lock(tx, id);
+      await this.keeper.fit(tx, id, null);
       await this.connections.delete(tx, connection);
       tx.touch(clusterId, nodeIds);
       return { result: undefined, events: [vpnConnectionDeleted(connection)] };
@@ -220,9 +225,4 @@ function uniqueIds(ids: readonly string[]): string[] {
 
 function sortedIds(ids: readonly string[]): string[] {
   return uniqueIds(ids).sort();
-}
-
-/** The same answer for what never was and what is gone. */
-export function noSuchConnection() {
-  return notFound('not_found', 'There is no such VPN connection in this cluster.');
 }

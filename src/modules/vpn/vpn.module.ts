@@ -1,12 +1,46 @@
 import { Module } from '@nestjs/common';
+import { AuthorityModule } from '../authority/authority.module.js';
+import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
+import { RolesModule } from '../roles/roles.module.js';
+import { AcquireGrounds } from './acquire-grounds.js';
+import { LeaseAcquiresService } from './lease-acquires.service.js';
+import { LeaseExpiry } from './lease-expiry.js';
+import { LeaseFencesService } from './lease-fences.service.js';
+import { LeaseHandoversService } from './lease-handovers.service.js';
+import { LeaseKeeper } from './lease-keeper.js';
+import { LeasePrecedence } from './lease-precedence.js';
+import { LeaseReleasesService } from './lease-releases.service.js';
+import { LeaseRenewals } from './lease-renewals.service.js';
+import { LeaseTransactions } from './lease-transactions.js';
+import { LeasesRepository } from './leases.repository.js';
+import { LeasesService } from './leases.service.js';
+import { NodeLeasesController } from './node-leases.controller.js';
+import { VpnCandidates } from './vpn-candidates.js';
 import { VpnConnectionsController } from './vpn-connections.controller.js';
 import { VpnConnectionsRepository } from './vpn-connections.repository.js';
 import { VpnConnectionsService } from './vpn-connections.service.js';
+import { VpnLeasesController } from './vpn-leases.controller.js';
 
 @Module({
-  imports: [NodesModule],
-  controllers: [VpnConnectionsController],
-  providers: [VpnConnectionsRepository, VpnConnectionsService],
+  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
+  controllers: [VpnConnectionsController, VpnLeasesController, NodeLeasesController],
+  providers: [
+    AcquireGrounds,
+    LeaseAcquiresService,
+    LeaseExpiry,
+    LeaseFencesService,
+    LeaseHandoversService,
+    LeaseKeeper,
+    LeasePrecedence,
+    LeaseReleasesService,
+    LeaseRenewals,
+    LeaseTransactions,
+    LeasesRepository,
+    LeasesService,
+    VpnCandidates,
+    VpnConnectionsRepository,
+    VpnConnectionsService,
+  ],
 })
 export class VpnModule {}

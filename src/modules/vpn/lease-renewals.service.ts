@@ -1,0 +1,169 @@
+import { Injectable } from '@nestjs/common';
+import { Counter } from 'prom-client';
+import { Batches } from '../../common/batching/batches.js';
+import { Database } from '../../common/database/database.js';
+import { Metrics } from '../../common/observability/metrics.js';
+import { type Actor, systemActor } from '../../common/request/actor.js';
+import { currentRequest } from '../../common/request/request-context.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { isHolder, type Lease, leaseLost, renewed } from './lease.js';
+import { leaseRenewed } from './lease-events.js';
+import { LeaseExpiry } from './lease-expiry.js';
+import { LeaseTransactions } from './lease-transactions.js';
+import { LeasesRepository } from './leases.repository.js';
+import type { Reserved } from './leases.schema.js';
+import { noSuchConnection } from './vpn-connection.js';
+
+/** A holder that names its lease by the token. */
+export interface HolderAsk {
+  clusterId: string;
+  connectionId: string;
+  nodeId: string;
+  fencingToken: number;
+}
+
+/** A lease with a later end. */
+export interface Renewed {
+  lease: Lease;
+  reserved: Reserved;
+  now: Date;
+}
+
+/** `busy`: somebody else is at the connection; whoever asks waits for it alone. */
+type BatchResult = Renewed | 'busy';
+
+/** Renewals that wait this long, in milliseconds, share one commit. */
+const GATHER_MS = 4;
+const BATCH = 500;
+/** Batches on their way at a time, so that renewals leave the pool to others. */
+const MAX_WRITES = 4;
+const MAX_WAITING = 20_000;
+
+/**
+ * Moves the end of leases. Renewals of nodes share commits: a batch locks the connections that are free, in the order
+ * of their ids, reads the leases and the time after that, and decides each by the rule. It waits for no lock, so that one
+ * connection at which somebody is busy holds up nobody else's renewal.
+ */
+@Injectable()
+export class LeaseRenewals {
+  private readonly batches: Batches<HolderAsk, BatchResult>;
+  private readonly counter: Counter<'outcome'>;
+
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly transactions: LeaseTransactions,
+    private readonly leases: LeasesRepository,
+    private readonly expiry: LeaseExpiry,
+    private readonly database: Database,
+    metrics: Metrics,
+  ) {
+    this.batches = new Batches<HolderAsk, BatchResult>({
+      keyOf: ({ connectionId }) => connectionId,
+      write: (asks) => this.renewAll(asks),
+      gatherMs: GATHER_MS,
+      size: BATCH,
+      maxWrites: MAX_WRITES,
+      maxWaiting: MAX_WAITING,
+    });
+    this.counter = new Counter({
+      name: 'fabric_vpn_lease_renewals_total',
+      help: 'Renewals of leases by nodes, by what came of them.',
+      labelNames: ['outcome'],
+      registers: [metrics.registry],
+    });
+  }
+
+  /** By the node itself: durable when answered. @throws not_found; conflict `lease_lost`; unavailable */
+  async renewOwn(ask: HolderAsk): Promise<Renewed> {
+    const batched = await this.batches.add(ask);
+    const renewal = batched === 'busy' ? await this.renewAlone(ask) : batched;
+    this.counter.inc({ outcome: renewal === null ? 'lost' : 'renewed' });
+    if (renewal !== null) return renewal;
+    await this.refuse(ask);
+    throw leaseLost();
+  }
+
+  /** By somebody else for the holder; that is audited. @throws not_found; conflict `lease_lost`; unavailable */
+  async renewFor(actor: Actor, ask: HolderAsk): Promise<Renewed> {
+    try {
+      return await this.transactions.run(actor, ask.connectionId, async (tx) => {
+        if (!(await this.leases.lock(tx, ask.clusterId, ask.connectionId))) throw noSuchConnection();
+        const [state] = await this.leases.states(tx, [ask.connectionId]);
+        const now = await tx.clock();
+        const { connection, lease: before = null } = state ?? {};
+        if (connection === undefined || before === null || !isHolder(before, ask, now)) throw leaseLost();
+        const lease = renewed(before, now, connection.leaseTtlSeconds);
+        await this.leases.renewAll(tx, [lease]);
+        const result = { lease, reserved: connection, now };
+        return { result, events: [leaseRenewed(connection, before, lease)] };
+      });
+    } catch (error) {
+      await this.noteOver(ask.connectionId);
+      throw error;
+    }
+  }
+
+  private async renewAll(asks: readonly HolderAsk[]): Promise<ReadonlyMap<string, BatchResult>> {
+    return this.transactor.observe(systemActor('vpn-leases'), async (tx) => {
+      const free = await this.leases.lockFree(
+        tx,
+        asks.map(({ connectionId }) => connectionId),
+      );
+      const renewals = await this.renewLocked(tx, asks, free);
+      const results = new Map<string, BatchResult>(renewals);
+      const isFree = new Set(free);
+      for (const { connectionId } of asks) if (!isFree.has(connectionId)) results.set(connectionId, 'busy');
+      return { result: results };
+    });
+  }
+
+  /** Waits for the lock; null when the lease is lost. */
+  private renewAlone(ask: HolderAsk): Promise<Renewed | null> {
+    const { clusterId, connectionId } = ask;
+    return this.transactions.observe(connectionId, async (tx) => {
+      if (!(await this.leases.lock(tx, clusterId, connectionId))) return { result: null };
+      const renewals = await this.renewLocked(tx, [ask], [connectionId]);
+      return { result: renewals.get(connectionId) ?? null };
+    });
+  }
+
+  /** Decides by what is read after the locks, the time too. */
+  private async renewLocked(
+    tx: Tx,
+    asks: readonly HolderAsk[],
+    locked: readonly string[],
+  ): Promise<Map<string, Renewed>> {
+    const renewals = new Map<string, Renewed>();
+    if (locked.length === 0) return renewals;
+    const byConnection = new Map(asks.map((ask) => [ask.connectionId, ask]));
+    for (const { lease, leaseTtlSeconds, now, ...reserved } of await this.leases.renewable(tx, locked)) {
+      const ask = byConnection.get(lease.connectionId);
+      if (ask === undefined || lease.clusterId !== ask.clusterId || !isHolder(lease, ask, now)) continue;
+      renewals.set(lease.connectionId, { lease: renewed(lease, now, leaseTtlSeconds), reserved, now });
+    }
+    if (renewals.size > 0)
+      await this.leases.renewAll(
+        tx,
+        [...renewals.values()].map(({ lease }) => lease),
+      );
+    return renewals;
+  }
+
+  /** @throws not_found where the node may not know the connection; conflict `lease_lost` */
+  private async refuse({ clusterId, connectionId, nodeId }: HolderAsk): Promise<void> {
+    await this.noteOver(connectionId);
+    const seen = await this.leases.look(
+      (statement) => this.database.query(statement),
+      clusterId,
+      connectionId,
+      nodeId,
+    );
+    if (seen === null || !seen.isAllowed) throw noSuchConnection();
+  }
+
+  /** Whoever finds a lease over writes that down, so that a clock that steps back a little does not revive it. */
+  private async noteOver(connectionId: string): Promise<void> {
+    if (currentRequest()?.dryRun !== true) await this.expiry.note(connectionId);
+  }
+}

@@ -1,0 +1,304 @@
+import { Injectable } from '@nestjs/common';
+import { FABRIC_NOW } from '../../common/database/fabric-now.js';
+import { sql } from '../../common/database/sql.js';
+import type { CursorValues } from '../../common/http/cursor.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Lease } from './lease.js';
+import type { VpnDesiredState, VpnKind } from './vpn-connection.js';
+
+/** A connection as its leases depend on it. */
+export interface LeasedConnection {
+  id: string;
+  clusterId: string;
+  organizationId: string | null;
+  name: string;
+  kind: VpnKind;
+  desiredState: VpnDesiredState;
+  leaseTtlSeconds: number;
+  lastSequence: number;
+  fenceHeldUntil: Date | null;
+  reservedNodeId: string | null;
+  reservedUntil: Date | null;
+  enabledAt: Date;
+  isDeleted: boolean;
+}
+
+/** What is seen of a connection without waiting for anybody. */
+export interface LeaseLook {
+  isAllowed: boolean;
+  reservedNodeId: string | null;
+  reservedUntil: Date | null;
+  /** Stored as active, whether or not its time is over. */
+  lease: Lease | null;
+  now: Date;
+}
+
+/** A connection with the lease that is stored as active, whether or not its time is over. */
+export interface ConnectionState {
+  connection: LeasedConnection;
+  lease: Lease | null;
+}
+
+/** A lease that is to be renewed together with others. */
+export interface RenewableLease {
+  lease: Lease;
+  leaseTtlSeconds: number;
+  reservedNodeId: string | null;
+  reservedUntil: Date | null;
+  now: Date;
+}
+
+/** Where a node stands among those that may hold a connection. */
+export interface Place {
+  nodeId: string;
+  /** From 0, the most preferred; null: not among the preferred. */
+  preference: number | null;
+}
+
+/** The end of the lease before. */
+export interface FormerLease {
+  ownerNodeId: string;
+  status: Lease['status'];
+  endedAt: Date;
+}
+
+const CONNECTION = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "organizationId", c.name, c.kind,
+  c.desired_state AS "desiredState", c.lease_ttl_seconds AS "leaseTtlSeconds", c.last_sequence AS "lastSequence",
+  c.fence_held_until AS "fenceHeldUntil", c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil",
+  c.enabled_at AS "enabledAt", c.deleted_at IS NOT NULL AS "isDeleted"`;
+
+export const LEASE = sql`l.id, l.cluster_id AS "clusterId", l.connection_id AS "connectionId",
+  l.owner_node_id AS "ownerNodeId", l.status, l.fencing_token AS "fencingToken", l.acquired_at AS "acquiredAt",
+  l.renewed_at AS "renewedAt", l.expires_at AS "expiresAt", l.eligible_until AS "eligibleUntil",
+  l.ttl_seconds AS "ttlSeconds", l.renewal_count AS "renewalCount", l.ended_at AS "endedAt", l.end_reason AS "endReason"`;
+
+@Injectable()
+export class LeasesRepository {
+  /** One statement, no lock: what is committed, and a time not before it. Null when there is no such connection. */
+  async look(
+    query: ReadTx['query'],
+    clusterId: string,
+    connectionId: string,
+    nodeId: string | null,
+  ): Promise<LeaseLook | null> {
+    const [row] = await query<Omit<LeaseLook, 'lease'> & Lease & { id: string | null }>(sql`
+      SELECT EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
+                      WHERE a.connection_id = c.id AND a.node_id = ${nodeId}::uuid) AS "isAllowed",
+             c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil", ${FABRIC_NOW} AS now, ${LEASE}
+        FROM vpn_connections AS c
+        LEFT JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
+       WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL`);
+    if (row === undefined) return null;
+    const { isAllowed, reservedNodeId, reservedUntil, now, ...lease } = row;
+    return { isAllowed, reservedNodeId, reservedUntil, now, lease: lease.id === null ? null : lease };
+  }
+
+  /**
+   * Waits for whatever is done with the connection's lease, and keeps it waiting. What decides is read afterwards, the
+   * time last of all: what was good before the wait may be over. False when there is no such connection.
+   */
+  async lock(tx: Tx, clusterId: string, connectionId: string): Promise<boolean> {
+    const rows = await tx.query(sql`
+      SELECT c.id FROM vpn_connections AS c
+       WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL
+         FOR NO KEY UPDATE`);
+    return rows.length === 1;
+  }
+
+  /** Locks in the order of their ids the connections that one of these nodes holds, or that are reserved for it. */
+  async lockOfNodes(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT c.id FROM vpn_connections AS c
+       WHERE c.id IN (SELECT l.connection_id FROM vpn_connection_leases AS l
+                       WHERE l.cluster_id = ${clusterId}::uuid AND l.owner_node_id = ANY(${nodeIds}::uuid[])
+                         AND l.status = 'active'
+                      UNION ALL
+                      SELECT r.id FROM vpn_connections AS r
+                       WHERE r.cluster_id = ${clusterId}::uuid AND r.reserved_node_id = ANY(${nodeIds}::uuid[]))
+       ORDER BY c.id FOR NO KEY UPDATE`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** The highest token that was given out or skipped, as far as is known; null when the node may not know of it. */
+  async lastToken(
+    query: ReadTx['query'],
+    clusterId: string,
+    connectionId: string,
+    nodeId: string,
+  ): Promise<number | null> {
+    const [row] = await query<{ token: number }>(sql`
+      SELECT coalesce((SELECT max(l.fencing_token) FROM vpn_connection_leases AS l WHERE l.connection_id = c.id), 0) AS token
+        FROM vpn_connections AS c
+        JOIN vpn_connection_allowed_nodes AS a ON a.connection_id = c.id AND a.node_id = ${nodeId}::uuid
+       WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL`);
+    return row?.token ?? null;
+  }
+
+  /** These connections in the order of their ids. Of locked ones nothing changes any more; read the time after it. */
+  async states(tx: ReadTx, connectionIds: readonly string[]): Promise<ConnectionState[]> {
+    const connections = await tx.query<LeasedConnection>(sql`
+      SELECT ${CONNECTION} FROM vpn_connections AS c WHERE c.id = ANY(${connectionIds}::uuid[]) ORDER BY c.id`);
+    const leases = await tx.query<Lease>(sql`
+      SELECT ${LEASE} FROM vpn_connection_leases AS l
+       WHERE l.connection_id = ANY(${connectionIds}::uuid[]) AND l.status = 'active'`);
+    const byConnection = new Map(leases.map((lease) => [lease.connectionId, lease]));
+    return connections.map((connection) => ({ connection, lease: byConnection.get(connection.id) ?? null }));
+  }
+
+  /** Every node of the cluster that has a lease, or that a connection is reserved for. */
+  async nodesWithLeases(tx: ReadTx, clusterId: string): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT l.owner_node_id AS "nodeId" FROM vpn_connection_leases AS l
+       WHERE l.cluster_id = ${clusterId}::uuid AND l.status = 'active'
+       UNION
+      SELECT c.reserved_node_id FROM vpn_connections AS c
+       WHERE c.cluster_id = ${clusterId}::uuid AND c.reserved_node_id IS NOT NULL`);
+    return rows.map(({ nodeId }) => nodeId);
+  }
+
+  /** Who may hold these connections, as `<connection>/<node>`. */
+  async allowedPairs(tx: ReadTx, connectionIds: readonly string[]): Promise<Set<string>> {
+    const rows = await tx.query<{ pair: string }>(sql`
+      SELECT a.connection_id || '/' || a.node_id AS pair FROM vpn_connection_allowed_nodes AS a
+       WHERE a.connection_id = ANY(${connectionIds}::uuid[])`);
+    return new Set(rows.map(({ pair }) => pair));
+  }
+
+  /** The preferred nodes in their order, and the node itself where it is allowed at all. */
+  places(tx: ReadTx, connectionId: string, nodeId: string): Promise<Place[]> {
+    return tx.query<Place>(sql`
+      SELECT a.node_id AS "nodeId", a.preference FROM vpn_connection_allowed_nodes AS a
+       WHERE a.connection_id = ${connectionId}::uuid AND (a.preference IS NOT NULL OR a.node_id = ${nodeId}::uuid)
+       ORDER BY a.preference`);
+  }
+
+  /** Locks those of these connections that nobody is at, in the order of their ids, and waits for none. */
+  async lockFree(tx: Tx, connectionIds: readonly string[]): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT c.id FROM vpn_connections AS c WHERE c.id = ANY(${connectionIds}::uuid[]) AND c.deleted_at IS NULL
+       ORDER BY c.id FOR NO KEY UPDATE SKIP LOCKED`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** The active leases of locked connections with the time, read after the locks. */
+  renewable(tx: Tx, connectionIds: readonly string[]): Promise<RenewableLease[]> {
+    return tx
+      .query<Lease & Omit<RenewableLease, 'lease'>>(sql`
+      SELECT ${LEASE}, c.lease_ttl_seconds AS "leaseTtlSeconds", c.reserved_node_id AS "reservedNodeId",
+             c.reserved_until AS "reservedUntil", ${FABRIC_NOW} AS now
+        FROM vpn_connection_leases AS l JOIN vpn_connections AS c ON c.id = l.connection_id
+       WHERE l.connection_id = ANY(${connectionIds}::uuid[]) AND l.status = 'active'`)
+      .then((rows) =>
+        rows.map(({ leaseTtlSeconds, reservedNodeId, reservedUntil, now, ...lease }) => ({
+          lease,
+          leaseTtlSeconds,
+          reservedNodeId,
+          reservedUntil,
+          now,
+        })),
+      );
+  }
+
+  /** Writes down many renewals in one statement. */
+  async renewAll(tx: Tx, leases: readonly Lease[]): Promise<void> {
+    const column = <T>(pick: (lease: Lease) => T) => leases.map(pick);
+    await tx.query(sql`
+      UPDATE vpn_connection_leases AS l
+         SET renewed_at = n.renewed_at, expires_at = n.expires_at, ttl_seconds = n.ttl, renewal_count = n.count
+        FROM unnest(${column((l) => l.id)}::uuid[], ${column((l) => l.renewedAt)}::timestamptz[],
+                    ${column((l) => l.expiresAt)}::timestamptz[], ${column((l) => l.ttlSeconds)}::integer[],
+                    ${column((l) => l.renewalCount)}::integer[]) AS n (id, renewed_at, expires_at, ttl, count)
+       WHERE l.id = n.id`);
+  }
+
+  /** Locks connections whose lease is over and not written down, and waits for none. */
+  async lockOver(tx: Tx, connectionIds: readonly string[] | 'all', limit: number): Promise<string[]> {
+    const which = connectionIds === 'all' ? sql`true` : sql`l.connection_id = ANY(${connectionIds}::uuid[])`;
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT c.id FROM vpn_connection_leases AS l JOIN vpn_connections AS c ON c.id = l.connection_id
+       WHERE l.status = 'active' AND l.expires_at <= ${FABRIC_NOW} AND ${which}
+       ORDER BY c.id LIMIT ${limit} FOR NO KEY UPDATE OF c SKIP LOCKED`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** The last lease of the connection that has ended in writing. */
+  async former(tx: ReadTx, connectionId: string): Promise<FormerLease | null> {
+    const [row] = await tx.query<FormerLease>(sql`
+      SELECT l.owner_node_id AS "ownerNodeId", l.status, l.ended_at AS "endedAt" FROM vpn_connection_leases AS l
+       WHERE l.connection_id = ${connectionId}::uuid AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1`);
+    return row ?? null;
+  }
+
+  async findByToken(tx: ReadTx, connectionId: string, token: number): Promise<Lease | null> {
+    const [row] = await tx.query<Lease>(sql`
+      SELECT ${LEASE} FROM vpn_connection_leases AS l
+       WHERE l.connection_id = ${connectionId}::uuid AND l.fencing_token = ${token}::bigint`);
+    return row ?? null;
+  }
+
+  async find(tx: ReadTx, connectionId: string, id: string): Promise<Lease | null> {
+    const [row] = await tx.query<Lease>(sql`
+      SELECT ${LEASE} FROM vpn_connection_leases AS l
+       WHERE l.connection_id = ${connectionId}::uuid AND l.id = ${id}::uuid`);
+    return row ?? null;
+  }
+
+  /** The newest owner period first; one more than `limit`, so that the page knows whether another follows. */
+  list(tx: ReadTx, connectionId: string, after: CursorValues | null, limit: number): Promise<Lease[]> {
+    const beyond = after === null ? sql`true` : sql`l.fencing_token < ${after[0]}::bigint`;
+    return tx.query<Lease>(sql`
+      SELECT ${LEASE} FROM vpn_connection_leases AS l
+       WHERE l.connection_id = ${connectionId}::uuid AND ${beyond} ORDER BY l.fencing_token DESC LIMIT ${limit + 1}`);
+  }
+
+  /** Takes the next sequence for a token, or skips it; a lease that follows ends the reservation for it. */
+  async raiseSequence(
+    tx: Tx,
+    { id }: LeasedConnection,
+    { endsReservation }: { endsReservation: boolean },
+  ): Promise<number> {
+    const [row] = await tx.query<{ sequence: number }>(sql`
+      UPDATE vpn_connections AS c
+         SET last_sequence = c.last_sequence + 1,
+             reserved_node_id = CASE WHEN ${endsReservation} THEN NULL ELSE c.reserved_node_id END,
+             reserved_until = CASE WHEN ${endsReservation} THEN NULL ELSE c.reserved_until END
+       WHERE c.id = ${id}::uuid RETURNING c.last_sequence AS sequence`);
+    if (row === undefined) throw new Error('the connection is gone');
+    return row.sequence;
+  }
+
+  async insert(tx: Tx, lease: Lease): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO vpn_connection_leases (id, cluster_id, connection_id, owner_node_id, fencing_token, acquired_at,
+             renewed_at, expires_at, eligible_until, ttl_seconds)
+      VALUES (${lease.id}::uuid, ${lease.clusterId}::uuid, ${lease.connectionId}::uuid, ${lease.ownerNodeId}::uuid,
+              ${lease.fencingToken}, ${lease.acquiredAt}, ${lease.renewedAt}, ${lease.expiresAt}, ${lease.eligibleUntil},
+              ${lease.ttlSeconds})`);
+  }
+
+  /** Writes down a renewal, an end, or a nearer end of eligibility. */
+  async update(tx: Tx, lease: Lease): Promise<void> {
+    await tx.query(sql`
+      UPDATE vpn_connection_leases AS l
+         SET status = ${lease.status}, renewed_at = ${lease.renewedAt}, expires_at = ${lease.expiresAt},
+             eligible_until = ${lease.eligibleUntil}, ttl_seconds = ${lease.ttlSeconds},
+             renewal_count = ${lease.renewalCount}, ended_at = ${lease.endedAt}, end_reason = ${lease.endReason}
+       WHERE l.id = ${lease.id}::uuid`);
+  }
+
+  async holdAfterFence(tx: Tx, { id }: LeasedConnection, until: Date): Promise<void> {
+    await tx.query(sql`UPDATE vpn_connections AS c SET fence_held_until = ${until} WHERE c.id = ${id}::uuid`);
+  }
+
+  /** Keeps the connection for one node; null ends that. */
+  async reserve(
+    tx: Tx,
+    { id }: Pick<LeasedConnection, 'id'>,
+    reservation: { nodeId: string; until: Date } | null,
+  ): Promise<void> {
+    await tx.query(sql`
+      UPDATE vpn_connections AS c
+         SET reserved_node_id = ${reservation?.nodeId ?? null}::uuid, reserved_until = ${reservation?.until ?? null}
+       WHERE c.id = ${id}::uuid`);
+  }
+}
