@@ -10,7 +10,7 @@ const BELOW = {
   nodes: ['audit', 'access', 'authority', 'clusters'],
   trust: ['audit', 'access', 'authority', 'clusters', 'nodes'],
   roles: ['audit', 'access', 'authority', 'clusters', 'nodes'],
-  enrollment: ['audit', 'access', 'authority', 'clusters', 'nodes', 'roles'],
+  enrollment: ['audit', 'access', 'authority', 'clusters', 'nodes', 'trust', 'roles'],
   workloads: ['audit', 'access', 'authority', 'clusters', 'nodes', 'roles'],
   vpn: ['audit', 'access', 'authority', 'clusters', 'nodes', 'roles'],
   releases: ['audit', 'access', 'authority', 'clusters', 'nodes', 'roles'],

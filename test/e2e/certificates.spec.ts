@@ -4,7 +4,7 @@ import { exportPKCS8 } from 'jose';
 import type { Answer, Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given } from '../support/given.js';
-import { OpenSsl } from '../support/openssl.js';
+import { OpenSsl, spoiled } from '../support/openssl.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
 let plane: ControlPlane;
@@ -384,12 +384,3 @@ describe('the revocation list', () => {
     expect((await crlOf(cluster.id, '?authority=x')).response.status).toBe(400);
   });
 });
-
-/** The PEM with one bit of it changed, counted from the end. */
-function spoiled(pem: string, fromEnd = 3): string {
-  const body = Buffer.from(pem.replace(/-----[A-Z ]+-----/g, ''), 'base64');
-  const at = fromEnd === 60 ? body.indexOf(Buffer.from('2b6570032100', 'hex')) + 10 : body.length - fromEnd;
-  body[at] = (body[at] ?? 0) ^ 1;
-  const lines = body.toString('base64').replace(/.{64}/g, '$&\n');
-  return `-----BEGIN CERTIFICATE REQUEST-----\n${lines}\n-----END CERTIFICATE REQUEST-----\n`;
-}

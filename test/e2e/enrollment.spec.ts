@@ -280,6 +280,20 @@ describe('a join token that is not good', () => {
     expect(await usedCount(narrow.id)).toBe(0);
   });
 
+  it('of another cluster than the host means to join is refused, and an incident', async () => {
+    const { id, token } = await joinToken();
+    const elsewhere = (await given(controlPlane).cluster()).id;
+    const refused = await applicant().enroll(token, { body: { clusterId: elsewhere } });
+    expect(refused).toMatchObject({ status: 401, body: { code: 'join_token_invalid' } });
+    expect(await auditOf('join_token.refused')).toMatchObject([
+      { outcome: 'denied', actor_ip: '127.0.0.1', after: { refusal: 'foreign_cluster' } },
+    ]);
+    expect(await usedCount(id)).toBe(0);
+    const host = applicant();
+    expect((await host.enroll(token, { body: { clusterId: clusterId.toUpperCase() } })).status).toBe(202);
+    expect((await host.enroll(token, { body: { clusterId: elsewhere } })).status).toBe(401);
+  });
+
   it('is refused in an archived cluster', async () => {
     const { token } = await joinToken();
     expect((await api.delete(`/clusters/${clusterId}`)).status).toBe(204);

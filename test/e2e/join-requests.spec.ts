@@ -400,6 +400,11 @@ describe('listing', () => {
     expect(await ids('q=EDGE')).toEqual([second.id, first.id]);
     expect(await ids(`q=${rest.body.items[0].nodeFingerprint}`)).toEqual([first.id]);
     expect(await ids('status=approved')).toEqual([first.id]);
+    expect(await ids(`tokenId=${second.tokenId}`)).toEqual([second.id]);
+    expect(await ids(`q=${rest.body.items[0].approvedNodeId}`)).toEqual([first.id]);
+    expect(await ids('q=the-same-machine')).toEqual([second.id, first.id]);
+    expect(await ids('q=the-same')).toEqual([]);
+    expect((await api.get(`${path}?tokenId=x`)).status).toBe(400);
     expect((await api.get(`${path}?status=nonsense`)).status).toBe(400);
     expect((await api.get(`${path}?state=pending`)).status).toBe(400);
   });

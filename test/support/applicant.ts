@@ -38,6 +38,11 @@ export class Applicant {
     this.privateKey = privateKey;
   }
 
+  /** The private key, for what no honest host would do with it. */
+  get privatePem(): string {
+    return this.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  }
+
   /** The body of an enrollment with its proof. */
   async body(token: string, changes: EnrollmentChanges = {}): Promise<Record<string, unknown>> {
     const body = {

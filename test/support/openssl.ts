@@ -93,3 +93,12 @@ export class OpenSsl {
     return name;
   }
 }
+
+/** A certificate request in PEM with one bit of it changed, counted from the end; at 60 one of its key. */
+export function spoiled(pem: string, fromEnd = 3): string {
+  const body = Buffer.from(pem.replace(/-----[A-Z ]+-----/g, ''), 'base64');
+  const at = fromEnd === 60 ? body.indexOf(Buffer.from('2b6570032100', 'hex')) + 10 : body.length - fromEnd;
+  body[at] = (body[at] ?? 0) ^ 1;
+  const lines = body.toString('base64').replace(/.{64}/g, '$&\n');
+  return `-----BEGIN CERTIFICATE REQUEST-----\n${lines}\n-----END CERTIFICATE REQUEST-----\n`;
+}

@@ -13,8 +13,10 @@ import { AssertionIds } from '../nodes/assertion-ids.js';
 import { assertionFault, CLOCK_SKEW_SECONDS } from '../nodes/client-assertion.js';
 import { readNodeKey } from '../nodes/node-key.js';
 import { signedClaims } from '../nodes/signed-claims.js';
+import { TrustService } from '../trust/trust.service.js';
 import type { JoinRequestState } from './enrollment.schema.js';
 import type { Source } from './enrollment.service.js';
+import { EnrollmentCertificates } from './enrollment-certificates.js';
 import { type JoinRequest, joinRequestEnded, joinRequestStatus, requireUndecided } from './join-request.js';
 import { JoinRequestsRepository } from './join-requests.repository.js';
 import { JoinTokensRepository } from './join-tokens.repository.js';
@@ -30,6 +32,8 @@ export class EnrollmentStatusService {
     private readonly database: Database,
     private readonly requests: JoinRequestsRepository,
     private readonly joinTokens: JoinTokensRepository,
+    private readonly certificates: EnrollmentCertificates,
+    private readonly trust: TrustService,
     private readonly assertionIds: AssertionIds,
     private readonly clusterKeys: ClusterKeys,
     private readonly limits: RateLimits,
@@ -40,10 +44,19 @@ export class EnrollmentStatusService {
   /** What became of the request whose key signed the bearer. @throws unauthenticated */
   async read(source: Source, id: string, authorization: string | undefined): Promise<JoinRequestState> {
     const request = await this.authenticate(source, id, authorization);
-    const state = stateOf(request, this.clock.now());
+    const now = this.clock.now();
+    const state = stateOf(request, now);
     if (state.status !== 'approved') return state;
+    const certificate = await this.certificates.get(source, request, now);
+    const { pem: trustBundle } = await this.trust.bundle(request.clusterId);
     const { keys } = await this.clusterKeys.jwks(request.clusterId);
-    return { ...state, jwks: { keys: keys as NonNullable<JoinRequestState['jwks']>['keys'] } };
+    return {
+      ...state,
+      // The root issues by itself: nothing stands between it and the certificate.
+      ...(certificate !== null && { certificate, certificateChain: '' }),
+      trustBundle,
+      jwks: { keys: keys as NonNullable<JoinRequestState['jwks']>['keys'] },
+    };
   }
 
   /** Takes the request back, and gives the use of its token back; again changes nothing.
@@ -108,7 +121,7 @@ export class EnrollmentStatusService {
 
 const UNKNOWN = 'The join request is unknown, or the bearer is not signed by its key.';
 
-/** What the agent is told, the keys of the cluster left out. */
+/** What the agent is told, keys and certificates left out. */
 function stateOf(request: JoinRequest, now: Date): JoinRequestState {
   const { clusterId, approvedNodeId, rejectionReason } = request;
   return {

@@ -27,7 +27,7 @@ export class EnrollmentController {
     status: 202,
     body: Enroll,
     response: EnrollAnswer,
-    problems: ['proof_invalid', 'join_token_invalid'],
+    problems: ['csr_invalid', 'proof_invalid', 'join_token_invalid'],
   })
   enroll(
     @Ip() ip: string,

@@ -3,9 +3,11 @@ import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { TrustModule } from '../trust/trust.module.js';
 import { EnrollmentController } from './enrollment.controller.js';
 import { EnrollmentReadModel } from './enrollment.read-model.js';
 import { EnrollmentService } from './enrollment.service.js';
+import { EnrollmentCertificates } from './enrollment-certificates.js';
 import { EnrollmentExpiry } from './enrollment-expiry.js';
 import { EnrollmentStatusService } from './enrollment-status.service.js';
 import { JoinApprovalsService } from './join-approvals.service.js';
@@ -19,9 +21,10 @@ import { JoinTokensService } from './join-tokens.service.js';
 import { KnownHosts } from './known-hosts.service.js';
 
 @Module({
-  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
+  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, TrustModule],
   controllers: [JoinTokensController, JoinRequestsController, EnrollmentController],
   providers: [
+    EnrollmentCertificates,
     EnrollmentExpiry,
     EnrollmentReadModel,
     EnrollmentService,

@@ -45,7 +45,13 @@ export const Enroll = z
       .max(8_192)
       .regex(/^-----BEGIN (NEW )?CERTIFICATE REQUEST-----/, 'Must be a PKCS#10 request in PEM.')
       .optional()
-      .describe('PKCS#10 in PEM.'),
+      .describe(
+        'PKCS#10 in PEM, over a key of its own, P-256 or Ed25519: once admitted, the node gets a certificate over it with ' +
+          'the answer. Only the key is taken from it.',
+      ),
+    clusterId: Id.optional().describe(
+      'The cluster that the host means to join: a token of another one is refused.',
+    ),
     facts: ReportedFacts,
     capabilities: z
       .array(z.string().regex(/^[a-z][a-z0-9_]{1,62}$/, 'A capability is snake_case, 2 to 63 characters.'))
@@ -89,6 +95,17 @@ export const JoinRequestState = z
       .describe(
         'Once it is approved: the keys by which the snapshots of the cluster are signed, as a JWK set.',
       ),
+    certificate: z
+      .string()
+      .optional()
+      .describe(
+        'Once it is approved, where the host sent a `csr`: PEM, the same each time, until it expires.',
+      ),
+    certificateChain: z
+      .string()
+      .optional()
+      .describe('With the certificate: what stands between it and the root.'),
+    trustBundle: z.string().optional().describe('Once it is approved: the roots of the cluster, in PEM.'),
     rejectionReason: z.string().optional().describe('When it was rejected.'),
   })
   .meta({ id: 'JoinRequestState' });

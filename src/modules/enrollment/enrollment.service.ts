@@ -10,6 +10,7 @@ import { type Outcome, Transactor } from '../../common/transaction/transactor.js
 import type { Tx } from '../../common/transaction/tx.js';
 import { AuthorityService } from '../authority/authority.service.js';
 import { type NodeKey, readNodeKey } from '../nodes/node-key.js';
+import { keyNotFresh, readCsr } from '../trust/csr.js';
 import type { Enroll, EnrollAnswer } from './enrollment.schema.js';
 import { EXPIRY_JOB } from './enrollment-expiry.js';
 import { checkProof } from './enrollment-proof.js';
@@ -39,6 +40,8 @@ export interface Source {
 /** What a node asks with, its proof checked. */
 interface Application {
   claims: NodeClaims;
+  /** The cluster that it means to join; undefined: that of the token, whichever it is. */
+  meantClusterId: string | undefined;
   key: NodeKey;
   clockSkewSeconds: number;
 }
@@ -79,8 +82,14 @@ export class EnrollmentService {
    */
   async enroll(source: Source, body: Enroll, sentBody: unknown): Promise<EnrollAnswer> {
     const key = keyIn(body);
+    requireFreshCsr(body, key);
     const clockSkewSeconds = await this.requireProof(key, body, sentBody);
-    const application = { claims: claimsOf(body, key), key, clockSkewSeconds };
+    const application = {
+      claims: claimsOf(body, key),
+      meantClusterId: body.clusterId?.toLowerCase(),
+      key,
+      clockSkewSeconds,
+    };
     const token = await this.joinTokens.identify(body.token);
     if (token === null) {
       // A guess leaves a line in the log and a point at the address; rows are for tokens that exist.
@@ -130,6 +139,9 @@ export class EnrollmentService {
     if (cluster === null || token === null) throw new Error(`join token ${tokenId} is gone`);
     if (cluster.status === 'archived')
       throw new TokenRefused(token, 'cluster_archived', 'The cluster is archived.');
+    const { meantClusterId } = application;
+    if (meantClusterId !== undefined && meantClusterId !== clusterId)
+      throw new TokenRefused(token, 'foreign_cluster', 'The host means to join another cluster.');
     const known = await this.requests.lockByKey(tx, tokenId, key.thumbprint);
     const now = await tx.clock(); // after the locks: token or request may have expired while we waited
     // A key that has its use repeats freely, whatever became of the token: a lost answer strands nobody.
@@ -167,6 +179,7 @@ export class EnrollmentService {
       reviewedAt: null,
       approvedNodeId: null,
       rejectionReason: null,
+      certificate: null,
       createdAt: now,
     };
     await this.tokens.addUse(tx, token.id, key.thumbprint);
@@ -219,6 +232,12 @@ function keyIn(body: Enroll): NodeKey {
     const errors = [{ pointer: '#/publicKey', message: 'Not a point on the curve.' }];
     throw invalid('invalid_request', 'publicKey is not a usable public key.', { errors, cause });
   }
+}
+
+/** @throws invalid `csr_invalid` */
+function requireFreshCsr({ csr }: Enroll, { thumbprint }: NodeKey): void {
+  if (csr !== undefined && readCsr(csr).thumbprint === thumbprint)
+    throw keyNotFresh('It is the identity key.');
 }
 
 /** Sorted and without doubles, so that the digest does not depend on the order in which an agent happens to list. */

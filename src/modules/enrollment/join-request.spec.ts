@@ -32,6 +32,7 @@ const request: JoinRequest = {
   reviewedAt: null,
   approvedNodeId: null,
   rejectionReason: null,
+  certificate: null,
   createdAt: now,
 };
 

@@ -50,6 +50,8 @@ export interface JoinRequest extends NodeClaims {
   reviewedAt: Date | null;
   approvedNodeId: string | null;
   rejectionReason: string | null;
+  /** PEM, over `csr`; null until it is issued. */
+  certificate: string | null;
   createdAt: Date;
 }
 

@@ -17,6 +17,13 @@ export type Decision =
   | { status: 'rejected'; rejectionReason: string }
   | { status: 'cancelled' };
 
+/** Which requests a list shows. */
+export interface JoinRequestFilter {
+  status?: JoinRequestStatus | undefined;
+  tokenId?: string | undefined;
+  q?: string | undefined;
+}
+
 const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.token_id AS "tokenId", r.node_name AS "nodeName",
   r.node_fingerprint AS "nodeFingerprint", r.public_key AS "publicKey", r.csr,
   r.reported_capabilities AS "reportedCapabilities", r.reported_facts AS "reportedFacts",
@@ -25,7 +32,7 @@ const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.token_id AS "tokenId", 
   CASE WHEN r.reviewed_by_type IS NOT NULL
        THEN jsonb_build_object('type', r.reviewed_by_type, 'id', r.reviewed_by_id) END AS "reviewedBy",
   r.reviewed_at AS "reviewedAt", r.approved_node_id AS "approvedNodeId",
-  r.rejection_reason AS "rejectionReason", r.created_at AS "createdAt"`;
+  r.rejection_reason AS "rejectionReason", r.certificate, r.created_at AS "createdAt"`;
 
 /** `joinRequestStatus` said in SQL, so that lists can filter by it. */
 const STATUS = sql`CASE WHEN r.status = 'pending' AND r.expires_at <= ${FABRIC_NOW} THEN 'expired' ELSE r.status END`;
@@ -106,19 +113,30 @@ export class JoinRequestsRepository {
     return row;
   }
 
+  /** False when there is one already. */
+  async keepCertificate(tx: Tx, id: string, certificate: string): Promise<boolean> {
+    const rows = await tx.query(sql`
+      UPDATE node_join_requests AS r SET certificate = ${certificate}
+       WHERE r.id = ${id}::uuid AND r.status = 'approved' AND r.certificate IS NULL RETURNING r.id`);
+    return rows.length === 1;
+  }
+
   /** Newest first; one more than `limit`, so that the page knows whether another follows. */
   async list(
     tx: ReadTx,
     clusterId: string,
-    filter: { status?: JoinRequestStatus | undefined; q?: string | undefined },
+    { status, tokenId, q }: JoinRequestFilter,
     after: CursorValues | null,
     limit: number,
   ): Promise<JoinRequest[]> {
-    const { status, q } = filter;
     const conditions: Sql[] = [sql`r.cluster_id = ${clusterId}::uuid`];
     if (status !== undefined) conditions.push(sql`${STATUS} = ${status}`);
-    if (q !== undefined)
-      conditions.push(sql`(strpos(lower(r.node_name), lower(${q})) > 0 OR r.node_fingerprint = ${q})`);
+    if (tokenId !== undefined) conditions.push(sql`r.token_id = ${tokenId}::uuid`);
+    if (q !== undefined) {
+      conditions.push(sql`(strpos(lower(r.node_name), lower(${q})) > 0 OR r.node_fingerprint = ${q}
+        OR strpos(lower(r.reported_facts ->> 'hostname'), lower(${q})) > 0 OR r.reported_facts ->> 'machineId' = ${q}
+        OR r.approved_node_id::text = lower(${q}))`);
+    }
     if (after !== null)
       conditions.push(sql`(r.created_at, r.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`);
     return tx.query<JoinRequest>(sql`

@@ -49,12 +49,11 @@ export type JoinRequestView = z.infer<typeof JoinRequestView>;
 
 export const JoinRequestQuery = PageQuery.extend({
   status: z.enum(JOIN_REQUEST_STATUSES).optional().meta({ description: 'Only requests of this status.' }),
-  q: z
-    .string()
-    .min(1)
-    .max(100)
-    .optional()
-    .meta({ description: 'Only requests whose node name contains this text, or whose fingerprint it is.' }),
+  tokenId: Id.optional().describe('Only requests made with this join token.'),
+  q: z.string().min(1).max(100).optional().meta({
+    description:
+      'Only requests whose node name or hostname contains this text, or whose fingerprint, machine id or node it is.',
+  }),
 });
 
 export const JoinRequestPage = pageOf(JoinRequestView).meta({ id: 'JoinRequestPage' });

@@ -101,7 +101,15 @@ function isPending(request: JoinRequest, now: Date): boolean {
 }
 
 function joinRequestView(request: JoinRequest, warnings: JoinRequestWarning[], now: Date): JoinRequestView {
-  const { clockSkewSeconds: _skew, reportedFacts, expiresAt, reviewedAt, createdAt, ...rest } = request;
+  const {
+    clockSkewSeconds: _skew,
+    certificate: _certificate,
+    reportedFacts,
+    expiresAt,
+    reviewedAt,
+    createdAt,
+    ...rest
+  } = request;
   return {
     ...rest,
     reportedFacts: reportedFacts as JoinRequestView['reportedFacts'],

@@ -33,7 +33,11 @@ export function joinTokenStatus(
 }
 
 /** Why a known token was not taken; told to the audit log alone. */
-export type JoinTokenRefusal = Exclude<JoinTokenStatus, 'active'> | 'cluster_archived' | 'outside_scope';
+export type JoinTokenRefusal =
+  | Exclude<JoinTokenStatus, 'active'>
+  | 'cluster_archived'
+  | 'foreign_cluster'
+  | 'outside_scope';
 
 interface TokenShape {
   scope: JoinTokenScope;

@@ -6,7 +6,6 @@ import {
   conflict,
   DomainError,
   forbidden,
-  invalid,
   unauthenticated,
   unavailable,
 } from '../../common/errors/domain-error.js';
@@ -34,7 +33,7 @@ import { checkCertificateAssertion, type HeldAssertion } from './certificate-ass
 import { CertificateAuthorities } from './certificate-authorities.js';
 import { CertificatesRepository } from './certificates.repository.js';
 import type { IssuedCertificate, RequestCertificate } from './certificates.schema.js';
-import { readCsr } from './csr.js';
+import { keyNotFresh, readCsr } from './csr.js';
 import { makeLeaf } from './x509.js';
 
 /** What a certificate is made from, as it stood when the request came. */
@@ -64,6 +63,7 @@ export class CertificateIssuing {
   /**
    * Issues a certificate over the key of a CSR. It is signed before the transaction opens, since the signer may be far
    * away, and comes to nothing when the transaction refuses it.
+   * @param alongside is done in the same transaction, with the certificate in PEM; what it throws undoes all
    * @throws invalid `csr_invalid`; unauthenticated `proof_invalid`; forbidden `membership_disabled`;
    * conflict `cluster_not_authoritative`
    */
@@ -71,6 +71,7 @@ export class CertificateIssuing {
     actor: Actor,
     { clusterId, nodeId }: NodePrincipal,
     { csr, assertion, lifetimeSeconds = CERTIFICATE_SECONDS }: z.infer<typeof RequestCertificate>,
+    alongside?: (tx: Tx, certificate: string) => Promise<void>,
   ): Promise<IssuedCertificate> {
     const requested = readCsr(csr);
     const { authority, bundle, identity, now } = await this.grounds(clusterId, nodeId);
@@ -101,6 +102,7 @@ export class CertificateIssuing {
       if (!(await this.certificates.insert(tx, certificate)))
         throw unavailable('unavailable', 'The authority was rotated meanwhile.', { retryAfterSeconds: 1 });
       await this.identities.noteCertificate(tx, clusterId, nodeId, certificate);
+      await alongside?.(tx, pem);
       return {
         result: issued(certificate, pem, bundle),
         events: [certificateIssued(certificate, held !== null)],
@@ -201,9 +203,4 @@ function issued(certificate: NodeCertificate, pem: string, trustBundlePem: strin
 
 function readCertificate(pem: string): { validToDate: Date } {
   return { validToDate: new Date(new X509Certificate(pem).validTo) };
-}
-
-function keyNotFresh(message: string): DomainError {
-  const errors = [{ pointer: '#/csr', message: `Must be over a fresh key. ${message}` }];
-  return invalid('csr_invalid', `The certificate request must be over a fresh key. ${message}`, { errors });
 }

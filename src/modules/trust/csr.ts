@@ -98,3 +98,8 @@ function refused(message: string, cause?: unknown): DomainError {
   const errors = [{ pointer: '#/csr', message }];
   return invalid('csr_invalid', `The certificate request is not acceptable: ${message}`, { errors, cause });
 }
+
+/** The refusal of a request over a key that is something else already. */
+export function keyNotFresh(message: string): DomainError {
+  return refused(`Must be over a fresh key. ${message}`);
+}

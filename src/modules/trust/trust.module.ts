@@ -41,6 +41,6 @@ import { TrustRetention } from './trust-retention.js';
     // A KMS or a Vault transit backend takes its place here.
     { provide: CERTIFICATE_SIGNER, useClass: SealedKeySigner },
   ],
-  exports: [CertificatesService, RevocationsService, TrustService],
+  exports: [CertificateIssuing, CertificatesService, RevocationsService, TrustService],
 })
 export class TrustModule {}
