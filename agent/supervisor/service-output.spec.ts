@@ -8,12 +8,20 @@ import { ServiceOutput } from './service-output.js';
 const limits = { lineCharacters: 20, tailLines: 4, tailBytes: 200, fileBytes: 400 };
 let folder: string;
 let troubles: Error[];
+let news: number;
 let output: ServiceOutput;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'output-'));
   troubles = [];
-  output = new ServiceOutput(join(folder, 'output.log'), (error) => troubles.push(error), limits);
+  news = 0;
+  const listener = {
+    written: (): void => {
+      news += 1;
+    },
+    troubled: (error: Error): void => void troubles.push(error),
+  };
+  output = new ServiceOutput(join(folder, 'output.log'), listener, limits);
 });
 afterEach(async () => {
   await output.close();
@@ -35,6 +43,7 @@ describe('the output of a service', () => {
   it('is kept line by line, however it comes', async () => {
     await says('one\ntw', 'o\r\n', 'thr', 'ee');
     expect(tail()).toEqual(['one', 'two', 'three']);
+    expect(news).toBe(3);
     expect(await logged('output.log')).toEqual(['one', 'two', 'three']);
     expect(output.tail()).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z one\n/);
   });

@@ -17,6 +17,14 @@ export const OUTPUT_LIMITS = {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f]/g;
 
+/** Who hears of a service's output. */
+export interface OutputListener {
+  /** There are new lines. */
+  written(): void;
+  /** The file could not be written; the lines are known all the same. */
+  troubled(error: Error): void;
+}
+
 /**
  * Takes in what a service writes, line by line: keeps the last lines, and a log file that is put aside when
  * it is full. A service that writes faster than the disk has to wait. A disk that takes nothing costs the
@@ -30,7 +38,7 @@ export class ServiceOutput {
 
   constructor(
     private readonly path: string,
-    private readonly onTrouble: (error: Error) => void,
+    private readonly listener: OutputListener,
     private readonly limits = OUTPUT_LIMITS,
   ) {}
 
@@ -73,6 +81,7 @@ export class ServiceOutput {
     const time = new Date().toISOString();
     const lines = texts.flatMap((text) => this.cut(text)).map((text) => `${time} ${text}`);
     for (const line of lines) this.remember(line);
+    this.listener.written();
     await this.next(() => this.append(`${lines.join('\n')}\n`));
   }
 
@@ -110,7 +119,7 @@ export class ServiceOutput {
   }
 
   private next(work: () => Promise<void>): Promise<void> {
-    this.last = this.last.then(work).catch((error: Error) => this.onTrouble(error));
+    this.last = this.last.then(work).catch((error: Error) => this.listener.troubled(error));
     return this.last;
   }
 }

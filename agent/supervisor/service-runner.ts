@@ -11,9 +11,15 @@ import {
   wakeAt,
 } from './service-machine.js';
 import type { Order } from './service-order.js';
-import { OUTPUT_LIMITS, ServiceOutput } from './service-output.js';
+import { ServiceOutput } from './service-output.js';
 import { environmentOf, type ProcessHome, ServiceProcess } from './service-process.js';
 import { reportOf, type ServiceReport } from './service-report.js';
+
+/**
+ * New output alone is reported too, soon after a change of state and ever more rarely after that: what a
+ * service says when it has just come up is worth more than the thousandth line.
+ */
+const LOG_REPORT_MS = { first: 1_000, longest: 60_000 };
 
 /** What a runner is told of its surroundings. */
 export interface RunnerContext {
@@ -31,6 +37,8 @@ export class ServiceRunner {
   /** Aborts the checks of the present process. */
   private checks = new AbortController();
   private lastReport = '';
+  private logTimer: NodeJS.Timeout | undefined;
+  private logDelayMs = LOG_REPORT_MS.first;
   private readonly home: ProcessHome;
   private readonly waiters = new Set<() => void>();
 
@@ -40,9 +48,10 @@ export class ServiceRunner {
     private readonly context: RunnerContext,
   ) {
     const { log, nodeEnv } = context;
-    const output = new ServiceOutput(files.logFile, (error) =>
-      log.warn('workload.not_logged', { serviceType, detail: error.message }),
-    );
+    const output = new ServiceOutput(files.logFile, {
+      written: () => this.reportLater(),
+      troubled: (error) => log.warn('workload.not_logged', { serviceType, detail: error.message }),
+    });
     this.home = { files, output, log, nodeEnv };
   }
 
@@ -149,15 +158,31 @@ export class ServiceRunner {
     this.handle({ kind: 'checked', instanceId, checkRound, complaint });
   }
 
+  /** Says a change of state at once. */
   private publish(): void {
     const { report } = this;
     const text = JSON.stringify(report);
     if (text === this.lastReport) return;
     this.lastReport = text;
-    const { order } = this.state;
     this.context.log.info('workload.changed', { ...report });
-    const tail = this.home.output.tail();
+    this.logDelayMs = LOG_REPORT_MS.first;
+    this.send();
+  }
+
+  private reportLater(): void {
+    if (this.logTimer !== undefined) return;
+    this.logTimer = setTimeout(() => {
+      this.logDelayMs = Math.min(LOG_REPORT_MS.longest, this.logDelayMs * 2);
+      this.send();
+    }, this.logDelayMs);
+    this.logTimer.unref(); // no reason for the agent to live on
+  }
+
+  private send(): void {
+    clearTimeout(this.logTimer);
+    this.logTimer = undefined;
+    const { order } = this.state;
     const instead = order.kind === 'rest' && this.isAtRest ? order.logTail : undefined;
-    this.context.onReport(report, (instead ?? tail).slice(-OUTPUT_LIMITS.tailBytes));
+    this.context.onReport(this.report, instead ?? this.home.output.tail());
   }
 }

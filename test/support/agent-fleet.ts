@@ -35,9 +35,13 @@ export class AgentFleet {
   }
 
   /** Asks to join with the state directory `name`, and leaves; the request is pending then. */
-  async apply(name: string, clusterId: string): Promise<{ joinRequestId: string; nodeFingerprint: string }> {
+  async apply(
+    name: string,
+    clusterId: string,
+    ...more: readonly string[]
+  ): Promise<{ joinRequestId: string; nodeFingerprint: string }> {
     const { token } = await given(this.plane).joinToken(clusterId);
-    const order = ['--url', this.proxy.url, '--token', token, '--name', unique(name), '--no-wait'];
+    const order = ['--url', this.proxy.url, '--token', token, '--name', unique(name), '--no-wait', ...more];
     const agent = this.host.start(name, 'enroll', ...order);
     const { joinRequestId, nodeFingerprint } = await agent.seen('enrollment.pending');
     const { code } = await agent.ended;
@@ -46,8 +50,13 @@ export class AgentFleet {
   }
 
   /** Asks to join and is admitted; returns the node's id. */
-  async admit(name: string, clusterId: string, approval: Record<string, unknown> = {}): Promise<string> {
-    const { joinRequestId } = await this.apply(name, clusterId);
+  async admit(
+    name: string,
+    clusterId: string,
+    approval: Record<string, unknown> = {},
+    ...more: readonly string[]
+  ): Promise<string> {
+    const { joinRequestId } = await this.apply(name, clusterId, ...more);
     const path = `/clusters/${clusterId}/join-requests/${joinRequestId}/approve`;
     return (created(await this.plane.api.post(path, approval)) as { approvedNodeId: string }).approvedNodeId;
   }

@@ -20,7 +20,8 @@ const SCHEMAS: Readonly<Record<string, PublishedSchema>> = {
   // Only the probe of its contract exists yet (specification, stage C19B).
   'rdp-worker': {
     type: 'object',
-    properties: { adapterContractProbe: { type: 'boolean' } },
+    // In the words of the specification, beside those of this API.
+    properties: { adapter_contract_probe: { type: 'boolean' }, adapterContractProbe: { type: 'boolean' } },
     patternProperties: OWN,
     additionalProperties: false,
   },
