@@ -439,6 +439,14 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['join_request.cancelled'],
   },
+  reportVpnAssignment: {
+    prepare: async (world) => {
+      const { node, path } = await world.vpnConnection();
+      const own = `/node-agents/me/vpn-assignments/${path.split('/').at(-1)}/status`;
+      return { method: 'put', path: own, body: { status: 'lease_required' }, as: await node.api() };
+    },
+    actions: ['vpn_assignment.status_changed'],
+  },
   acquireOwnVpnLease: {
     prepare: async (world) => {
       const { node, path } = await world.vpnConnection();

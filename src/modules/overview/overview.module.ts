@@ -4,12 +4,21 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { EnrollmentModule } from '../enrollment/enrollment.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { OverviewController } from './overview.controller.js';
 import { OverviewService } from './overview.service.js';
 
 @Module({
-  imports: [AuthorityModule, ClustersModule, EnrollmentModule, NodesModule, RolesModule, WorkloadsModule],
+  imports: [
+    AuthorityModule,
+    ClustersModule,
+    EnrollmentModule,
+    NodesModule,
+    RolesModule,
+    VpnModule,
+    WorkloadsModule,
+  ],
   controllers: [OverviewController],
   providers: [OverviewService],
 })

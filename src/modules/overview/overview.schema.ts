@@ -62,7 +62,10 @@ export const ClusterSummary = z
         notDesired: count().describe('Reported, and not wanted by anybody; counted here alone.'),
       })
       .describe('What is wanted of members that are not revoked, by what is reported of it.'),
-    leases: z.record(z.string(), z.int()),
+    leases: z
+      .record(z.string(), z.int())
+      .describe('VPN connections: `active` ones are held, `free` ones are enabled and held by nobody.')
+      .meta({ example: { active: 3, free: 1, disabled: 0 } }),
     rollouts: z.record(z.string(), z.int()),
     riskyStates: z.array(RiskyState).describe('The first 20; all of them under /risky-states.'),
   })

@@ -11,6 +11,7 @@ import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { type Fleet, FleetsReadModel, type RiskyMember } from '../nodes/fleets.read-model.js';
 import { severityOf } from '../nodes/risky-state.js';
 import { RoleCoverageReadModel } from '../roles/role-coverage.read-model.js';
+import { VpnReadModel } from '../vpn/vpn.read-model.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import type { ClusterOverview, ClusterSummary, RiskyState, RiskyStateQuery } from './overview.schema.js';
 
@@ -28,6 +29,7 @@ export class OverviewService {
     private readonly enrollment: EnrollmentReadModel,
     private readonly coverage: RoleCoverageReadModel,
     private readonly workloads: WorkloadsReadModel,
+    private readonly connections: VpnReadModel,
     private readonly paging: Paging,
   ) {}
 
@@ -62,7 +64,7 @@ export class OverviewService {
         joinRequests: { pending: pending.get(clusterId) ?? 0 },
         roleGaps: (await this.coverage.gaps(tx, [clusterId])).get(clusterId) ?? [],
         workloads: await this.workloads.count(tx, clusterId),
-        leases: {},
+        leases: { ...(await this.connections.count(tx, clusterId)) },
         rollouts: {},
         riskyStates: risks.slice(0, SHOWN),
       };

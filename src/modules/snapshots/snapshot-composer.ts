@@ -6,6 +6,7 @@ import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsReadModel, type SnapshotMember } from '../nodes/memberships.read-model.js';
 import { grantedRoles, type RoleGrant } from '../roles/role-assignment.js';
 import { RolesReadModel } from '../roles/roles.read-model.js';
+import { assignmentsFor, VpnReadModel } from '../vpn/vpn.read-model.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import {
   type ClusterContent,
@@ -36,6 +37,7 @@ export class SnapshotComposer {
     private readonly memberships: MembershipsReadModel,
     private readonly roles: RolesReadModel,
     private readonly workloads: WorkloadsReadModel,
+    private readonly connections: VpnReadModel,
     private readonly policies: PolicyReadModel,
     private readonly authorities: AuthorityReadModel,
     private readonly keys: ClusterKeys,
@@ -46,6 +48,7 @@ export class SnapshotComposer {
     const members = await this.memberships.forSnapshots(tx, clusterId, nodeIds);
     const grants = await this.roles.forNodes(tx, clusterId, nodeIds);
     const workloads = await this.workloads.forNodes(tx, clusterId, nodeIds);
+    const connections = await this.connections.allowing(tx, clusterId, nodeIds);
     const { capabilityPolicy } = await this.policies.get(tx, clusterId);
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
@@ -60,7 +63,11 @@ export class SnapshotComposer {
         telemetryEnabled,
         roles: granted.map(snapshotRole),
         // What a module provides takes its place here, read above for all nodes at once.
-        available: { ...NOTHING_AVAILABLE, workloads: workloads.get(nodeId) ?? [] },
+        available: {
+          ...NOTHING_AVAILABLE,
+          workloads: workloads.get(nodeId) ?? [],
+          vpnAssignments: assignmentsFor(connections.get(nodeId) ?? [], granted),
+        },
       };
       return { member, content: composeNodeContent(facts) };
     });

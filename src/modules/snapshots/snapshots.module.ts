@@ -3,6 +3,7 @@ import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { GenerationKeeper } from './generation-keeper.js';
 import { GenerationsRepository } from './generations.repository.js';
@@ -21,7 +22,7 @@ import { SnapshotsController } from './snapshots.controller.js';
 import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
-  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, WorkloadsModule],
+  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, VpnModule, WorkloadsModule],
   controllers: [NodeSnapshotsController, SnapshotSchemaController, SnapshotsController],
   providers: [
     GenerationKeeper,

@@ -62,11 +62,13 @@ export interface FormerLease {
   endedAt: Date;
 }
 
-const CONNECTION = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "organizationId", c.name, c.kind,
+/** Of `vpn_connections AS c`. */
+export const CONNECTION = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "organizationId", c.name, c.kind,
   c.desired_state AS "desiredState", c.lease_ttl_seconds AS "leaseTtlSeconds", c.last_sequence AS "lastSequence",
   c.fence_held_until AS "fenceHeldUntil", c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil",
   c.enabled_at AS "enabledAt", c.deleted_at IS NOT NULL AS "isDeleted"`;
 
+/** Of `vpn_connection_leases AS l`. */
 export const LEASE = sql`l.id, l.cluster_id AS "clusterId", l.connection_id AS "connectionId",
   l.owner_node_id AS "ownerNodeId", l.status, l.fencing_token AS "fencingToken", l.acquired_at AS "acquiredAt",
   l.renewed_at AS "renewedAt", l.expires_at AS "expiresAt", l.eligible_until AS "eligibleUntil",

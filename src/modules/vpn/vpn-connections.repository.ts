@@ -27,6 +27,11 @@ const OVERLAPS = sql`coalesce((
       ORDER BY masklen(w.cidr) DESC, w.priority LIMIT 1) AS o
    WHERE r.connection_id = c.id), '[]')`;
 
+/** The policies of `vpn_connections AS c` as they were sent. */
+export const ROUTES = sql`coalesce((
+  SELECT jsonb_agg(jsonb_build_object('cidr', r.cidr::text, 'action', r.action, 'priority', r.priority) ORDER BY r.position)
+    FROM vpn_connection_route_policies AS r WHERE r.connection_id = c.id), '[]')`;
+
 const COLUMNS = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "organizationId", c.name, c.kind,
   c.desired_state AS "desiredState", c.credential_ref IS NOT NULL AS "hasCredentialRef",
   c.lease_ttl_seconds AS "leaseTtlSeconds", c.failback_after_stable_seconds AS "failbackSeconds",
@@ -34,9 +39,7 @@ const COLUMNS = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "org
          WHERE a.connection_id = c.id ORDER BY a.node_id) AS "allowedNodeIds",
   ARRAY(SELECT a.node_id::text FROM vpn_connection_allowed_nodes AS a
          WHERE a.connection_id = c.id AND a.preference IS NOT NULL ORDER BY a.preference) AS "preferredNodeIds",
-  coalesce((SELECT jsonb_agg(jsonb_build_object('cidr', r.cidr::text, 'action', r.action, 'priority', r.priority)
-                             ORDER BY r.position)
-              FROM vpn_connection_route_policies AS r WHERE r.connection_id = c.id), '[]') AS "routePolicies",
+  ${ROUTES} AS "routePolicies",
   ${OVERLAPS} AS "routeOverlaps", c.created_at AS "createdAt", c.updated_at AS "updatedAt"`;
 
 @Injectable()

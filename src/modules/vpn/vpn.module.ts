@@ -4,6 +4,9 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
 import { AcquireGrounds } from './acquire-grounds.js';
+import { AssignmentsController } from './assignments.controller.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { AssignmentsService } from './assignments.service.js';
 import { LeaseAcquiresService } from './lease-acquires.service.js';
 import { LeaseExpiry } from './lease-expiry.js';
 import { LeaseFencesService } from './lease-fences.service.js';
@@ -15,7 +18,9 @@ import { LeaseRenewals } from './lease-renewals.service.js';
 import { LeaseTransactions } from './lease-transactions.js';
 import { LeasesRepository } from './leases.repository.js';
 import { LeasesService } from './leases.service.js';
+import { NodeAssignmentsController } from './node-assignments.controller.js';
 import { NodeLeasesController } from './node-leases.controller.js';
+import { VpnReadModel } from './vpn.read-model.js';
 import { VpnCandidates } from './vpn-candidates.js';
 import { VpnConnectionsController } from './vpn-connections.controller.js';
 import { VpnConnectionsRepository } from './vpn-connections.repository.js';
@@ -24,9 +29,17 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
 
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule],
-  controllers: [VpnConnectionsController, VpnLeasesController, NodeLeasesController],
+  controllers: [
+    VpnConnectionsController,
+    VpnLeasesController,
+    AssignmentsController,
+    NodeLeasesController,
+    NodeAssignmentsController,
+  ],
   providers: [
     AcquireGrounds,
+    AssignmentsRepository,
+    AssignmentsService,
     LeaseAcquiresService,
     LeaseExpiry,
     LeaseFencesService,
@@ -41,6 +54,8 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     VpnCandidates,
     VpnConnectionsRepository,
     VpnConnectionsService,
+    VpnReadModel,
   ],
+  exports: [VpnReadModel],
 })
 export class VpnModule {}
