@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ChangeReader } from '../../src/common/changes/change-reader.js';
 import { TrustRetention } from '../../src/modules/trust/trust-retention.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given } from '../support/given.js';
+import { freshKey, rotationBody } from '../support/rotation.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
 let plane: ControlPlane;
@@ -129,6 +131,62 @@ describe('a revocation', () => {
     const { cluster } = await revoked();
     for (const epoch of [2, 0, -1, 'x', '1e0']) expect((await get(cluster.id, epoch)).status).toBe(404);
     expect((await get((await given(plane).cluster()).id, 1)).status).toBe(404);
+  });
+});
+
+describe('on another instance', () => {
+  it('a revocation cuts the held poll within a second, and every call of the node is refused there', async () => {
+    const other = await startControlPlane({ beside: plane, config: { publicUrlAliases: [plane.url] } });
+    const isHeld = async () =>
+      /^fabric_held_polls 1$/m.test((await other.api.get('//metrics')).body as string);
+    const took: number[] = [];
+    try {
+      // Best of three: a machine that is busy says nothing of the way that the news takes.
+      for (let round = 0; round < 3; round += 1) {
+        const node = await admittedNode(plane);
+        const agent = other.api.as(
+          (created(await node.requestToken()) as { access_token: string }).access_token,
+        );
+        const first = await agent.get('/node-agents/me/snapshot');
+        const etag = { 'if-none-match': first.headers.get('etag') ?? '' };
+        const held = agent.get('/node-agents/me/snapshot?waitSeconds=50', etag);
+        while (!(await isHeld()));
+        await revoke(node);
+        const revokedAt = performance.now();
+        expect((await held).status).toBe(401);
+        took.push(performance.now() - revokedAt);
+        const calls = await Promise.all([
+          agent.get('/node-agents/me/snapshot', etag),
+          agent.get('/node-agents/me/snapshot'),
+          agent.post('/node-agents/me/heartbeat', node.heartbeat()),
+          agent.put('/node-agents/me/capabilities', { capabilities: [], facts: { os: 'linux' } }),
+          agent.post('/node-agents/me/identity/rotate', await rotationBody(node, await freshKey())),
+        ]);
+        expect(calls.map(({ status }) => status)).toEqual(calls.map(() => 401));
+      }
+      expect(Math.min(...took)).toBeLessThan(1_000);
+    } finally {
+      await other.close();
+    }
+  });
+
+  it('that has lost the feed asks the database, and refuses the node all the same', async () => {
+    const other = await startControlPlane({ beside: plane, config: { publicUrlAliases: [plane.url] } });
+    try {
+      const node = await admittedNode(plane);
+      const agent = other.api.as(
+        (created(await node.requestToken()) as { access_token: string }).access_token,
+      );
+      const first = await agent.get('/node-agents/me/snapshot');
+      const etag = { 'if-none-match': first.headers.get('etag') ?? '' };
+      expect((await agent.get('/node-agents/me/snapshot', etag)).status).toBe(304);
+      // No news arrive any more, as where the connection to the database hangs.
+      other.app.get(ChangeReader).isCaughtUp = () => false;
+      await revoke(node);
+      expect((await agent.get('/node-agents/me/snapshot', etag)).status).toBe(401);
+    } finally {
+      await other.close();
+    }
   });
 });
 

@@ -1,4 +1,11 @@
-import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type JsonWebKey,
+  type KeyObject,
+  randomUUID,
+} from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { type CompactJWSHeaderParameters, CompactSign, SignJWT } from 'jose';
 import { type Answer, apiClient } from './api.js';
@@ -36,6 +43,11 @@ export class Applicant {
         : generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.publicKey = { ...publicKey.export({ format: 'jwk' }) };
     this.privateKey = privateKey;
+  }
+
+  /** A public JWK as a key object. */
+  static publicKeyOf(jwk: Record<string, unknown>): KeyObject {
+    return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
   }
 
   /** The private key, for what no honest host would do with it. */

@@ -229,7 +229,7 @@ function keyIn(body: Enroll): NodeKey {
   try {
     return readNodeKey(body.publicKey);
   } catch (cause) {
-    const errors = [{ pointer: '#/publicKey', message: 'Not a point on the curve.' }];
+    const errors = [{ pointer: '#/publicKey', message: 'Not a point on the curve that may be a key.' }];
     throw invalid('invalid_request', 'publicKey is not a usable public key.', { errors, cause });
   }
 }

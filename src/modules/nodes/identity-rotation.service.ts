@@ -92,7 +92,7 @@ function readKey(jwk: unknown): NodeKey {
   try {
     return readNodeKey(jwk);
   } catch (error) {
-    const errors = [{ pointer: '#/newPublicKey', message: 'Not a point on its curve.' }];
+    const errors = [{ pointer: '#/newPublicKey', message: 'Not a point on the curve that may be a key.' }];
     throw invalid('invalid_request', 'The new key is not usable.', { errors, cause: error });
   }
 }

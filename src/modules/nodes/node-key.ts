@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
+import { isUsableEd25519 } from './ed25519-point.js';
 
 const COORDINATE = /^[A-Za-z0-9_-]{43}$/;
 /** In its one encoding: another spelling of the same bytes would give the same key another thumbprint. */
@@ -45,13 +46,15 @@ export interface NodeKey {
   key: KeyObject;
 }
 
-/** Reads a public JWK. @throws Error when it is not an Ed25519 or P-256 public key, or not a point on the curve */
+/** Reads a public JWK. @throws Error when it is not an Ed25519 or P-256 public key, or not a point that may be one */
 export function readNodeKey(value: unknown): NodeKey {
   const parsed = PublicJwk.parse(value);
   const jwk: NodeJwk =
     parsed.kty === 'OKP'
       ? { kty: 'OKP', crv: 'Ed25519', x: parsed.x }
       : { kty: 'EC', crv: 'P-256', x: parsed.x, y: parsed.y };
+  if (jwk.kty === 'OKP' && !isUsableEd25519(Buffer.from(jwk.x, 'base64url')))
+    throw new Error('not a point of the group that Ed25519 keys are of');
   const key = createPublicKey({ key: jwk, format: 'jwk' });
   return { jwk, thumbprint: thumbprintOf(jwk), alg: jwk.kty === 'OKP' ? 'EdDSA' : 'ES256', key };
 }
