@@ -1,15 +1,13 @@
 import 'reflect-metadata';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { createApp, listen } from './app.js';
-import { type Config, ConfigError, loadConfig } from './common/config/config.js';
+import { type Config, loadConfig } from './common/config/config.js';
 import { StartupError } from './common/database/embedded/startup-error.js';
-import { MigrationError } from './common/database/migrations/migration-files.js';
 import { createLogger } from './common/observability/logger.js';
 import { startTracing } from './common/observability/start-tracing.js';
-import { projectRoot } from './common/project-root.js';
 import { banner } from './common/startup/banner.js';
 import { openRuntime } from './common/startup/open-runtime.js';
+import { tellFailure } from './common/startup/tell-failure.js';
+import { readVersion } from './common/startup/version.js';
 
 /** Longest that requests in flight and running jobs get at the end; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
@@ -69,22 +67,10 @@ function cannotListen(error: unknown, { host, port }: Config): StartupError | nu
   return null;
 }
 
-function readVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8'));
-  return (manifest as { version: string }).version;
-}
-
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    const isKnown =
-      error instanceof ConfigError || error instanceof StartupError || error instanceof MigrationError;
-    if (error instanceof ConfigError)
-      for (const line of error.lines) process.stderr.write(`fabric: ${line}\n`);
-    else
-      process.stderr.write(
-        `fabric: ${isKnown ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
-      );
+    tellFailure('fabric', error);
     process.exit(1);
   },
 );

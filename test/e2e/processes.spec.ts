@@ -2,15 +2,21 @@ import { randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { readPostgresCredentials } from '../../src/common/database/embedded/postgres-credentials.js';
 import { type Api, apiClient } from '../support/api.js';
 import { created, unique } from '../support/given.js';
 import { createScratchDataDirectory, type ScratchDataDirectory } from '../support/scratch-data-directory.js';
-import { buildService, runService, type ServiceProcess, startService } from '../support/service-process.js';
+import {
+  buildService,
+  runAdmin,
+  runService,
+  type ServiceProcess,
+  startService,
+} from '../support/service-process.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { until } from '../support/until.js';
 
 const TIMEOUT_MS = 120_000;
 const newKey = () => randomBytes(32).toString('base64url');
@@ -44,15 +50,6 @@ const spoken = (output: string): string[] =>
   output
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('{') && !line.startsWith('applied migration'));
-
-/** Asks until the answer is as wanted; the test's own timeout is the limit. */
-async function until<T>(ask: () => Promise<T>, wanted: (answer: T) => boolean): Promise<T> {
-  for (;;) {
-    const answer = await ask();
-    if (wanted(answer)) return answer;
-    await sleep(50);
-  }
-}
 
 /** The process that `postmaster.pid` names; null when no server runs. */
 async function postmaster(): Promise<number | null> {
@@ -276,4 +273,48 @@ describe('several processes on one Postgres', () => {
     },
     TIMEOUT_MS,
   );
+
+  it(
+    'take the word of fabric-admin that the database was restored in place: terms rise, and takeovers are held',
+    async () => {
+      const service = await started(external());
+      const api = apiClient(service.url, secrets.token);
+      const slug = unique('put-back');
+      created(await api.post('/clusters', { name: 'Put back', slug }));
+      const declared = await runAdmin(
+        ['restored', '--reason', 'Volume of 09:00 put back.'],
+        external({ LOG_LEVEL: '' }),
+      );
+      expect(declared.code).toBe(0);
+      expect(spoken(declared.output)).toEqual(
+        expect.arrayContaining([
+          expect.stringMatching(new RegExp(`^${slug}: term 1 -> 2, takeovers are held until \\d{4}-`)),
+          expect.stringMatching(/^The terms of \d+ clusters were raised/),
+        ]),
+      );
+      const authority = created(await api.get(`/clusters/${slug}/authority`));
+      expect(authority).toMatchObject({
+        state: 'authoritative',
+        term: 2,
+        takeoversHeldUntil: expect.any(String),
+      });
+      expect((await api.get(`/audit/events?action=authority.term_raised&limit=1`)).body.items).toMatchObject([
+        {
+          actor: { type: 'system', id: 'fabric-admin', displayName: expect.stringMatching(/ on /) },
+          reason: 'Volume of 09:00 put back.',
+          highRisk: true,
+          after: { term: 2, cause: 'restore_declared' },
+        },
+      ]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it.each([
+    ['an empty reason', ['restored', '--reason', ' '], '--reason is needed'],
+    ['another command', ['restore', '--reason', 'x'], 'There is no such command'],
+  ])('refuse fabric-admin with %s, and do nothing', async (_, args, message) => {
+    const refused = await runAdmin(args, external());
+    expect([refused.code, refused.output]).toEqual([2, expect.stringContaining(`fabric-admin: ${message}`)]);
+  });
 });

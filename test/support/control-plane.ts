@@ -9,8 +9,8 @@ import { createTestDatabase } from './test-database.js';
 
 /** What a test may want other than the defaults. */
 export interface ControlPlaneOptions {
-  /** Share the database of another instance. */
-  beside?: ControlPlane;
+  /** Share the database of another instance, or use one that the test has made. */
+  beside?: Pick<ControlPlane, 'ownerToken'> & { runtime: Pick<Runtime, 'database' | 'masterKey'> };
   config?: Partial<Omit<Config, 'limits'>> & { limits?: Partial<RateLimits> };
 }
 

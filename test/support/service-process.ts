@@ -34,7 +34,18 @@ export async function buildService(): Promise<void> {
 
 /** Runs the service to its end, for starts that are to fail. */
 export async function runService(env: Record<string, string>): Promise<Ending & { output: string }> {
-  const { child, output, ended } = launch(env);
+  return toItsEnd(launch('main.js', env));
+}
+
+/** Runs `fabric-admin` to its end. */
+export async function runAdmin(
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Ending & { output: string }> {
+  return toItsEnd(launch('admin.js', env, args));
+}
+
+async function toItsEnd({ child, output, ended }: Launched): Promise<Ending & { output: string }> {
   const ending = await ended;
   child.unref();
   return { ...ending, output: output() };
@@ -42,7 +53,7 @@ export async function runService(env: Record<string, string>): Promise<Ending & 
 
 /** Starts the service and waits until it says that it is up. @throws Error with its output when it ends before that */
 export async function startService(env: Record<string, string>): Promise<ServiceProcess> {
-  const { child, output, ended } = launch(env);
+  const { child, output, ended } = launch('main.js', env);
   await new Promise<void>((resolve, reject) => {
     child.stdout?.on('data', () => {
       if (/ is up\./.test(output()) && (/Stop with Ctrl-C/.test(output()) || /worker is up/.test(output())))
@@ -63,13 +74,15 @@ export async function startService(env: Record<string, string>): Promise<Service
   };
 }
 
-function launch(env: Record<string, string>): {
+interface Launched {
   child: ChildProcess;
   output: () => string;
   ended: Promise<Ending>;
-} {
+}
+
+function launch(program: string, env: Record<string, string>, args: readonly string[] = []): Launched {
   const { PATH = '', HOME = '' } = process.env;
-  const child = spawn(process.execPath, [join(projectRoot(), 'dist', 'src', 'main.js')], {
+  const child = spawn(process.execPath, [join(projectRoot(), 'dist', 'src', program), ...args], {
     cwd: projectRoot(),
     env: { PATH, HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -30,7 +30,8 @@ export class Presence implements OnApplicationBootstrap, BeforeApplicationShutdo
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    if (this.runtime.config.role === 'worker') return;
+    const { role, listens } = this.runtime.config;
+    if (role === 'worker' || !listens) return;
     await this.sign();
     this.timer = setInterval(() => void this.sign(), EVERY_MS).unref();
   }

@@ -51,12 +51,12 @@ export class AuthorityClaims {
       const incident = termClaimed(claim, ground.term, verdict);
       if (!verdict.raises) return { result: undefined, events: [incident] };
       const reason = `Node ${claim.nodeId} has seen what is later than term ${ground.term} as this database knows it.`;
-      const raised = await this.terms.raise(tx, [claim.clusterId], {
+      const { events } = await this.terms.raise(tx, [claim.clusterId], {
         cause: 'claim',
         reason,
         holds: verdict.holds,
       });
-      return { result: undefined, events: [incident, ...raised] };
+      return { result: undefined, events: [incident, ...events] };
     });
   }
 }

@@ -14,6 +14,7 @@ import { MassLapsesRepository } from './mass-lapses.repository.js';
 import { MassLapses } from './mass-lapses.service.js';
 import { PartitionsRepository } from './partitions.repository.js';
 import { PartitionsService } from './partitions.service.js';
+import { RestoreDeclaration } from './restore-declaration.js';
 import { ServerWatch } from './server-watch.js';
 import { TakeoverHolds } from './takeover-holds.js';
 import { TermsRepository } from './terms.repository.js';
@@ -35,6 +36,7 @@ import { TermsService } from './terms.service.js';
     MassLapsesRepository,
     PartitionsRepository,
     PartitionsService,
+    RestoreDeclaration,
     ServerWatch,
     TakeoverHolds,
     TermsRepository,

@@ -97,7 +97,7 @@ export class ServerWatch implements OnModuleInit, OnApplicationBootstrap, Before
     if (verdict === 'first' || verdict === 'identified') return { result: undefined };
     await jumpPositions(tx);
     const cause: TermCause = verdict === 'restored' ? 'restore' : 'promotion';
-    const events = await this.terms.raise(tx, 'all', { cause, reason: reasonOf(remembered, seen) });
+    const { events } = await this.terms.raise(tx, 'all', { cause, reason: reasonOf(remembered, seen) });
     tx.afterCommit(() =>
       this.logger.error(
         { remembered, seen, clusters: events.length },
