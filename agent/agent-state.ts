@@ -4,6 +4,8 @@ import type { ClockAnchor } from './server-clock.js';
 /** What the operator asked for on the command line of `enroll`, kept so that `run` can repeat it. */
 export interface JoinWish {
   nodeName: string;
+  /** The cluster that is meant: a token of another one is refused. Absent: that of the token. */
+  clusterId?: string;
   requestedRoles: string[];
   /** False: only `capabilities` are reported, nothing is discovered. */
   discover: boolean;

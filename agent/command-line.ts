@@ -71,6 +71,11 @@ export function stopOnSignals(log: Log): { stop: AbortController; release: () =>
   return { stop, release };
 }
 
+/** Whether a text is an id of the control plane. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
 /** The state directory has no enrollment in it. */
 export function notEnrolled(directory: string): AgentFailure {
   return new AgentFailure(`${directory} holds no enrollment: run "rap-node-agent enroll" first`);

@@ -13,6 +13,7 @@ import { whileAway } from './retry.js';
 import type { ServerClock } from './server-clock.js';
 import type { ServerPresence } from './server-presence.js';
 import type { StateStore } from './state-store.js';
+import { EnrollmentCertificate } from './trust/enrollment-certificate.js';
 import { AGENT_VERSION } from './version.js';
 import { pause } from './waiting.js';
 
@@ -30,6 +31,8 @@ const REFUSALS_UNTIL_UNKNOWN = 3;
  * answers with the same join request.
  */
 export class Enrollment {
+  private readonly certificate: EnrollmentCertificate;
+
   constructor(
     private readonly api: ApiClient,
     private readonly store: StateStore,
@@ -37,7 +40,9 @@ export class Enrollment {
     private readonly presence: ServerPresence,
     private readonly log: Log,
     private readonly stop: AbortSignal,
-  ) {}
+  ) {
+    this.certificate = new EnrollmentCertificate(store.directory, clock, log);
+  }
 
   /**
    * Sends the join request and remembers what came back. Repeating it while the request is pending is how
@@ -45,7 +50,7 @@ export class Enrollment {
    * @throws AgentFailure (3) when the join token is not accepted
    */
   async request(state: AgentState, key: NodeKey, token: string): Promise<AgentState> {
-    const body = await requestBody(state, key, token);
+    const body = { ...(await requestBody(state, key, token)), csr: await this.certificate.csr() };
     const answer = fieldsOf(await this.sendRequest(state, key, token, body), 'body');
     const pending: Pending = {
       status: 'pending',
@@ -74,7 +79,7 @@ export class Enrollment {
     while (!this.stop.aborted) {
       const answer = fieldsOf(await this.asMaker('GET', state, pending, key), 'body');
       const decided = decisionIn(answer, pending);
-      if (decided !== null) return this.remember(state, decided);
+      if (decided !== null) return this.remember(state, decided, answer);
       const { min, max } = POLL_RANGE_SECONDS;
       const seconds = Math.min(max, Math.max(min, pending.pollAfterSeconds));
       await pause(jitteredMs(seconds, Math.random()), this.stop);
@@ -82,12 +87,13 @@ export class Enrollment {
     return null;
   }
 
-  private async remember(state: AgentState, enrollment: Decided): Promise<AgentState> {
+  private async remember(state: AgentState, enrollment: Decided, answer: Fields): Promise<AgentState> {
     const next = { ...state, enrollment, refused: null };
     await this.store.writeState(next);
     if (enrollment.status === 'enrolled') {
       const { nodeId, clusterId } = enrollment;
       this.log.info('enrolled', { nodeId, clusterId, nodeName: state.wish.nodeName });
+      await this.certificate.take(answer, { nodeId, clusterId });
     } else {
       this.log.error('enrollment.declined', { outcome: enrollment.outcome, reason: enrollment.reason });
     }
@@ -193,6 +199,7 @@ async function requestBody(state: AgentState, key: NodeKey, token: string): Prom
     capabilities,
     requestedRoles: wish.requestedRoles,
     agentVersion: AGENT_VERSION,
+    ...(wish.clusterId !== undefined && { clusterId: wish.clusterId }),
   };
 }
 

@@ -1,7 +1,14 @@
 import os from 'node:os';
 import { type AgentSession, finishEnrollment, withSession } from '../agent-session.js';
 import type { AgentState, JoinWish } from '../agent-state.js';
-import { baseUrlFrom, COMMON_OPTIONS, openLog, parseOptions, stateDirectory } from '../command-line.js';
+import {
+  baseUrlFrom,
+  COMMON_OPTIONS,
+  isUuid,
+  openLog,
+  parseOptions,
+  stateDirectory,
+} from '../command-line.js';
 import { nodeNameFrom } from '../discovery.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from '../exit.js';
 import { prepareJoin } from '../join-state.js';
@@ -15,6 +22,7 @@ Asks a control plane to admit this host. Safe to repeat: the same directory asks
   --url <base>          the control plane, for example http://localhost:8080
   --token <fjt_...>     the join token; better in RAP_JOIN_TOKEN, where ps does not show it
   --name <name>         name of the node (default: the host's name)
+  --cluster <id>        the cluster that is meant: the token of another one is refused
   --role <role>         ask for a role; repeatable
   --capability <name>   report a capability beside those discovered; repeatable
   --no-discover         report only the capabilities given
@@ -31,6 +39,7 @@ const OPTIONS = {
   url: { type: 'string' },
   token: { type: 'string' },
   name: { type: 'string' },
+  cluster: { type: 'string' },
   role: { type: 'string', multiple: true },
   capability: { type: 'string', multiple: true },
   fact: { type: 'string', multiple: true },
@@ -112,11 +121,17 @@ function alreadyEnrolled(session: AgentSession, state: AgentState, baseUrl: stri
 function joinWish(values: Values): JoinWish {
   return {
     nodeName: values.name ?? nodeNameFrom(os.hostname()),
+    ...(values.cluster !== undefined && { clusterId: clusterIdFrom(values.cluster) }),
     requestedRoles: values.role ?? [],
     discover: values['no-discover'] !== true,
     capabilities: values.capability ?? [],
     facts: Object.fromEntries((values.fact ?? []).map(parseFact)),
   };
+}
+
+function clusterIdFrom(text: string): string {
+  if (isUuid(text)) return text.toLowerCase();
+  throw new UsageError(`--cluster must be the id of a cluster, not "${text}"`);
 }
 
 function parseFact(text: string): [string, string | number] {

@@ -1,5 +1,5 @@
 import { hostProof as makeProof } from '../assertions.js';
-import { COMMON_OPTIONS, notEnrolled, parseOptions, stateDirectory } from '../command-line.js';
+import { COMMON_OPTIONS, isUuid, notEnrolled, parseOptions, stateDirectory } from '../command-line.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from '../exit.js';
 import { ServerClock } from '../server-clock.js';
 import { StateStore } from '../state-store.js';
@@ -21,7 +21,6 @@ const OPTIONS = {
   'key-thumbprint': { type: 'string' },
 } as const;
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
 /** `rap-node-agent host-proof`. Reads the directory only. @throws AgentFailure */
@@ -33,7 +32,7 @@ export async function hostProof(args: readonly string[]): Promise<ExitCode> {
   }
   const joinRequestId = values['join-request']?.toLowerCase() ?? '';
   const keyThumbprint = values['key-thumbprint'] ?? '';
-  if (!UUID.test(joinRequestId)) throw new UsageError('--join-request must be the id of a join request');
+  if (!isUuid(joinRequestId)) throw new UsageError('--join-request must be the id of a join request');
   if (!THUMBPRINT.test(keyThumbprint))
     throw new UsageError('--key-thumbprint must be an RFC 7638 thumbprint, 43 characters of base64url');
   const store = new StateStore(stateDirectory(values['state-dir']));

@@ -44,7 +44,7 @@ export async function takeCertificate(
     const lists = held.lists.filter((list) => bundle.roots.some(({ kid }) => kid === list.authorityKid));
     return { certificate, bundle, lists };
   });
-  await store.dropRequest();
+  await store.requests.drop();
   return certificate;
 }
 

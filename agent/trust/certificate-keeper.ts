@@ -109,7 +109,7 @@ export class CertificateKeeper implements HeartbeatPart {
 
   private async renew(reason: RenewalReason): Promise<void> {
     const { keyType, lifetimeSeconds } = this.wish;
-    const { key, csr } = await this.store.request(keyType);
+    const { key, csr } = await this.store.requests.open(keyType, this.store.current.certificate?.key ?? null);
     const { keys, nodeId, clusterId, audience } = this.node;
     const claims = { nodeId, clusterId, audience, csr, now: this.clock.now() };
     const assertion = await certificateAssertion(keys.current, claims);
@@ -156,7 +156,7 @@ export class CertificateKeeper implements HeartbeatPart {
     this.sayWhenExpired(this.store.current.certificate);
     if (error instanceof Untrusted) {
       log.error('certificate.untrusted', { reason: error.reason, detail: error.message });
-      await this.store.dropRequest();
+      await this.store.requests.drop();
       return refusalMs(failures, Math.random());
     }
     if (!(error instanceof ApiRefusal))
@@ -167,7 +167,7 @@ export class CertificateKeeper implements HeartbeatPart {
       this.waitsFor = 'standing';
       return refusalMs(failures, Math.random());
     }
-    if (code === 'csr_invalid') await this.store.dropRequest(); // also when another node has this key
+    if (code === 'csr_invalid') await this.store.requests.drop(); // also when another node has this key
     if (code !== 'proof_invalid' || serverTime === null) return refusalMs(failures, Math.random());
     const at = Date.now();
     this.clock.observe(serverTime, { sentAt: at, receivedAt: at });

@@ -1,9 +1,5 @@
 import type { Log } from '../log.js';
-import {
-  type CertificateKeyType,
-  type CertificateRequest,
-  makeCertificateRequest,
-} from './certificate-request.js';
+import { CertificateRequests } from './certificate-requests.js';
 import { type CertificateNotes, type NodeCertificate, readNodeCertificate } from './node-certificate.js';
 import { pem, pemBlocks, pemBytes } from './pem.js';
 import { type RevocationList, readRevocationList } from './revocation-list.js';
@@ -35,10 +31,15 @@ export function appliedEpoch({ bundle, lists }: Trust): number | null {
 export class TrustStore {
   private last: Promise<unknown> = Promise.resolve();
 
+  /** The request for the next certificate. */
+  readonly requests: CertificateRequests;
+
   private constructor(
     private readonly files: TrustFiles,
     private held: Trust,
-  ) {}
+  ) {
+    this.requests = new CertificateRequests(files);
+  }
 
   /** Reads and verifies what is on disk, its age apart; what does not hold is said, and left out. */
   static async open(
@@ -78,23 +79,6 @@ export class TrustStore {
     });
     this.last = done.catch(() => undefined);
     return done;
-  }
-
-  /** The request that is under way, or a new one of this type over a fresh key; on disk when this returns. */
-  async request(keyType: CertificateKeyType): Promise<CertificateRequest> {
-    const text = await this.files.readRequest();
-    const standing = text === null ? null : requestIn(text);
-    // The request whose certificate came just before a crash is answered; a renewal gets a key of its own.
-    const isAnswered = standing?.key === this.held.certificate?.key;
-    if (standing !== null && standing.keyType === keyType && !isAnswered) return standing;
-    const made = await makeCertificateRequest(keyType);
-    await this.files.writeRequest(`${JSON.stringify(made, null, 2)}\n`);
-    return made;
-  }
-
-  /** Its certificate is there, or will never be. */
-  dropRequest(): Promise<void> {
-    return this.files.removeRequest();
   }
 }
 
@@ -148,13 +132,4 @@ function textsOf({ certificate, bundle, lists }: Trust): TrustTexts {
     ...(bundle !== null && { bundle: bundle.pem }),
     ...(lists.length > 0 && { lists: lists.map(({ der }) => pem(CRL, der)).join('') }),
   };
-}
-
-function requestIn(text: string): CertificateRequest | null {
-  try {
-    const { keyType, key, csr } = JSON.parse(text) as Partial<CertificateRequest>;
-    return keyType !== undefined && key !== undefined && csr !== undefined ? { keyType, key, csr } : null;
-  } catch {
-    return null;
-  }
 }

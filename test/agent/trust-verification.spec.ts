@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Log } from '../../agent/log.js';
 import { takeCertificate } from '../../agent/trust/certificate-intake.js';
-import { type CertificateRequest, makeCertificateRequest } from '../../agent/trust/certificate-request.js';
+import {
+  type CertificateKeyType,
+  type CertificateRequest,
+  makeCertificateRequest,
+} from '../../agent/trust/certificate-request.js';
 import { type CertificateTexts, readNodeCertificate } from '../../agent/trust/node-certificate.js';
 import { isNoOlder, readRevocationList } from '../../agent/trust/revocation-list.js';
 import { readTrustBundle, type TrustBundle } from '../../agent/trust/trust-bundle.js';
@@ -176,11 +180,13 @@ describe('what is held', () => {
     trustBundle: by.certificate,
     renewAfter: inHours(8).toISOString(),
   });
+  const requestIn = ({ requests, current }: TrustStore, keyType: CertificateKeyType = 'p256') =>
+    requests.open(keyType, current.certificate?.key ?? null);
   const order = (key: string) => ({ key, wish, nodeId, clusterId, now });
 
   it('is there again after a restart, with its lists and the instant of its renewal', async () => {
     const store = await open();
-    const { key } = await store.request('p256');
+    const { key } = await requestIn(store);
     await takeCertificate(store, await answer(key), order(key));
     const list = await readRevocationList(
       await authority.list(7),
@@ -198,10 +204,10 @@ describe('what is held', () => {
 
   it('stays when what comes does not hold, and so does the request', async () => {
     const store = await open();
-    const { key } = await store.request('p256');
+    const { key } = await requestIn(store);
     await takeCertificate(store, await answer(key), order(key));
     const before = store.current;
-    const next = await store.request('p256');
+    const next = await requestIn(store);
     expect(next.key).not.toBe(key);
     const foreign = { ...(await answer(next.key)), trustBundle: other.certificate };
     await expect(takeCertificate(store, foreign, order(next.key))).rejects.toEqual(
@@ -211,34 +217,34 @@ describe('what is held', () => {
     await expect(takeCertificate(store, wrong, order(next.key))).rejects.toEqual(refusing('another_key'));
     expect(store.current).toBe(before);
     expect((await open()).current.certificate).toEqual(before.certificate);
-    expect((await store.request('p256')).key).toBe(next.key);
+    expect((await requestIn(store)).key).toBe(next.key);
   });
 
   it('gets a new key for each renewal, and the same one for a repeat', async () => {
     const store = await open();
-    const first = await store.request('p256');
-    expect(await (await open()).request('p256')).toEqual(first);
+    const first = await requestIn(store);
+    expect(await requestIn(await open())).toEqual(first);
     await takeCertificate(store, await answer(first.key), order(first.key));
-    const second = await store.request('p256');
+    const second = await requestIn(store);
     expect(second.key).not.toBe(first.key);
-    expect((await store.request('ed25519')).keyType).toBe('ed25519');
+    expect((await requestIn(store, 'ed25519')).keyType).toBe('ed25519');
   });
 
   it('gets a new key also when a crash came between certificate and end of the request', async () => {
     const store = await open();
-    const { key } = await store.request('p256');
+    const { key } = await requestIn(store);
     const certificate = readNodeCertificate(
       { key, certificate: (await answer(key)).certificate, intermediates: '' },
       notes,
       { clusterId, nodeId, bundle, now },
     );
     await store.update((held) => ({ ...held, bundle, certificate }));
-    expect((await (await open()).request('p256')).key).not.toBe(key);
+    expect((await requestIn(await open())).key).not.toBe(key);
   });
 
   it('of another node or cluster is not believed', async () => {
     const store = await open();
-    const { key } = await store.request('p256');
+    const { key } = await requestIn(store);
     await takeCertificate(store, await answer(key), order(key));
     lines.length = 0;
     const elsewhere = await TrustStore.open(directory, { clusterId, nodeId: otherId }, log);
