@@ -46,6 +46,7 @@ import { createLogger, LOGGER } from './observability/logger.js';
 import { Metrics } from './observability/metrics.js';
 import { Readiness } from './observability/readiness.js';
 import { UnknownMembers } from './observability/unknown-members.js';
+import { SnapshotSources } from './snapshots/snapshot-sources.js';
 import { Transactor } from './transaction/transactor.js';
 import { TxEvents } from './transaction/tx-events.js';
 
@@ -91,6 +92,7 @@ const shared = [
   OrderedFeed,
   UnknownMembers,
   Transactor,
+  SnapshotSources,
   TxEvents,
 ];
 

@@ -68,6 +68,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
   listNodeSnapshots: 'snapshots.read',
+  explainNodeSnapshot: 'snapshots.read',
   getSnapshotSchema: 'public',
   getNodeIdentity: 'nodes.read',
   acknowledgeRiskyState: 'risky_states.acknowledge',

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { join, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
+import type { Cause } from '../../common/snapshots/snapshot-source.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { AuditFilter, AuditRecord } from './audit-record.js';
 
@@ -40,6 +41,29 @@ export class AuditRepository {
       SELECT * FROM ((${about}) UNION ALL (${by})) AS e ORDER BY e."occurredAt" DESC, e.id DESC LIMIT ${limit}`);
   }
 
+  /** The latest successful event of each action of each cause; `group` is the place of its group in the list. */
+  latestOf(
+    tx: ReadTx,
+    clusterId: string,
+    groups: readonly (readonly Cause[])[],
+  ): Promise<(AuditRecord & { group: number })[]> {
+    const wanted = groups.flatMap((causes, group) => causes.flatMap((cause) => rowsOf(cause, group)));
+    return tx.query(sql`
+      SELECT w."group", found.*
+        FROM jsonb_to_recordset(${JSON.stringify(wanted)}::jsonb) AS w ("group" int, action text, resource_type text,
+             resource_id text, changes text[], before jsonb, after jsonb, not_before jsonb, not_after jsonb)
+       CROSS JOIN LATERAL (
+         SELECT ${COLUMNS} FROM audit_events AS e
+          WHERE e.resource_id = w.resource_id AND e.action = w.action AND e.outcome = 'success'
+            AND e.resource_type = w.resource_type AND e.cluster_id = ${clusterId}::uuid
+            AND (w.changes IS NULL OR EXISTS (SELECT 1 FROM unnest(w.changes) AS c (member)
+                                               WHERE e.before -> c.member IS DISTINCT FROM e.after -> c.member))
+            AND (w.before IS NULL OR e.before @> w.before) AND (w.after IS NULL OR e.after @> w.after)
+            AND (w.not_before IS NULL OR NOT coalesce(e.before @> w.not_before, false))
+            AND (w.not_after IS NULL OR NOT coalesce(e.after @> w.not_after, false))
+          ORDER BY e.occurred_at DESC, e.id DESC LIMIT 1) AS found`);
+  }
+
   /** One event of the clusters that the reader may see (null: all), written in the given time. */
   async find(
     tx: ReadTx,
@@ -53,6 +77,21 @@ export class AuditRepository {
          AND ${join(conditionsOf({ clusters }), ' AND ')}`);
     return row ?? null;
   }
+}
+
+/** One row for each action, so that each is one look into the index. */
+function rowsOf({ resource, actions, changes, before, after, notBefore, notAfter }: Cause, group: number) {
+  return actions.map((action) => ({
+    group,
+    action,
+    resource_type: resource.type,
+    resource_id: resource.id,
+    changes,
+    before,
+    after,
+    not_before: notBefore,
+    not_after: notAfter,
+  }));
 }
 
 function newest(conditions: readonly Sql[], limit: number): Sql {

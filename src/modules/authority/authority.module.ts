@@ -4,6 +4,7 @@ import { AuthorityGate } from './authority.gate.js';
 import { AuthorityReadModel } from './authority.read-model.js';
 import { AuthorityRepository } from './authority.repository.js';
 import { AuthorityService } from './authority.service.js';
+import { AuthoritySnapshotSource } from './authority.snapshot-source.js';
 import { AuthorityClaimsRepository } from './authority-claims.repository.js';
 import { AuthorityClaims } from './authority-claims.service.js';
 import { AuthorityRisks } from './authority-risks.js';
@@ -30,6 +31,7 @@ import { TermsService } from './terms.service.js';
     AuthorityRepository,
     AuthorityRisks,
     AuthorityService,
+    AuthoritySnapshotSource,
     AuthorityTransitionsRepository,
     AuthorityTransitionsService,
     MassLapses,

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AuthorityModule } from '../authority/authority.module.js';
+import { ClusterSnapshotSource } from './cluster.snapshot-source.js';
 import { ClusterDirectory } from './cluster-directory.js';
 import { ClusterKeyStore } from './cluster-key-store.js';
 import { ClusterKeys } from './cluster-keys.js';
@@ -21,6 +22,7 @@ import { TrustController } from './trust.controller.js';
     ClusterKeyStore,
     ClustersRepository,
     ClustersService,
+    ClusterSnapshotSource,
     PolicyReadModel,
     PolicyRepository,
     PolicyService,

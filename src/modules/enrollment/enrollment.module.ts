@@ -4,6 +4,7 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
 import { TrustModule } from '../trust/trust.module.js';
+import { AdmissionSnapshotSource } from './admission.snapshot-source.js';
 import { EnrollmentController } from './enrollment.controller.js';
 import { EnrollmentReadModel } from './enrollment.read-model.js';
 import { EnrollmentService } from './enrollment.service.js';
@@ -25,6 +26,7 @@ import { KnownHosts } from './known-hosts.service.js';
   controllers: [JoinTokensController, JoinRequestsController, EnrollmentController],
   providers: [
     EnrollmentCertificates,
+    AdmissionSnapshotSource,
     EnrollmentExpiry,
     EnrollmentReadModel,
     EnrollmentService,

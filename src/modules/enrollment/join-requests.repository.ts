@@ -61,6 +61,14 @@ export class JoinRequestsRepository {
     return row ?? null;
   }
 
+  /** Ids of the requests by which a node was admitted to the cluster. */
+  async approvedFor(tx: ReadTx, clusterId: string, nodeId: string): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT r.id FROM node_join_requests AS r
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.approved_node_id = ${nodeId}::uuid`);
+    return rows.map(({ id }) => id);
+  }
+
   /** For the agent, which knows no cluster. */
   async findById(query: ReadTx['query'], id: string): Promise<JoinRequest | null> {
     const [row] = await query<JoinRequest>(sql`

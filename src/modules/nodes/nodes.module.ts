@@ -16,6 +16,7 @@ import { IdentityRotationService } from './identity-rotation.service.js';
 import { MembershipsReadModel } from './memberships.read-model.js';
 import { MembershipsRepository } from './memberships.repository.js';
 import { MembershipsService } from './memberships.service.js';
+import { NodeSnapshotSource } from './node.snapshot-source.js';
 import { NodeAgentsController } from './node-agents.controller.js';
 import { NodeAuthenticator } from './node-authenticator.js';
 import { NodeFacets } from './node-facets.js';
@@ -78,6 +79,7 @@ import { TermClaims } from './term-claims.js';
     NodeIdentities,
     NodeSelections,
     NodeStates,
+    NodeSnapshotSource,
     NodeTokensService,
     NodesReadModel,
     NodesService,

@@ -16,6 +16,7 @@ import { RoleCoverageService } from './role-coverage.service.js';
 import { RoleFacet } from './role-facet.js';
 import { RoleMinimums } from './role-minimums.js';
 import { RolesReadModel } from './roles.read-model.js';
+import { RolesSnapshotSource } from './roles.snapshot-source.js';
 
 @Module({
   imports: [ClustersModule, NodesModule],
@@ -33,6 +34,7 @@ import { RolesReadModel } from './roles.read-model.js';
     RoleFacet,
     RoleMinimums,
     RolesReadModel,
+    RolesSnapshotSource,
   ],
   exports: [RoleAssignmentsService, RoleBearers, RoleCoverageReadModel, RolesReadModel],
 })

@@ -6,6 +6,7 @@ import { contentEtag } from '../../common/http/etag.js';
 import { Route } from '../../common/http/operation.js';
 import type { Page } from '../../common/http/paging.js';
 import { KeptGenerationsService } from './kept-generations.service.js';
+import { SnapshotExplainer } from './snapshot-explainer.js';
 import { SnapshotIssuer } from './snapshot-issuer.js';
 import type { SnapshotPayload } from './snapshot-renderer.js';
 import {
@@ -13,6 +14,7 @@ import {
   KeptGenerationsQuery,
   type KeptGenerationView,
   NodeSnapshotQuery,
+  SnapshotExplanation,
   SnapshotPayloadView,
 } from './snapshots.schema.js';
 
@@ -22,6 +24,7 @@ export class NodeSnapshotsController {
   constructor(
     private readonly issuer: SnapshotIssuer,
     private readonly kept: KeptGenerationsService,
+    private readonly explainer: SnapshotExplainer,
   ) {}
 
   @Get('snapshot')
@@ -44,6 +47,20 @@ export class NodeSnapshotsController {
   ): Promise<SnapshotPayload> {
     const isCurrent = query.generation === undefined && query.at === undefined;
     return isCurrent ? this.issuer.read(clusterId, nodeId) : this.kept.get(clusterId, nodeId, query);
+  }
+
+  @Get('snapshot/explain')
+  @Route({
+    id: 'explainNodeSnapshot',
+    summary: "Say of each item in a node's present snapshot which event made it what it is, whose and when",
+    description:
+      'An item that a role brings is there since that role is; where several do, since the first of them. Empty lists ' +
+      'and policies are no items.',
+    access: { permission: 'snapshots.read' },
+    response: SnapshotExplanation,
+  })
+  explain(@ClusterId() clusterId: string, @PathId('node') nodeId: string): Promise<SnapshotExplanation> {
+    return this.explainer.explain(clusterId, nodeId);
   }
 
   @Get('snapshots')

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AuditModule } from '../audit/audit.module.js';
 import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
@@ -11,7 +12,9 @@ import { HeldPolls } from './held-polls.js';
 import { KeptGenerationsRepository } from './kept-generations.repository.js';
 import { KeptGenerationsService } from './kept-generations.service.js';
 import { NodeSnapshotsController } from './node-snapshots.controller.js';
+import { RoleMembersSnapshotSource } from './role-members.snapshot-source.js';
 import { SnapshotComposer } from './snapshot-composer.js';
+import { SnapshotExplainer } from './snapshot-explainer.js';
 import { SnapshotIssuer } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
 import { SnapshotRenderer } from './snapshot-renderer.js';
@@ -22,7 +25,15 @@ import { SnapshotsController } from './snapshots.controller.js';
 import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
-  imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, VpnModule, WorkloadsModule],
+  imports: [
+    AuditModule,
+    AuthorityModule,
+    ClustersModule,
+    NodesModule,
+    RolesModule,
+    VpnModule,
+    WorkloadsModule,
+  ],
   controllers: [NodeSnapshotsController, SnapshotSchemaController, SnapshotsController],
   providers: [
     GenerationKeeper,
@@ -30,7 +41,9 @@ import { UnchangedPolls } from './unchanged-polls.js';
     HeldPolls,
     KeptGenerationsRepository,
     KeptGenerationsService,
+    RoleMembersSnapshotSource,
     SnapshotComposer,
+    SnapshotExplainer,
     SnapshotIssuer,
     SnapshotPolls,
     SnapshotRenderer,

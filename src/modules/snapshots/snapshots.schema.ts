@@ -120,6 +120,29 @@ export const NodeSnapshotQuery = z.strictObject({
   ),
 });
 
+const ExplainedItemView = z.object({
+  pointer: z.string().describe("JSON pointer into the snapshot's payload.").meta({ example: '/roles/0' }),
+  auditEventId: Id.nullable().describe('The event that made it what it is; null where the log knows none.'),
+  actor: z
+    .object({
+      type: z.string().meta({ example: 'api_token' }),
+      id: z.string().nullable(),
+      displayName: z.string().nullable().meta({ example: 'deploy' }),
+    })
+    .nullable(),
+  at: Instant.nullable(),
+  summary: z.string().nullable().meta({ example: 'role assignment vpn-exit created' }),
+});
+export type ExplainedItem = z.infer<typeof ExplainedItemView>;
+
+export const SnapshotExplanation = z
+  .object({
+    generation: z.int().describe('Of the snapshot that is explained.').meta({ example: 3 }),
+    items: z.array(ExplainedItemView),
+  })
+  .meta({ id: 'SnapshotExplanation' });
+export type SnapshotExplanation = z.infer<typeof SnapshotExplanation>;
+
 /** Longest that a poll is held; below the idle timeout of common proxies. */
 const MAX_WAIT_SECONDS = 55;
 

@@ -62,6 +62,13 @@ export class RotationsRepository {
     return row ?? null;
   }
 
+  /** The rotations that brought these keys. */
+  findByNewKeys(tx: ReadTx, clusterId: string, kids: readonly string[]): Promise<Rotation[]> {
+    return tx.query<Rotation>(sql`
+      SELECT ${COLUMNS} FROM trust_rotations AS r
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.new_kid = ANY(${kids}::text[])`);
+  }
+
   async lock(tx: Tx, clusterId: string, id: string): Promise<Rotation | null> {
     const [row] = await tx.query<Rotation>(sql`
       SELECT ${COLUMNS} FROM trust_rotations AS r

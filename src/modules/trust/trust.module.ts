@@ -17,6 +17,7 @@ import { RevocationsService } from './revocations.service.js';
 import { RotationsController } from './rotations.controller.js';
 import { RotationsRepository } from './rotations.repository.js';
 import { RotationsService } from './rotations.service.js';
+import { RotationsSnapshotSource } from './rotations.snapshot-source.js';
 import { SealedKeySigner } from './sealed-key-signer.js';
 import { TrustService } from './trust.service.js';
 import { TrustRetention } from './trust-retention.js';
@@ -36,6 +37,7 @@ import { TrustRetention } from './trust-retention.js';
     RevocationsService,
     RotationsRepository,
     RotationsService,
+    RotationsSnapshotSource,
     TrustRetention,
     TrustService,
     // A KMS or a Vault transit backend takes its place here.

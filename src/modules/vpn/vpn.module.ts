@@ -21,6 +21,7 @@ import { LeasesService } from './leases.service.js';
 import { NodeAssignmentsController } from './node-assignments.controller.js';
 import { NodeLeasesController } from './node-leases.controller.js';
 import { VpnReadModel } from './vpn.read-model.js';
+import { VpnSnapshotSource } from './vpn.snapshot-source.js';
 import { VpnCandidates } from './vpn-candidates.js';
 import { VpnConnectionsController } from './vpn-connections.controller.js';
 import { VpnConnectionsRepository } from './vpn-connections.repository.js';
@@ -55,6 +56,7 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     VpnConnectionsRepository,
     VpnConnectionsService,
     VpnReadModel,
+    VpnSnapshotSource,
   ],
   exports: [VpnReadModel],
 })

@@ -13,6 +13,7 @@ import { WorkloadsController } from './workloads.controller.js';
 import { WorkloadsReadModel } from './workloads.read-model.js';
 import { WorkloadsRepository } from './workloads.repository.js';
 import { WorkloadsService } from './workloads.service.js';
+import { WorkloadsSnapshotSource } from './workloads.snapshot-source.js';
 
 @Module({
   imports: [NodesModule, RolesModule],
@@ -27,6 +28,7 @@ import { WorkloadsService } from './workloads.service.js';
     WorkloadsReadModel,
     WorkloadsRepository,
     WorkloadsService,
+    WorkloadsSnapshotSource,
   ],
   exports: [WorkloadsReadModel],
 })
