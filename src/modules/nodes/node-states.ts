@@ -1,4 +1,5 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Batches } from '../../common/batching/batches.js';
 import { ChangeReader } from '../../common/changes/change-reader.js';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
@@ -17,6 +18,14 @@ export interface NodeState {
 /** Changes of a cluster that every node's state depends on. */
 const CONCERNS_ALL = /^(snapshot|cluster_policy|authority)\./;
 
+/** After a change of a whole cluster all of its nodes ask at once: a handful of queries, not one for each. */
+const LOADING = { gatherMs: 1, size: 500, maxWrites: 4, maxWaiting: 100_000 };
+
+interface NodeKey {
+  clusterId: string;
+  nodeId: string;
+}
+
 interface ClusterStates {
   nodes: Map<string, Remembered>;
 }
@@ -34,6 +43,11 @@ interface Remembered {
 @Injectable()
 export class NodeStates implements OnModuleInit {
   private readonly clusters = new Map<string, ClusterStates>();
+  private readonly loads = new Batches<NodeKey, NodeState>({
+    ...LOADING,
+    keyOf,
+    write: (nodes) => this.loadAll(nodes),
+  });
 
   constructor(
     private readonly database: Database,
@@ -54,12 +68,12 @@ export class NodeStates implements OnModuleInit {
 
   /** The node's state; null when it is no member. */
   get(clusterId: string, nodeId: string): Promise<NodeState | null> {
-    if (!this.changes.isCaughtUp()) return this.load(clusterId, nodeId);
+    if (!this.changes.isCaughtUp()) return this.loads.add({ clusterId, nodeId });
     const states = this.clusters.get(clusterId) ?? { nodes: new Map() };
     this.clusters.set(clusterId, states);
     const known = states.nodes.get(nodeId);
     if (known !== undefined) return known.loading;
-    const entry: Remembered = { loading: this.load(clusterId, nodeId), loaded: null };
+    const entry: Remembered = { loading: this.loads.add({ clusterId, nodeId }), loaded: null };
     states.nodes.set(nodeId, entry);
     entry.loading.then(
       (state) => {
@@ -84,16 +98,23 @@ export class NodeStates implements OnModuleInit {
     }
   }
 
-  private async load(clusterId: string, nodeId: string): Promise<NodeState | null> {
-    const [row] = await this.database.query<NodeState>(sql`
-      SELECT m.membership_status AS "membershipStatus", c.generation_base + m.generation_counter AS generation,
-             a.term AS "authorityTerm", greatest(c.generation_changed_at, m.generation_changed_at) AS "generationChangedAt",
+  /** By key; what is no member is absent. */
+  private async loadAll(nodes: readonly NodeKey[]): Promise<Map<string, NodeState>> {
+    const rows = await this.database.query<NodeState & NodeKey>(sql`
+      SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.membership_status AS "membershipStatus",
+             c.generation_base + m.generation_counter AS generation, a.term AS "authorityTerm",
+             greatest(c.generation_changed_at, m.generation_changed_at) AS "generationChangedAt",
              p.snapshot_lifetime_seconds AS "snapshotLifetimeSeconds"
-        FROM cluster_memberships AS m
+        FROM unnest(${nodes.map(({ clusterId }) => clusterId)}::uuid[], ${nodes.map(({ nodeId }) => nodeId)}::uuid[])
+             AS n (cluster_id, node_id)
+        JOIN cluster_memberships AS m ON m.cluster_id = n.cluster_id AND m.node_id = n.node_id
         JOIN clusters AS c ON c.id = m.cluster_id
         JOIN cluster_authorities AS a ON a.cluster_id = m.cluster_id
-        JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ${nodeId}::uuid`);
-    return row ?? null;
+        JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id`);
+    return new Map(rows.map(({ clusterId, nodeId, ...state }) => [keyOf({ clusterId, nodeId }), state]));
   }
+}
+
+function keyOf({ clusterId, nodeId }: NodeKey): string {
+  return `${clusterId}/${nodeId}`;
 }

@@ -1,7 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { CompactSign } from 'jose';
 import { Batches } from '../../common/batching/batches.js';
 import { ChangeReader } from '../../common/changes/change-reader.js';
+import { signCompact } from '../../common/crypto/sign-compact.js';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
@@ -101,9 +101,8 @@ export class SnapshotIssuer implements OnModuleInit {
   private async signOne(rendered: Rendered): Promise<SignedSnapshot> {
     const { content, generation, issue, signingKid: kid } = rendered;
     const privateKey = await this.keys.privateKey(content.clusterId, kid);
-    const jws = await new CompactSign(new TextEncoder().encode(JSON.stringify(payloadOf(rendered))))
-      .setProtectedHeader({ alg: 'EdDSA', typ: 'rap-snapshot+jws', kid })
-      .sign(privateKey);
+    const header = { typ: 'rap-snapshot+jws', kid };
+    const jws = await signCompact(privateKey, header, JSON.stringify(payloadOf(rendered)));
     return { jws, generation, etag: snapshotEtag(content.authorityTerm, generation, issue) };
   }
 }
