@@ -10,13 +10,17 @@ import { admittedNode, TestNode } from '../support/test-node.js';
 const GUARDED = [
   'advanceTrustRotation',
   'approveJoinRequest',
+  'createBulkRoleAssignment',
   'createRoleAssignment',
+  'enableNode',
   'enableRoleAssignment',
+  'handOverVpnLease',
   'replaceClusterPolicy',
+  'replaceRoleCoverage',
   'startTrustRotation',
 ];
 /** Where only a part spreads trust, and the handler refuses that part. */
-const GUARDED_IN_PART = ['requestCertificate'];
+const GUARDED_IN_PART = ['acquireOwnVpnLease', 'acquireVpnLease', 'requestCertificate'];
 
 describe('the authority of a cluster', () => {
   let plane: ControlPlane;
@@ -201,14 +205,33 @@ describe('the authority of a cluster', () => {
       const applicant = await TestNode.make(plane.url);
       created(await applicant.enroll(joinToken));
       const rotation = created(await api.post(`${path}/trust/rotations`, { kind: 'ca' })) as { id: string };
+      const connections = `${path}/vpn-connections`;
+      const connection = created(
+        await api.post(connections, {
+          name: 'office',
+          kind: 'exit',
+          desiredState: 'enabled',
+          allowedNodeIds: [node.nodeId],
+        }),
+      ) as { id: string };
+      const lease = `${connections}/${connection.id}/lease`;
+      const disabled = await admittedNode(plane, id);
+      created(await api.post(`${path}/nodes/${disabled.nodeId}/disable`));
       created(await move(id, state, 1));
 
       const refused: Record<string, Answer> = {
         advanceTrustRotation: await api.post(`${path}/trust/rotations/${rotation.id}/advance`),
         approveJoinRequest: await api.post(`${path}/join-requests/${applicant.joinRequestId}/approve`),
+        createBulkRoleAssignment: await api.post(`${roles}/bulk`, {
+          selector: { nodeIds: [node.nodeId] },
+          role: 'core-mesh',
+        }),
         createRoleAssignment: await api.post(roles, { nodeId: node.nodeId, role: 'core-mesh' }),
+        enableNode: await api.post(`${path}/nodes/${disabled.nodeId}/enable`),
         enableRoleAssignment: await api.post(`${roles}/${kept.id}/enable`),
+        handOverVpnLease: await api.post(`${lease}/handover`, { toNodeId: node.nodeId }),
         replaceClusterPolicy: await api.put(`${path}/policy`, { heartbeatSeconds: 5 }),
+        replaceRoleCoverage: await api.put(`${path}/role-coverage/vpn-exit`, { minimum: 1 }),
         startTrustRotation: await api.post(`${path}/trust/rotations`, { kind: 'snapshot_key' }),
       };
       expect(Object.keys(refused)).toEqual(GUARDED);
@@ -219,6 +242,9 @@ describe('the authority of a cluster', () => {
           state,
         ]);
       }
+
+      const newOwner = await api.post(`${lease}/acquire`, { nodeId: node.nodeId });
+      expect([newOwner.status, newOwner.body.code]).toEqual([409, 'cluster_not_authoritative']);
 
       const agent = await node.api();
       const going = [

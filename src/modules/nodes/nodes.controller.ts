@@ -92,9 +92,11 @@ export class NodesController {
     id: 'enableNode',
     summary: 'Give a disabled node its work back',
     access: { permission: 'nodes.disable' },
+    // Its roles, certificates and leases come with it.
+    guardedByAuthority: true,
     response: NodeView,
     etag: nodeEtag,
-    problems: ['cluster_archived', 'membership_revoked'],
+    problems: ['cluster_archived', 'cluster_not_authoritative', 'membership_revoked'],
   })
   enable(
     @CurrentActor() actor: Actor,
