@@ -50,6 +50,12 @@ export class Applicant {
     return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
   }
 
+  /** RFC 7638, of its key. */
+  get thumbprint(): string {
+    const { crv, kty, x, y } = this.publicKey;
+    return sha256(JSON.stringify(y === undefined ? { crv, kty, x } : { crv, kty, x, y }));
+  }
+
   /** The private key, for what no honest host would do with it. */
   get privatePem(): string {
     return this.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();

@@ -72,25 +72,45 @@ describe('the state machine of join requests', () => {
     );
   });
 
-  it('takes exactly one of any sequence of decisions', () => {
-    const decisions = fc.array(
-      fc.constantFrom('approved' as const, 'rejected' as const, 'cancelled' as const),
-      { minLength: 1 },
+  it('is decided once, by whatever comes first, and never leaves an end', () => {
+    const LIFETIME = 100;
+    const step = fc.oneof(
+      {
+        weight: 2,
+        arbitrary: fc.constantFrom('approved' as const, 'rejected' as const, 'cancelled' as const),
+      },
+      { weight: 1, arbitrary: fc.constant('worker' as const) },
+      { weight: 2, arbitrary: fc.record({ passes: fc.integer({ min: 1, max: 60 }) }) },
     );
     fc.assert(
-      fc.property(decisions, (list) => {
-        let current: JoinRequest = request;
-        let taken = 0;
-        for (const to of list) {
-          try {
-            requireUndecided(current, to, now);
-          } catch {
-            continue;
+      fc.property(fc.array(step, { minLength: 1, maxLength: 30 }), (steps) => {
+        const expiresAt = new Date(now.getTime() + LIFETIME);
+        let stored: JoinRequest = { ...request, expiresAt };
+        let clock = 0;
+        let decisions = 0;
+        // Beside it, in other words: what came first.
+        let first: JoinRequestStatus | null = null;
+        for (const each of steps) {
+          const instant = new Date(now.getTime() + clock);
+          if (typeof each === 'object') clock += each.passes;
+          else if (each === 'worker') {
+            if (stored.status === 'pending' && expiresAt <= instant)
+              stored = { ...stored, status: 'expired' };
+          } else {
+            const isLate = clock >= LIFETIME || first !== null;
+            const decide = () => requireUndecided(stored, each, instant);
+            if (isLate) expect(decide).toThrow(expect.objectContaining({ code: 'join_request_decided' }));
+            else {
+              decide();
+              stored = { ...stored, status: each };
+              decisions += 1;
+              first = each;
+            }
           }
-          current = { ...current, status: to };
-          taken += 1;
+          if (first === null && clock >= LIFETIME) first = 'expired';
+          expect(joinRequestStatus(stored, new Date(now.getTime() + clock))).toBe(first ?? 'pending');
         }
-        expect({ taken, status: current.status }).toEqual({ taken: 1, status: list[0] });
+        expect(decisions).toBeLessThanOrEqual(1);
       }),
     );
   });
