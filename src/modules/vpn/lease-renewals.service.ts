@@ -6,12 +6,12 @@ import { Metrics } from '../../common/observability/metrics.js';
 import { type Actor, systemActor } from '../../common/request/actor.js';
 import { currentRequest } from '../../common/request/request-context.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { Tx } from '../../common/transaction/tx.js';
-import { isHolder, type Lease, leaseLost, renewed } from './lease.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { isHolder, isInForce, type Lease, leaseLost, renewed } from './lease.js';
 import { leaseRenewed } from './lease-events.js';
 import { LeaseExpiry } from './lease-expiry.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { LeasesRepository } from './leases.repository.js';
+import { type LeaseLook, LeasesRepository } from './leases.repository.js';
 import type { Reserved } from './leases.schema.js';
 import { noSuchConnection } from './vpn-connection.js';
 
@@ -99,7 +99,7 @@ export class LeaseRenewals {
         return { result, events: [leaseRenewed(connection, before, lease)] };
       });
     } catch (error) {
-      await this.noteOver(ask.connectionId);
+      await this.noteOver(ask);
       throw error;
     }
   }
@@ -150,20 +150,18 @@ export class LeaseRenewals {
     return renewals;
   }
 
-  /** @throws not_found where the node may not know the connection; conflict `lease_lost` */
-  private async refuse({ clusterId, connectionId, nodeId }: HolderAsk): Promise<void> {
-    await this.noteOver(connectionId);
-    const seen = await this.leases.look(
-      (statement) => this.database.query(statement),
-      clusterId,
-      connectionId,
-      nodeId,
-    );
+  /** @throws not_found where the node may not know the connection */
+  private async refuse(ask: HolderAsk): Promise<void> {
+    const seen = await this.noteOver(ask);
     if (seen === null || !seen.isAllowed) throw noSuchConnection();
   }
 
   /** Whoever finds a lease over writes that down, so that a clock that steps back a little does not revive it. */
-  private async noteOver(connectionId: string): Promise<void> {
-    if (currentRequest()?.dryRun !== true) await this.expiry.note(connectionId);
+  private async noteOver({ clusterId, connectionId, nodeId }: HolderAsk): Promise<LeaseLook | null> {
+    const query: ReadTx['query'] = (statement) => this.database.query(statement);
+    const seen = await this.leases.look(query, clusterId, connectionId, nodeId);
+    const isOver = seen !== null && seen.lease !== null && !isInForce(seen.lease, seen.now);
+    if (isOver && currentRequest()?.dryRun !== true) await this.expiry.note(connectionId);
+    return seen;
   }
 }
