@@ -1,13 +1,12 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Database } from '../database/database.js';
+import { BATCH_ROWS, removeInBatches } from '../database/remove-in-batches.js';
 import { type Sql, sql } from '../database/sql.js';
 import { Jobs } from '../jobs/jobs.js';
 
 /** How long a cursor of the event stream stays good. */
 const FEED_DAYS = 7;
 const EVERY_SECONDS = 3_600;
-/** Rows a statement, so that none holds locks for long. */
-const BATCH_ROWS = 5_000;
 
 /**
  * Removes what time has made useless: old rows of the feed, stored answers and assertion ids that have expired. Nothing
@@ -26,17 +25,9 @@ export class FeedRetention implements OnModuleInit {
   }
 
   private async run(): Promise<void> {
-    await this.repeat(pruneFeed());
-    await this.repeat(deleteExpired(sql`idempotency_keys`));
-    await this.repeat(deleteExpired(sql`used_assertion_ids`));
-  }
-
-  /** Runs `batch` until it finds less than it could take. */
-  private async repeat(batch: Sql): Promise<void> {
-    for (;;) {
-      const [removed] = await this.database.query<{ rows: number }>(batch);
-      if ((removed?.rows ?? 0) < BATCH_ROWS) return;
-    }
+    await removeInBatches(this.database, pruneFeed());
+    await removeInBatches(this.database, deleteExpired(sql`idempotency_keys`));
+    await removeInBatches(this.database, deleteExpired(sql`used_assertion_ids`));
   }
 }
 

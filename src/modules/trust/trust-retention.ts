@@ -1,13 +1,12 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
-import { type Sql, sql } from '../../common/database/sql.js';
+import { BATCH_ROWS, removeInBatches } from '../../common/database/remove-in-batches.js';
+import { sql } from '../../common/database/sql.js';
 import { Jobs } from '../../common/jobs/jobs.js';
 
 /** How long a certificate stays in the lists after it expired, and an acknowledgement after it came. */
 const KEPT_DAYS = 90;
 const EVERY_SECONDS = 3_600;
-/** Rows a statement, so that none holds locks for long. */
-const BATCH_ROWS = 5_000;
 
 /**
  * Removes certificates that expired long ago, except for the last of each node, and the instants of acknowledgements:
@@ -31,16 +30,8 @@ export class TrustRetention implements OnModuleInit {
 
   /** Removes all that is too old. */
   async run(): Promise<void> {
-    await this.repeat(OLD_CERTIFICATES);
-    await this.repeat(OLD_ACKNOWLEDGEMENTS);
-  }
-
-  /** Runs `batch` until it finds less than it could take. */
-  private async repeat(batch: Sql): Promise<void> {
-    for (;;) {
-      const [removed] = await this.database.query<{ rows: number }>(batch);
-      if ((removed?.rows ?? 0) < BATCH_ROWS) return;
-    }
+    await removeInBatches(this.database, OLD_CERTIFICATES);
+    await removeInBatches(this.database, OLD_ACKNOWLEDGEMENTS);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
-import { type Sql, sql } from '../../common/database/sql.js';
+import { BATCH_ROWS, removeInBatches } from '../../common/database/remove-in-batches.js';
+import { sql } from '../../common/database/sql.js';
 import { Jobs } from '../../common/jobs/jobs.js';
 
 /** How long a change of a report is kept, and all that is left of a membership after it ended. */
@@ -10,8 +11,6 @@ const KEPT_CHANGES = 500;
 const EVERY_SECONDS = 3_600;
 /** Workloads with a change in this time are counted: the time between two runs, and one that was missed. */
 const COUNTED_SECONDS = 3 * EVERY_SECONDS;
-/** Rows a statement, so that none holds locks for long. */
-const BATCH_ROWS = 5_000;
 
 /** Removes the changes of reports that are old or too many, and the workloads of memberships that ended long ago. */
 @Injectable()
@@ -32,15 +31,8 @@ export class WorkloadRetention implements OnModuleInit {
 
   /** Removes all that is too old or too much. */
   async run(): Promise<void> {
-    for (const batch of [OLD_CHANGES, TOO_MANY_CHANGES, ENDED_WORKLOADS]) await this.repeat(batch);
-  }
-
-  /** Runs `batch` until it finds less than it could take. */
-  private async repeat(batch: Sql): Promise<void> {
-    for (;;) {
-      const [removed] = await this.database.query<{ rows: number }>(batch);
-      if ((removed?.rows ?? 0) < BATCH_ROWS) return;
-    }
+    for (const batch of [OLD_CHANGES, TOO_MANY_CHANGES, ENDED_WORKLOADS])
+      await removeInBatches(this.database, batch);
   }
 }
 
