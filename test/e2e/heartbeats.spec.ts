@@ -29,6 +29,7 @@ describe('heartbeats', () => {
       nextHeartbeatSeconds: nextBeatSeconds(node.nodeId, 30, new Date(answer.body.serverTime)),
       snapshotGeneration: seen.snapshotGeneration,
       authorityTerm: 1,
+      authorityHolder: 'control-plane',
       revocationEpoch: 0,
       trustBundle: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
@@ -137,8 +138,8 @@ describe('heartbeats', () => {
     );
     expect(body.items.map((event: { before: object; after: object }) => [event.before, event.after])).toEqual(
       [
-        [{ health: 'online' }, { health: 'offline' }],
-        [{ health: null }, { health: 'online' }],
+        [{ health: 'online' }, { health: 'offline', riskyStates: [] }],
+        [{ health: null }, { health: 'online', riskyStates: [] }],
       ],
     );
   });

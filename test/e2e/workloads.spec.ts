@@ -433,29 +433,35 @@ describe('deleting a workload', () => {
     expect([again.status, again.body.inSync]).toEqual([201, true]);
   });
 
-  it('does not lose a report that comes at the same time', async () => {
-    await put();
-    const session = await openSecondSession(controlPlane);
-    try {
-      // Holds both at the row, so that whichever comes first is seen by the other.
-      await session.query('BEGIN');
-      await session.query('SELECT 1 FROM node_service_instances WHERE node_id = $1 FOR UPDATE', [
-        node.nodeId,
-      ]);
-      const racing = [
-        api.delete(`${path}/workloads/vpn-exit`),
-        report({ reportedState: 'running' }),
+  it.each(['before it', 'after it'])(
+    'does not lose a report that comes at the same time, %s',
+    async (order) => {
+      await put();
+      const session = await openSecondSession(controlPlane);
+      const calls = [
+        () => api.delete(`${path}/workloads/vpn-exit`),
+        () => report({ reportedState: 'running' }),
       ] as const;
-      await session.untilWaiting(2);
-      await session.query('COMMIT');
-      const [deleted, reported] = await Promise.all(racing);
-      expect([deleted.status, reported.status]).toEqual([204, 200]);
-    } finally {
-      await session.end();
-    }
-    expect(await get()).toMatchObject({ desiredState: null, reportedState: 'running' });
-    expect((await snapshot()).workloads).toEqual([]);
-  });
+      const [first, second] = order === 'after it' ? calls : [calls[1], calls[0]];
+      try {
+        // Both wait for the row, one behind the other.
+        await session.query('BEGIN');
+        await session.query('SELECT 1 FROM node_service_instances WHERE node_id = $1 FOR UPDATE', [
+          node.nodeId,
+        ]);
+        const answers = [first()];
+        await session.untilWaiting(1);
+        answers.push(second());
+        await session.untilWaiting(2);
+        await session.query('COMMIT');
+        expect(countByStatus(await Promise.all(answers))).toEqual({ 200: 1, 204: 1 });
+      } finally {
+        await session.end();
+      }
+      expect(await get()).toMatchObject({ desiredState: null, reportedState: 'running' });
+      expect((await snapshot()).workloads).toEqual([]);
+    },
+  );
 });
 
 describe('the membership', () => {

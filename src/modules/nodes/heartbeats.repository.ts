@@ -109,7 +109,7 @@ export class HeartbeatsRepository {
                w.verdict NOT IN ('went_back', 'echo') AS is_news,
                w.verdict NOT IN ('went_back', 'echo', 'anonymous') AS moves,
                w.verdict IN ('started', 'returned') AND l.agent_instance_id IS NOT NULL AS changes_instance) AS v)
-        RETURNING l.cluster_id, l.node_id, l.clone_sign, l.agent_instance_id, l.sequence, l.report_mark
+        RETURNING l.cluster_id, l.node_id, l.clone_sign, l.agent_instance_id, l.sequence
       ), acknowledged AS (
         -- Rows only for what grows; an epoch that the cluster has not reached is nobody's to apply.
         INSERT INTO revocation_acknowledgements (cluster_id, node_id, epoch, first_seen_at)
@@ -135,12 +135,13 @@ export class HeartbeatsRepository {
              -- The row has become what the heartbeat says, unless that was no news.
              (b.agent_instance_id IS NULL OR
               b.agent_instance_id IS NOT DISTINCT FROM w.agent_instance_id AND b.sequence = w.sequence) AS "isNews",
-             w.report_mark AS "reportMark"
+             k.mark AS "reportMark"
         FROM member AS b
         JOIN written AS w ON w.cluster_id = b.cluster_id AND w.node_id = b.node_id
         JOIN clusters AS c ON c.id = b.cluster_id
         JOIN cluster_policies AS p ON p.cluster_id = b.cluster_id
-        JOIN cluster_authorities AS a ON a.cluster_id = b.cluster_id`);
+        JOIN cluster_authorities AS a ON a.cluster_id = b.cluster_id
+        LEFT JOIN node_report_marks AS k ON k.cluster_id = b.cluster_id AND k.node_id = b.node_id`);
   }
 }
 

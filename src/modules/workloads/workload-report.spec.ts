@@ -133,20 +133,12 @@ describe('a heartbeat', () => {
   });
 
   it('says of a wanted workload that is missing that nothing is known of it, once', () => {
-    const { written, transitions } = merge([known()]);
-    expect(written).toEqual([
-      {
-        ...known(),
-        instanceId: null,
-        reportedState: 'unknown',
-        reportedAt: null,
-        stateSince: later(1_000),
-      },
-    ]);
+    const { written, silenced, transitions } = merge([known()]);
+    expect([written, silenced]).toEqual([[], [key]]);
     expect(transitions).toMatchObject([
-      { previousState: 'running', reportedState: 'unknown', instanceId: null },
+      { previousState: 'running', reportedState: 'unknown', instanceId: null, occurredAt: later(1_000) },
     ]);
-    expect(merge(written).written).toEqual([]);
+    expect(merge([known({ reportedAt: null })]).silenced).toEqual([]);
   });
 
   it('lets go of a workload that nobody wants and that is missing', () => {
@@ -208,10 +200,16 @@ describe('a heartbeat', () => {
         (rows, reports) => {
           const before = rows.map((row) => known({ ...row, instanceId: 'A' }));
           const once = merge(before, ...reports);
-          const gone = new Set([...once.removed, ...once.written].map(({ serviceType }) => serviceType));
-          const then = [...before.filter(({ serviceType }) => !gone.has(serviceType)), ...once.written];
-          const twice = merge(then, ...reports);
-          expect([twice.written, twice.removed, twice.transitions]).toEqual([[], [], []]);
+          const gone = [...once.removed, ...once.silenced, ...once.written].map(
+            ({ serviceType }) => serviceType,
+          );
+          const then = [
+            ...before.filter(({ serviceType }) => !gone.includes(serviceType)),
+            ...once.silenced.map((each) => known({ ...each, reportedAt: null, reportedState: 'unknown' })),
+            ...once.written,
+          ];
+          const { isComplete: _, ...twice } = merge(then, ...reports);
+          expect(twice).toEqual({ written: [], silenced: [], removed: [], transitions: [] });
         },
       ),
     );

@@ -40,6 +40,8 @@ export type Merged =
 /** What a heartbeat's reports lead to. */
 export interface MergedHeartbeat {
   written: KnownReport[];
+  /** Wanted, and not reported any more. */
+  silenced: WorkloadKey[];
   /** Neither wanted nor reported any more. */
   removed: WorkloadKey[];
   transitions: Transition[];
@@ -115,18 +117,21 @@ export function mergeHeartbeat(
   workloads: ReadonlyMap<string, Said>,
   now: Date,
 ): MergedHeartbeat {
-  const merged: MergedHeartbeat = { written: [], removed: [], transitions: [], isComplete: true };
-  const take = (next: KnownReport, change: Transition | null) => {
-    merged.written.push(next);
-    if (change !== null) merged.transitions.push(change);
+  const merged: MergedHeartbeat = {
+    written: [],
+    silenced: [],
+    removed: [],
+    transitions: [],
+    isComplete: true,
   };
   let undesired = 0;
   for (const last of known) {
     if (workloads.has(last.serviceType)) undesired += last.isDesired ? 0 : 1;
     else if (!last.isDesired) merged.removed.push(keyOf(last));
     else if (last.reportedAt !== null) {
-      const next = { ...last, ...SILENT, stateSince: now };
-      take(next, transition(last, next, now));
+      const change = transition(last, { ...last, ...SILENT }, now);
+      merged.silenced.push(keyOf(last));
+      if (change !== null) merged.transitions.push(change);
     }
   }
   const byType = new Map(known.map((last) => [last.serviceType, last]));
@@ -139,7 +144,10 @@ export function mergeHeartbeat(
     const result = mergeReport({ ...node, serviceType }, last, report, now);
     if (last === null) undesired += 1;
     if (result.verdict === 'late') merged.isComplete = false;
-    if (result.verdict === 'changed') take(result.next, result.transition);
+    if (result.verdict === 'changed') {
+      merged.written.push(result.next);
+      if (result.transition !== null) merged.transitions.push(result.transition);
+    }
   }
   return merged;
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import { newId } from '../../common/ids/uuid.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import type { LogTail } from './report-text.js';
@@ -7,6 +7,10 @@ import type { WorkloadKey } from './workload.js';
 import type { KnownReport, Transition } from './workload-report.js';
 
 type NodeKey = Omit<WorkloadKey, 'serviceType'>;
+
+const keyRows = (keys: readonly WorkloadKey[]): Sql =>
+  sql`jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) AS k ("clusterId" uuid, "nodeId" uuid, "serviceType" text)`;
+const IS_KEY = sql`w.cluster_id = k."clusterId" AND w.node_id = k."nodeId" AND w.service_type = k."serviceType"`;
 
 /** What agents report. Writes no desired column. */
 @Injectable()
@@ -45,14 +49,22 @@ export class WorkloadReportsRepository {
         instance_since = excluded.instance_since, past_instance_ids = excluded.past_instance_ids`);
   }
 
+  /** Of these workloads, which somebody wants, nothing is known any more. */
+  async silence(tx: Tx, keys: readonly WorkloadKey[], since: Date): Promise<void> {
+    if (keys.length === 0) return;
+    await tx.query(sql`
+      UPDATE node_service_instances AS w
+         SET service_instance_id = NULL, reported_state = 'unknown', reported_version = NULL, health = NULL,
+             message = NULL, reported_at = NULL, state_since = ${since}
+        FROM ${keyRows(keys)} WHERE ${IS_KEY}`);
+  }
+
   /** Removes workloads that are neither wanted nor reported, with their logs. */
   async remove(tx: Tx, keys: readonly WorkloadKey[]): Promise<void> {
     if (keys.length === 0) return;
     await tx.query(sql`
       DELETE FROM node_service_instances AS w
-       USING jsonb_to_recordset(${JSON.stringify(keys)}::jsonb) AS k ("clusterId" uuid, "nodeId" uuid, "serviceType" text)
-       WHERE w.cluster_id = k."clusterId" AND w.node_id = k."nodeId" AND w.service_type = k."serviceType"
-         AND w.desired_state IS NULL`);
+       USING ${keyRows(keys)} WHERE ${IS_KEY} AND w.desired_state IS NULL`);
   }
 
   /** Adds to the history. */

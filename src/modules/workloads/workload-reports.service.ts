@@ -111,7 +111,8 @@ export class WorkloadReportsService implements OnModuleInit {
   /** Takes in the news of many nodes together. What changes is what is kept, not who is to be told. */
   private takeIn(news: readonly News[]): Promise<void> {
     return this.transactor.observe(systemActor('workload-reports'), async (tx) => {
-      const last = new Map((await this.marks.lock(tx, news)).map((beat) => [nodeKey(beat), beat]));
+      await this.marks.lock(tx, news);
+      const last = new Map((await this.marks.lastHeartbeats(tx, news)).map((beat) => [nodeKey(beat), beat]));
       const current = news.filter((each) => !isOvertaken(each, last.get(nodeKey(each))));
       if (current.length > 0) await this.merge(tx, current);
       return { result: undefined };
@@ -127,18 +128,14 @@ export class WorkloadReportsService implements OnModuleInit {
       return mergeHeartbeat({ clusterId, nodeId }, known.get(nodeKey(each)) ?? [], workloads, now);
     });
     const all = <T>(pick: (each: MergedHeartbeat) => T[]): T[] => merged.flatMap(pick);
-    await this.reports.write(
-      tx,
-      all(({ written }) => written),
-    );
-    await this.reports.remove(
-      tx,
-      all(({ removed }) => removed),
-    );
-    await this.reports.addTransitions(
-      tx,
-      all(({ transitions }) => transitions),
-    );
+    const written = all((each) => each.written);
+    const silenced = all((each) => each.silenced);
+    const removed = all((each) => each.removed);
+    const transitions = all((each) => each.transitions);
+    await this.reports.write(tx, written);
+    await this.reports.silence(tx, silenced, now);
+    await this.reports.remove(tx, removed);
+    await this.reports.addTransitions(tx, transitions);
     const marks = news.map(({ clusterId, nodeId, mark }, index) => ({
       clusterId,
       nodeId,

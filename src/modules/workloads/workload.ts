@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
-import { canonicalJson } from '../../common/json/canonical-json.js';
+import { changedMembers } from '../../common/json/changed-members.js';
 import type { ReportedState, WorkloadHealth } from '../nodes/workload-report.schema.js';
 import type { SnapshotWorkload } from './workloads.schema.js';
 
@@ -54,13 +54,8 @@ export function workloadPut(
   after: DesiredWorkload,
 ): AuditEvent | null {
   if (before === null) return { ...about(key), action: 'workload.created', before, after };
-  const changed = (Object.keys(after) as (keyof DesiredWorkload)[]).filter(
-    (name) => canonicalJson(before[name]) !== canonicalJson(after[name]),
-  );
-  if (changed.length === 0) return null;
-  const pick = (from: DesiredWorkload): Partial<DesiredWorkload> =>
-    Object.fromEntries(changed.map((name) => [name, from[name]]));
-  return { ...about(key), action: 'workload.updated', before: pick(before), after: pick(after) };
+  const changed = changedMembers(before, after);
+  return changed === null ? null : { ...about(key), action: 'workload.updated', ...changed };
 }
 
 /** The event of a workload that nobody wants any more. */
