@@ -48,18 +48,28 @@ describe('the identity of a node', () => {
     });
   });
 
-  it('shows the certificate that was last issued', async () => {
+  it('shows the certificate that was last issued, and how it stands', async () => {
     const node = await admittedNode(plane);
-    await plane.database.query(
-      `UPDATE node_identities SET certificate_serial = 'AB', certificate_not_before = '2026-01-01T00:00:00Z',
-              certificate_not_after = '2026-01-02T00:00:00Z' WHERE node_id = $1`,
-      [node.nodeId],
-    );
-    expect((await api.get(`${at(node)}/identity`)).body.keys[0].certificate).toEqual({
+    const certificate = async () => (await api.get(`${at(node)}/identity`)).body.keys[0].certificate;
+    const lasts = (end: string) =>
+      plane.database.query(
+        `UPDATE node_identities SET certificate_serial = 'AB', certificate_not_before = '2026-01-01T00:00:00Z',
+                certificate_not_after = $2 WHERE node_id = $1`,
+        [node.nodeId, end],
+      );
+    await lasts('2026-01-02T00:00:00Z');
+    expect(await certificate()).toEqual({
       serial: 'AB',
       notBefore: '2026-01-01T00:00:00.000Z',
       notAfter: '2026-01-02T00:00:00.000Z',
+      status: 'expired',
     });
+    await lasts('9999-01-01T00:00:00Z');
+    expect(await certificate()).toMatchObject({ status: 'active' });
+    await api.post(`${at(node)}/revoke`, { reason: 'Stolen.' });
+    expect(await certificate()).toMatchObject({ status: 'revoked' });
+    await lasts('2026-01-02T00:00:00Z');
+    expect(await certificate()).toMatchObject({ status: 'expired' });
   });
 
   it('is one of its own in each cluster', async () => {

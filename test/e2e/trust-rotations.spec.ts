@@ -113,7 +113,8 @@ describe('the rotation of an authority', () => {
     ]);
     const refused = await advance({ to: 'retire' });
     expect(refusal(refused)).toEqual([409, 'bundle_not_acknowledged']);
-    expect(refused.body).toMatchObject({ liveNodes: 1, acknowledged: 0 });
+    const waiting = [{ nodeId: node.nodeId, name: node.name }];
+    expect(refused.body).toMatchObject({ liveNodes: 1, acknowledged: 0, waiting });
     expect((await plane.api.get(path)).body).toMatchObject({
       phase: 'taint',
       waiting: [{ nodeId: node.nodeId, name: node.name, lastSeenAt: expect.any(String) }],

@@ -357,7 +357,7 @@ export const PROBLEMS = {
     409,
     'Bundle not acknowledged',
     'Live nodes have not said that they hold what replaces the old key, and would trust nobody without it.',
-    'Wait until the rotation names no node, or give an override with its reason.',
+    'Wait until the rotation names no node (`waiting` holds the first 100), or give an override with its reason.',
   ),
   precondition_failed: entry(
     412,

@@ -30,6 +30,9 @@ export const NodeIdentityView = z
               serial: z.string().meta({ example: '5F0C5E1E8B0B4C1E9F0E7B8B4A1D2C3E' }),
               notBefore: Instant,
               notAfter: Instant,
+              status: z
+                .enum(['active', 'expired', 'revoked'])
+                .describe('`revoked`: ended with the membership, before its time.'),
             })
             .nullable()
             .describe('The certificate that was last issued while this was the key of the node.'),

@@ -42,7 +42,7 @@ export class NodeHistoryService {
           FROM node_identities AS i
          WHERE i.cluster_id = ${clusterId}::uuid AND i.node_id = ${nodeId}::uuid
          ORDER BY i.created_at DESC, i.id DESC`);
-      return { nodeId, clusterId, membershipStatus, keys: rows.map(keyView) };
+      return { nodeId, clusterId, membershipStatus, keys: rows.map((row) => keyView(row, tx.now)) };
     });
   }
 
@@ -75,19 +75,27 @@ async function statusOf(
   return row.status;
 }
 
-function keyView({ serial, notBefore, notAfter, ...row }: KeyRow): KeyView {
-  const certificate =
-    serial === null || notBefore === null || notAfter === null
-      ? null
-      : { serial, notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString() };
+function keyView(key: KeyRow, now: Date): KeyView {
+  const { serial: _serial, notBefore: _notBefore, notAfter: _notAfter, ...row } = key;
   return {
     ...row,
     createdAt: row.createdAt.toISOString(),
     rotatedAt: row.rotatedAt?.toISOString() ?? null,
     validUntil: row.validUntil?.toISOString() ?? null,
     revokedAt: row.revokedAt?.toISOString() ?? null,
-    certificate,
+    certificate: certificateView(key, now),
   };
+}
+
+/** A membership ends its certificates with it: one that was not over by then is revoked. */
+function certificateView(
+  { serial, notBefore, notAfter, revokedAt }: KeyRow,
+  now: Date,
+): KeyView['certificate'] {
+  if (serial === null || notBefore === null || notAfter === null) return null;
+  const isRevoked = revokedAt !== null && revokedAt < notAfter;
+  const status = isRevoked ? 'revoked' : notAfter <= now ? 'expired' : 'active';
+  return { serial, notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString(), status };
 }
 
 /** Without what only readers of the whole log may know: whence somebody called. */

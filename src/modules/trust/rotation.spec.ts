@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { DomainError } from '../../common/errors/domain-error.js';
-import { keyPhases, nextPhase, overridesNodes, ROTATION_PHASES, type RotationPhase } from './rotation.js';
+import {
+  keyPhases,
+  nextPhase,
+  overridesNodes,
+  ROTATION_PHASES,
+  type RotationPhase,
+  type Spread,
+} from './rotation.js';
 
 describe('a rotation', () => {
   it.each<[RotationPhase, RotationPhase | 'rotation_finished']>([
@@ -22,14 +29,16 @@ describe('a rotation', () => {
     ]);
   });
 
-  const some = { liveNodes: 3, acknowledged: 2 };
-  const all = { liveNodes: 3, acknowledged: 3 };
+  const one = { nodeId: 'n', name: 'edge-1', lastSeenAt: null };
+  const some: Spread = { liveNodes: 3, acknowledged: 2, waiting: [one] };
+  const all: Spread = { liveNodes: 3, acknowledged: 3, waiting: [] };
+  const none: Spread = { liveNodes: 0, acknowledged: 0, waiting: [] };
   const override = { reason: 'It is compromised.' };
-  it.each<[string, RotationPhase, typeof some, typeof override | undefined, boolean | string]>([
+  it.each<[string, RotationPhase, Spread, typeof override | undefined, boolean | string]>([
     ['activates before every node follows', 'activate', some, undefined, false],
     ['taints before every node follows', 'taint', some, undefined, false],
     ['retires when every node follows', 'retire', all, undefined, false],
-    ['retires where there are no live nodes', 'retire', { liveNodes: 0, acknowledged: 0 }, undefined, false],
+    ['retires where there are no live nodes', 'retire', none, undefined, false],
     ['does not retire before', 'retire', some, undefined, 'bundle_not_acknowledged'],
     ['retires over those that do not, by name', 'retire', some, override, true],
     ['overrides nothing where all follow', 'retire', all, override, false],

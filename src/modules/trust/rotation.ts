@@ -44,6 +44,18 @@ export interface Acknowledgement {
   acknowledged: number;
 }
 
+/** A live node that lacks what a rotation published. */
+export interface WaitingNode {
+  nodeId: string;
+  name: string;
+  lastSeenAt: Date | null;
+}
+
+/** Who holds what the cluster publishes now, with the first of those that do not. */
+export interface Spread extends Acknowledgement {
+  waiting: readonly WaitingNode[];
+}
+
 declare module '../../common/audit/audit-event.js' {
   interface AuditActions {
     'trust_rotation.started': {
@@ -80,16 +92,17 @@ export function keyPhases(phase: RotationPhase): { old: KeyPhase; new: KeyPhase 
  *  @throws conflict `bundle_not_acknowledged` without an override */
 export function overridesNodes(
   phase: RotationPhase,
-  { liveNodes, acknowledged }: Acknowledgement,
+  { liveNodes, acknowledged, waiting }: Spread,
   override: { reason: string } | undefined,
 ): boolean {
   const missing = liveNodes - acknowledged;
   if (phase !== 'retire' || missing === 0) return false;
   if (override !== undefined) return true;
+  const names = waiting.map(({ nodeId, name }) => ({ nodeId, name }));
   throw conflict(
     'bundle_not_acknowledged',
     `${missing} of ${liveNodes} live nodes have not said that they hold what replaces it.`,
-    { extensions: { liveNodes, acknowledged } },
+    { extensions: { liveNodes, acknowledged, waiting: names } },
   );
 }
 

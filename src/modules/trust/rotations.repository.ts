@@ -2,14 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import type { Acknowledgement, Rotation, RotationKind, RotationPhase } from './rotation.js';
-
-/** A live node that lacks what a rotation published. */
-export interface WaitingNode {
-  nodeId: string;
-  name: string;
-  lastSeenAt: Date | null;
-}
+import type { Acknowledgement, Rotation, RotationKind, RotationPhase, WaitingNode } from './rotation.js';
 
 const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.kind, r.phase, r.old_kid AS "oldKid", r.new_kid AS "newKid",
   r.started_by_type AS "startedByType", r.started_by_id AS "startedById", r.prepared_at AS "preparedAt",

@@ -10,7 +10,6 @@ import { ClusterKeyStore } from '../clusters/cluster-key-store.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
 import { CertificateAuthorities } from './certificate-authorities.js';
 import {
-  type Acknowledgement,
   keyPhases,
   NEXT_ROTATION_PHASE,
   nextPhase,
@@ -20,8 +19,9 @@ import {
   type RotationPhase,
   rotationAdvanced,
   rotationStarted,
+  type Spread,
 } from './rotation.js';
-import { RotationsRepository, type WaitingNode } from './rotations.repository.js';
+import { RotationsRepository } from './rotations.repository.js';
 import type { AdvanceRotation, RotationQuery, RotationView } from './rotations.schema.js';
 
 /** Nodes that a view names; the counts hold all. */
@@ -93,15 +93,15 @@ export class RotationsService {
           extensions: { phase: rotation.phase, nextPhase: next },
         });
       }
-      const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, rotation.kind);
-      const reason = overridesNodes(next, acknowledgement, override) ? (override?.reason ?? null) : null;
+      const spread = await this.spread(tx, clusterId, rotation.kind);
+      const reason = overridesNodes(next, spread, override) ? (override?.reason ?? null) : null;
       await this.rotations.setPhase(tx, id, next, reason);
       await this.moveKeys(tx, rotation, next);
       const moved = await this.rotations.find(tx, clusterId, id);
       if (moved === null) throw noSuchRotation();
       return {
         result: await this.show(tx, moved),
-        events: [rotationAdvanced(rotation, next, acknowledgement, reason)],
+        events: [rotationAdvanced(rotation, next, spread, reason)],
       };
     });
   }
@@ -184,11 +184,6 @@ export class RotationsService {
     const acknowledgement = await this.rotations.acknowledgement(tx, clusterId, kind);
     return { ...acknowledgement, waiting: await this.rotations.waiting(tx, clusterId, kind, SHOWN) };
   }
-}
-
-/** Who holds what the cluster publishes now. */
-interface Spread extends Acknowledgement {
-  waiting: WaitingNode[];
 }
 
 function rotationView(rotation: Rotation, { liveNodes, acknowledged, waiting }: Spread): RotationView {

@@ -48,7 +48,8 @@ export const CrlQuery = z.strictObject({
     .optional()
     .meta({
       description:
-        'The authority whose list it is, by `kid`; the active one when absent. A certificate names its own.',
+        'The authority whose list it is, by `kid` (the RFC 7638 thumbprint of its key); the active one when absent. A ' +
+        'certificate names its own.',
       example: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
     }),
 });
