@@ -65,6 +65,11 @@ export class AgentProcess {
     }
   }
 
+  /** Sends a signal that need not end it. */
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
   /** Sends a signal and waits for the end. */
   async end(signal: NodeJS.Signals): Promise<Ending> {
     this.child.kill(signal);
