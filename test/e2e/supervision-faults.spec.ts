@@ -21,6 +21,7 @@ const AGENTS = ['north', 'south', 'west'];
 const TYPES = ['config-storage', 'update-cache'];
 const KILLS = 3;
 const CHANGES_BETWEEN_KILLS = 14;
+const LAST_CHANGES = 24;
 
 let database: TestDatabase;
 let proxy: UnreliableProxy;
@@ -123,22 +124,28 @@ async function admitAll(): Promise<void> {
   }
 }
 
+type Change = 'want' | 'forget' | 'role' | 'member';
+/** As often as it happens. */
+const RAIN: readonly Change[] = ['want', 'want', 'want', 'want', 'want', 'forget', 'role', 'role', 'member'];
+/** Such that something is left to run. */
+const LAST_DROPS: readonly Change[] = ['want', 'want', 'want', 'want', 'want', 'want', 'role'];
+
 /** One change of roles, workloads or membership, whatever becomes of it: the service may be killed in its midst. */
-async function change(next: () => number): Promise<void> {
+async function change(next: () => number, kinds: readonly Change[]): Promise<void> {
   const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)] as T;
   const nodeId = pick([...nodes.values()]);
   const node = `/clusters/${clusterId}/nodes/${nodeId}`;
   const type = pick(TYPES);
-  const dice = next();
+  const kind = pick(kinds);
   const call = api();
-  if (dice < 0.55) {
+  if (kind === 'want') {
     const desiredState = next() < 0.75 ? 'running' : 'stopped';
     const config = { round: Math.floor(next() * 1e6) };
     const restartPolicy = { mode: 'always', initialDelaySeconds: 0, maxDelaySeconds: 1 };
     await call.put(`${node}/workloads/${type}`, { desiredState, runtime: 'native', config, restartPolicy });
-  } else if (dice < 0.65) {
+  } else if (kind === 'forget') {
     await call.delete(`${node}/workloads/${type}`);
-  } else if (dice < 0.85) {
+  } else if (kind === 'role') {
     const { items } = (
       await call.get(`/clusters/${clusterId}/role-assignments?nodeId=${nodeId}&role=${type}`)
     ).body;
@@ -149,6 +156,14 @@ async function change(next: () => number): Promise<void> {
     const { membershipStatus } = (await call.get(node)).body;
     await call.post(`${node}/${membershipStatus === 'active' ? 'disable' : 'enable'}`);
   }
+}
+
+/** Every node takes part again, with every role. */
+async function allowEverything(): Promise<void> {
+  for (const nodeId of nodes.values()) await api().post(`/clusters/${clusterId}/nodes/${nodeId}/enable`);
+  const { items } = (await api().get(`/clusters/${clusterId}/role-assignments?status=disabled`)).body;
+  for (const { id } of items)
+    created(await api().post(`/clusters/${clusterId}/role-assignments/${id}/enable`));
 }
 
 interface Payload {
@@ -194,7 +209,7 @@ const contentOf = (payload: object) => {
 };
 
 /** Looks until both sides are the same, and returns both for the last word. */
-async function settled(name: string, nodeId: string): Promise<{ service: unknown; agent: unknown }> {
+async function settled(name: string, nodeId: string) {
   const deadline = Date.now() + 20_000;
   for (;;) {
     const desired = await heldByService(nodeId);
@@ -222,25 +237,29 @@ it(
   async () => {
     const next = numbers(SEED);
     await admitAll();
-    const services = ['--services-dir', join(folder, 'services'), '--log-level', 'debug'];
-    const agents = AGENTS.map((name) => host.start(name, 'run', ...services));
+    const options = ['--services-dir', join(folder, 'services'), '--log-level', 'debug'];
+    const agents = AGENTS.map((name) => host.start(name, 'run', ...options));
     await Promise.all(agents.map((agent) => agent.seen('snapshot.accepted')));
     for (let kill = 0; kill < KILLS; kill += 1) {
       const dying = service;
       const deathAfter = Math.floor(next() * CHANGES_BETWEEN_KILLS);
       for (let count = 0; count < CHANGES_BETWEEN_KILLS; count += 1) {
-        const changing = change(next).catch(() => undefined); // its answer may be lost with the service
+        const changing = change(next, RAIN).catch(() => undefined); // its answer may be lost with the service
         if (count === deathAfter) await dying?.end('SIGKILL');
         await changing;
         if (count === deathAfter) break;
       }
       await comeUp();
     }
-    for (let count = 0; count < CHANGES_BETWEEN_KILLS; count += 1) await change(next);
+    await allowEverything();
+    for (let count = 0; count < LAST_CHANGES; count += 1) await change(next, LAST_DROPS);
+    let services = 0;
     for (const [name, nodeId] of nodes) {
       const { service: wanted, agent: found } = await settled(name, nodeId);
       expect(found).toEqual(wanted);
+      services += wanted.running.length;
     }
+    expect(services).toBeGreaterThan(0); // else all were only equal in doing nothing
     for (const agent of agents) expect(await agent.end('SIGTERM')).toEqual({ code: 0, signal: null });
     expect(await nodeServices(...nodes.values())).toEqual([]);
   },
