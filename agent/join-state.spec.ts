@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -41,10 +41,12 @@ describe('preparing to join', () => {
   it('makes a fresh key for a new token after a rejection, and forgets the old one', async () => {
     const old = await declined();
     await store.writeSnapshot({ jws: 'a.b.c', etag: null, receivedAt: '' });
+    await mkdir(join(store.workloadsDirectory, 'vpn-exit'), { recursive: true });
     const { state } = await prepareJoin(store, { ...order, token: 'fjt_c_d' });
     expect(state.keyThumbprint).not.toBe(old.keyThumbprint);
     expect(await readdir(join(directory, 'keys'))).toEqual([`${state.keyThumbprint}.json`]);
     expect(await store.readSnapshot()).toBeNull();
+    expect(await readdir(directory)).not.toContain('workloads');
   });
 
   it('asks with the same key when the same token comes again after a rejection', async () => {

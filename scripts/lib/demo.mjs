@@ -1,4 +1,5 @@
 import { Stage } from './demo-stage.mjs';
+import { DemoWorkload } from './demo-workload.mjs';
 import { Failure, report } from './run.mjs';
 import { setUp } from './service.mjs';
 
@@ -62,6 +63,16 @@ async function play(stage) {
   title('Each node sees its own snapshot, and no more.');
   for (const name of NAMES) await show(stage, at, name, nodes.get(name));
 
+  title('A workload is wanted on edge-2: the echo service that the agent brings along.');
+  const echo = new DemoWorkload(stage, `${at}/nodes/${nodes.get('edge-2')}`, agents.get('edge-2'));
+  const first = await echo.start('Hello');
+  tell(`Process ${first.pid} serves at ${first.url} and answers: ${first.echoed}`);
+
+  title('Its process is killed with -9, and comes back.');
+  const second = await echo.kill('Hello again');
+  tell(`Process ${second.pid} serves at ${second.url} and answers: ${second.echoed}`);
+  tell(`The control plane has seen it: ${(await echo.history()).join(', ')}.`);
+
   title('A role is disabled, and its agent notices.');
   await stage.call('POST', `${at}/role-assignments/${relay.id}/disable`);
   const lost = await agents
@@ -74,7 +85,8 @@ async function play(stage) {
   await agents.get('edge-2').event('refused');
   const code = await agents.get('edge-2').ended;
   if (code !== 4) throw new Failure(`edge-2 ended with ${code} and not with 4.`);
-  tell('edge-2 stopped its work and ended.');
+  echo.assertGone();
+  tell('edge-2 stopped its workload and ended.');
 
   title('The others go on.');
   await seeHealth(stage, at, 'online', ['edge-1', 'edge-3']);
@@ -171,6 +183,7 @@ async function trail(stage, clusterId) {
     'cluster.created',
     'join_token.created',
     'join_request.approved',
+    'workload.created',
     'role_assignment.disabled',
     'node.revoked',
   ]) {

@@ -14,7 +14,13 @@ it(
       join(projectRoot(), 'scripts', 'demo.mjs'),
     ]);
     expect(stdout).toContain('Everything was as it should be.');
-    for (const action of ['join_request.approved', 'role_assignment.disabled', 'node.revoked']) {
+    expect(stdout).toContain('starting, running, failed, starting, running');
+    for (const action of [
+      'join_request.approved',
+      'workload.created',
+      'role_assignment.disabled',
+      'node.revoked',
+    ]) {
       expect(stdout).toContain(action);
     }
   },
