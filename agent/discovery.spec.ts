@@ -1,6 +1,18 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { capabilitiesOf, type HostTraits } from './capabilities.js';
-import { discoverFacts, discoverTraits, hasDefaultRoute, hasNetAdmin, nodeNameFrom } from './discovery.js';
+import {
+  answersAt,
+  discoverFacts,
+  discoverTraits,
+  hasDefaultRoute,
+  hasNetAdmin,
+  nodeNameFrom,
+} from './discovery.js';
 
 const bare: HostTraits = {
   tunDevice: false,
@@ -63,6 +75,28 @@ describe('capabilities', () => {
     ['the internet with a default route', { hasDefaultRoute: true }, 'can_egress_internet', true],
   ])('include %s', (_, traits, name, expected) => {
     expect(capabilitiesOf({ ...bare, ...traits }).includes(name)).toBe(expected);
+  });
+});
+
+describe('a container runtime', () => {
+  it('is there as long as it answers, and not because its socket was left behind', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'agent-socket-'));
+    const path = join(folder, 'runtime.sock');
+    // Killed, a runtime cannot remove its socket.
+    const listen = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`;
+    const runtime = spawn(process.execPath, ['-e', listen]);
+    try {
+      await once(runtime.stdout, 'data');
+      expect(await answersAt(path)).toBe(true);
+      runtime.kill('SIGKILL');
+      await once(runtime, 'exit');
+      expect((await stat(path)).isSocket()).toBe(true);
+      expect(await answersAt(path)).toBe(false);
+      expect(await answersAt(join(folder, 'nothing'))).toBe(false);
+    } finally {
+      runtime.kill('SIGKILL');
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,5 +1,5 @@
-import { constants } from 'node:fs';
-import { access, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { connect } from 'node:net';
 import os from 'node:os';
 import type { HostTraits } from './capabilities.js';
 import { AgentFailure } from './exit.js';
@@ -21,6 +21,7 @@ const RUNTIME_SOCKETS: readonly (readonly [string, string])[] = [
   ['containerd', '/run/containerd/containerd.sock'],
   ['crio', '/var/run/crio/crio.sock'],
 ];
+const SOCKET_TIMEOUT_MS = 1_000;
 const CAP_NET_ADMIN = 12n; // bit number, linux/capability.h
 
 /**
@@ -105,18 +106,23 @@ async function findRuntime(): Promise<string | null> {
   const own = process.getuid?.();
   const rootless = own === undefined ? [] : [['podman', `/run/user/${own}/podman/podman.sock`] as const];
   for (const [name, path] of [...RUNTIME_SOCKETS, ...rootless]) {
-    if (await isUsableSocket(path)) return name;
+    if (await answersAt(path)) return name;
   }
   return null;
 }
 
-async function isUsableSocket(path: string): Promise<boolean> {
-  try {
-    await access(path, constants.R_OK | constants.W_OK);
-    return (await stat(path)).isSocket();
-  } catch {
-    return false;
-  }
+/** Whether somebody answers behind this socket: the file stays when a runtime is stopped or killed. */
+export function answersAt(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const finish = (answers: boolean): void => {
+      socket.destroy();
+      resolve(answers);
+    };
+    socket.setTimeout(SOCKET_TIMEOUT_MS, () => finish(false));
+    socket.once('connect', () => finish(true));
+    socket.once('error', () => finish(false));
+  });
 }
 
 async function isCharacterDevice(path: string): Promise<boolean> {

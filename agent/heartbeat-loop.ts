@@ -49,7 +49,9 @@ export class HeartbeatLoop {
 
   /** One heartbeat; returns the seconds until the next one. */
   private async beat(): Promise<number> {
-    this.sequence += 1; // also for a repeat: a lost answer may have been a heartbeat that counted
+    // A heartbeat whose answer is lost is sent again with its number: should the first one arrive late, behind the
+    // repeat, it is the same once more, and no sequence that goes back as a clone's would.
+    const sequence = this.sequence + 1;
     const held = this.watch.held;
     const answer = await this.api.send({
       method: 'POST',
@@ -57,7 +59,7 @@ export class HeartbeatLoop {
       json: {
         agentVersion: AGENT_VERSION,
         agentInstanceId: this.agentInstanceId,
-        sequence: this.sequence,
+        sequence,
         ...hostLoad(),
         // Both from a snapshot whose signature held; an unsigned answer could make the node lie for it.
         ...(held !== null && {
@@ -67,12 +69,13 @@ export class HeartbeatLoop {
         ...Object.assign({}, ...this.parts.map((part) => part.report())),
       },
     });
+    this.sequence = sequence;
     const fields = fieldsOf(answer.body, 'body');
     this.clock.observe(fields.serverTime, answer);
     this.context.presence.back();
     const generation = optionalNumber(fields, 'snapshotGeneration');
     const term = optionalNumber(fields, 'authorityTerm');
-    this.context.log.debug('heartbeat.ok', { sequence: this.sequence, generation, term });
+    this.context.log.debug('heartbeat.ok', { sequence, generation, term });
     this.watch.nudge({ generation, term });
     for (const part of this.parts) part.heard(fields);
     await this.rememberContact();

@@ -40,6 +40,7 @@ class TinyControlPlane {
   /** How far the server's clock is ahead of this host's. */
   clockOffsetMs = 0;
   loseNextAnswer = false;
+  loseNextBeat = false;
   pollsBeforeDecision = 0;
   decision: Body = { status: 'approved', nodeId: node };
   isRevoked = false;
@@ -115,7 +116,7 @@ class TinyControlPlane {
     }
     if (this.isRevoked || bearer !== 'node-token')
       return problem(res, 401, 'unauthenticated', 'no such token');
-    if (call === 'POST /me/heartbeat') return this.heartbeat(JSON.parse(text) as Body, res);
+    if (call === 'POST /me/heartbeat') return this.heartbeat(JSON.parse(text) as Body, req, res);
     if (call === 'GET /me/snapshot') return this.getSnapshot(req, searchParams, res);
     return problem(res, 404, 'not_found', call);
   }
@@ -177,8 +178,13 @@ class TinyControlPlane {
     json(res, 200, { access_token: 'node-token', token_type: 'Bearer', expires_in: 900 });
   }
 
-  private heartbeat(body: Body, res: ServerResponse): void {
+  private heartbeat(body: Body, req: IncomingMessage, res: ServerResponse): void {
     this.heartbeats.push(body);
+    if (this.loseNextBeat) {
+      this.loseNextBeat = false;
+      req.socket.destroy();
+      return;
+    }
     const { generation: snapshotGeneration, authorityTerm } = this.snapshot;
     const rest = { nextHeartbeatSeconds: 1, snapshotGeneration, authorityTerm, revocationEpoch: 0 };
     json(res, 200, { serverTime: this.now.toISOString(), ...rest });
@@ -344,6 +350,14 @@ describe('a running node', () => {
     expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual([1, 2, 3]);
     expect(new Set(plane.heartbeats.map((beat) => beat.agentInstanceId)).size).toBe(1);
     expect(plane.heartbeats[2]).toMatchObject({ appliedGeneration: 1, authorityTermSeen: 1 });
+  });
+
+  it('sends a heartbeat whose answer was lost again, with its number', async () => {
+    await started();
+    await events.seen('heartbeat.ok', { sequence: 1 });
+    plane.loseNextBeat = true;
+    await events.seen('heartbeat.ok', { sequence: 3 });
+    expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual([1, 2, 2, 3]);
   });
 
   it('takes on and gives up roles as its snapshot says', async () => {

@@ -2,6 +2,7 @@ import { type AgentSession, clientFor } from './agent-session.js';
 import type { AgentState } from './agent-state.js';
 import { ApiClient } from './api-client.js';
 import { IdentityRefused } from './api-errors.js';
+import { AuthoritySeen } from './authority-seen.js';
 import { notEnrolled } from './command-line.js';
 import { AgentFailure, EXIT } from './exit.js';
 import { HeartbeatLoop } from './heartbeat-loop.js';
@@ -72,7 +73,9 @@ export async function runNode(
     const vpn = await vpnKeeperFor(session, node, state.baseUrl, tokens, nodeApi);
     roles.follow((snapshot, now) => vpn.apply(snapshot, now));
     if (held !== null) roles.apply(held.snapshot);
-    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, [...trust.parts, supervisor]);
+    const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
+    const parts = [...trust.parts, supervisor, authority];
+    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts);
     const report = new HostReport(nodeApi, state.wish, context);
     const reports = [heartbeat.run(), report.run(), reporter.run()];
     const loops = [watch.run(), vpn.run(stop.signal), ...reports, ...trust.start()];
