@@ -32,7 +32,6 @@ import { EarlyAnswers } from './http/early-answers.js';
 import { IdempotencyStore } from './http/idempotency-store.js';
 import { KeyedCalls } from './http/keyed-calls.js';
 import { Paging } from './http/paging.js';
-import { PlanSlots } from './http/plan-slots.js';
 import { ProblemFilter } from './http/problem.filter.js';
 import { ProblemsController } from './http/problems.controller.js';
 import { RateLimits } from './http/rate-limits.js';
@@ -84,7 +83,6 @@ const shared = [
   IdempotencyStore,
   KeyedCalls,
   Paging,
-  PlanSlots,
   RateLimits,
   ServiceAddress,
   Metrics,

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { applyPatch } from 'rfc6902';
+import { TxEvents } from '../../src/common/transaction/tx-events.js';
+import { MembershipDisabled } from '../../src/modules/nodes/membership-events.js';
 import type { Answer, Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given, unique } from '../support/given.js';
 import { ADMIN_MUTATIONS, type MutationCall, World } from '../support/mutations.js';
+import { openSecondSession } from '../support/second-session.js';
 import { tableDigests } from '../support/table-digests.js';
 import { admittedNode } from '../support/test-node.js';
 
@@ -194,6 +197,126 @@ describe('a dry run', () => {
     expect((answer.body.changes as Change[])[0]?.patch).toEqual([
       { op: 'replace', path: '/degradedGraceSeconds', value: 17 },
     ]);
+  });
+
+  it('is refused by constraints that wait for the commit, as the call is', async () => {
+    const { id } = await given(controlPlane).cluster();
+    await controlPlane.database.query(`
+      CREATE FUNCTION refuse_late() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'too late' USING ERRCODE = 'check_violation'; END $$`);
+    await controlPlane.database.query(`
+      CREATE CONSTRAINT TRIGGER late AFTER INSERT ON node_groups DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION refuse_late()`);
+    try {
+      const call: MutationCall = {
+        method: 'post',
+        path: `/clusters/${id}/node-groups`,
+        body: { name: 'late' },
+      };
+      const real = refusal(await owner.post(call.path, call.body));
+      expect(real.status).toBeGreaterThanOrEqual(400);
+      expect(refusal(await plan(call))).toEqual(real);
+    } finally {
+      await controlPlane.database.query('DROP TRIGGER late ON node_groups');
+      await controlPlane.database.query('DROP FUNCTION refuse_late');
+    }
+  });
+
+  it('steps aside sooner than the call: its statements and its waits for locks are shorter', async () => {
+    const { id } = await given(controlPlane).cluster();
+    await controlPlane.database.query(`
+      CREATE FUNCTION tell_limits() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN NEW.name := current_setting('lock_timeout') || ' ' || current_setting('statement_timeout'); RETURN NEW; END $$`);
+    await controlPlane.database.query(
+      'CREATE TRIGGER tell BEFORE INSERT ON node_groups FOR EACH ROW EXECUTE FUNCTION tell_limits()',
+    );
+    try {
+      const call: MutationCall = { method: 'post', path: `/clusters/${id}/node-groups`, body: { name: 'x' } };
+      expect((await plan(call)).body.result.name).toBe('2s 10s');
+      expect((await owner.post(call.path, call.body)).body.name).toBe('5s 20s');
+    } finally {
+      await controlPlane.database.query('DROP TRIGGER tell ON node_groups');
+      await controlPlane.database.query('DROP FUNCTION tell_limits');
+    }
+  });
+
+  it('that waits for a lock is given up, and leaves the one who holds it alone', async () => {
+    const node = await admittedNode(controlPlane);
+    const call: MutationCall = {
+      method: 'post',
+      path: `/clusters/${node.clusterId}/nodes/${node.nodeId}/disable`,
+    };
+    const holder = await openSecondSession(controlPlane);
+    try {
+      await holder.query('BEGIN');
+      await holder.query('SELECT 1 FROM cluster_memberships WHERE node_id = $1 FOR UPDATE', [node.nodeId]);
+      const answer = await plan(call);
+      expect(refusal(answer)).toEqual({ status: 503, code: 'unavailable' });
+      expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+      await holder.query('COMMIT');
+    } finally {
+      await holder.end();
+    }
+    expect((await plan(call)).status).toBe(200);
+  });
+
+  it('is made two at a time', async () => {
+    // In clusters of their own: within one, changes of the tree wait for each other.
+    const clusters = await Promise.all(Array.from({ length: 8 }, () => given(controlPlane).cluster()));
+    // Each says how many were at it together with itself.
+    await controlPlane.database.query(`
+      CREATE FUNCTION tell_crowd() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        PERFORM pg_advisory_xact_lock_shared(4711);
+        PERFORM pg_sleep(0.05);
+        NEW.name := (SELECT count(*) FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objid = 4711) || ' ' || NEW.id;
+        RETURN NEW;
+      END $$`);
+    await controlPlane.database.query(
+      'CREATE TRIGGER crowd BEFORE INSERT ON node_groups FOR EACH ROW EXECUTE FUNCTION tell_crowd()',
+    );
+    try {
+      const answers = await Promise.all(
+        clusters.map(({ id }) =>
+          plan({ method: 'post', path: `/clusters/${id}/node-groups`, body: { name: 'x' } }),
+        ),
+      );
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+      const together = answers.map(({ body }) => Number.parseInt(body.result.name, 10));
+      expect(together.filter((count) => count > 2)).toEqual([]);
+    } finally {
+      await controlPlane.database.query('DROP TRIGGER crowd ON node_groups');
+      await controlPlane.database.query('DROP FUNCTION tell_crowd');
+    }
+  });
+
+  it('tells the feed nothing, and does nothing that waits for a commit: no job, no wake-up', async () => {
+    const node = await admittedNode(controlPlane);
+    const path = `/clusters/${node.clusterId}/nodes/${node.nodeId}`;
+    let raised = 0;
+    let committed = 0;
+    // Everything outside the transaction hangs on this hook.
+    controlPlane.app.get(TxEvents).on(MembershipDisabled, async (tx, { nodeId }) => {
+      if (nodeId !== node.nodeId) return;
+      raised += 1;
+      tx.afterCommit(() => {
+        committed += 1;
+      });
+    });
+    const feed = () =>
+      controlPlane.database.query<{ kind: string }>(
+        'SELECT kind FROM change_feed WHERE cluster_id = $1 ORDER BY id',
+        [node.clusterId],
+      );
+    const before = await feed();
+    const call: MutationCall = { method: 'post', path: `${path}/disable` };
+    const { planHash } = (await plan(call)).body;
+    expect({ raised, committed }).toEqual({ raised: 1, committed: 0 });
+    expect(await feed()).toEqual(before);
+    expect((await apply(call, planHash)).status).toBe(200);
+    expect({ raised, committed }).toEqual({ raised: 2, committed: 1 });
+    const told = (await feed()).slice(before.length).map(({ kind }) => kind);
+    expect(told.sort()).toEqual(['node.disabled', 'snapshot.changed']);
   });
 
   it('can be asked for by forty at once', async () => {

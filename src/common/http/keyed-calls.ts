@@ -3,8 +3,14 @@ import { Database } from '../database/database.js';
 import { openSessionBeside } from '../database/session.js';
 import type { RequestContext } from '../request/request-context.js';
 import { OpenTransaction } from '../transaction/open-transaction.js';
+import { Slots } from '../waiting/slots.js';
 import { IdempotencyStore, type StoredAnswer } from './idempotency-store.js';
-import { PlanSlots } from './plan-slots.js';
+
+/**
+ * Each holds a connection of the small pool beside the large one while it waits for one of that. Half of the small pool:
+ * with all of it they would wait in a circle for those who hold one of the large pool and want to look beside.
+ */
+const KEYED = { atOnce: 2, waitMs: 15_000, retryAfterSeconds: 1 };
 
 /**
  * `Idempotency-Key` for calls that change something in other ways than through the transactor, such as heartbeats. The
@@ -13,17 +19,17 @@ import { PlanSlots } from './plan-slots.js';
  */
 @Injectable()
 export class KeyedCalls {
+  private readonly slots = new Slots(KEYED);
+
   constructor(
     private readonly database: Database,
     private readonly idempotency: IdempotencyStore,
-    private readonly slots: PlanSlots,
   ) {}
 
   /** @throws Replay with the stored answer; conflict `idempotency_in_progress`; invalid `idempotency_key_reused` */
   async run(context: RequestContext, call: () => Promise<StoredAnswer>): Promise<StoredAnswer> {
     const claim = context.idempotency;
     if (claim === null) return call();
-    // Like a plan, it holds one connection while it waits for another; a few at a time never wait in a circle.
     return this.slots.run(async () => {
       const session = await openSessionBeside(this.database, 'BEGIN');
       try {

@@ -1,32 +1,47 @@
 import { describe, expect, it } from '@jest/globals';
 import { newId } from '../ids/uuid.js';
-import { type PlannedCall, planAnswer, planHash } from './plan.js';
+import type { SnapshotChange } from '../transaction/ports.js';
+import { type PlannedCall, PlannedChanges, planAnswer, planHash } from './plan.js';
 
 const clusterId = newId();
-const call = (more: Partial<PlannedCall> = {}): PlannedCall => ({
-  operationId: 'updateNode',
-  path: '/api/v1/clusters/x',
-  body: { name: 'x' },
-  newIds: [],
-  changes: [],
-  ...more,
-});
+interface Planned extends Omit<PlannedCall, 'changes'> {
+  newIds: readonly string[];
+  changes: readonly SnapshotChange[];
+}
+/** A call whose changes are found in two batches. */
+const call = ({ newIds = [], changes = [], ...more }: Partial<Planned> = {}): PlannedCall => {
+  const planned = new PlannedChanges(newIds);
+  planned.add(changes.slice(0, 1));
+  planned.add(changes.slice(1));
+  const about = { operationId: 'updateNode', path: '/api/v1/clusters/x', body: { name: 'x' } };
+  return { ...about, ...more, changes: planned };
+};
 const change = (nodeId: string, before: unknown, after: unknown) => ({ clusterId, nodeId, before, after });
 
 describe('a plan hash', () => {
   it('is the same whatever ids the call makes', () => {
     const [one, two] = [newId(), newId()];
     const node = newId();
-    const planned = (id: string, other: string) =>
+    const planned = (id: string, other: string, newIds = [id, other]) =>
       call({
-        newIds: [id, other],
+        newIds,
         changes: [
           change(id, null, { nodeId: id }),
           change(node, { peers: [] }, { peers: [id, `${other}/x`] }),
         ],
       });
     expect(planHash(planned(one, two))).toBe(planHash(planned(newId(), newId())));
-    expect(planHash(planned(one, two))).not.toBe(planHash({ ...planned(one, two), newIds: [] }));
+    expect(planHash(planned(one, two))).not.toBe(planHash(planned(one, two, [])));
+  });
+
+  it('is the same whatever keys it makes', () => {
+    const planned = (kid: string) =>
+      call({ newIds: [newId(), kid], changes: [change(clusterId, { keys: [] }, { keys: [{ kid }] })] });
+    const [one, other] = [
+      'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
+      'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k',
+    ];
+    expect(planHash(planned(one))).toBe(planHash(planned(other)));
   });
 
   it('depends on which of the new ids goes where', () => {
@@ -42,7 +57,7 @@ describe('a plan hash', () => {
     expect(planHash(call({ body: { a: 1, b: 2 } }))).toBe(planHash(call({ body: { b: 2, a: 1 } })));
   });
 
-  it.each<[string, Partial<PlannedCall>]>([
+  it.each<[string, Partial<Planned>]>([
     ['operation', { operationId: 'other' }],
     ['path', { path: '/api/v1/clusters/y' }],
     ['body', { body: { name: 'y' } }],

@@ -15,17 +15,23 @@ import { UnknownMembers } from '../observability/unknown-members.js';
 import type { RequestContext } from '../request/request-context.js';
 import { SNAPSHOT_PORT, type SnapshotPort } from '../transaction/ports.js';
 import { UnitOfWork } from '../transaction/unit-of-work.js';
+import { Slots } from '../waiting/slots.js';
 import { matchesIfNoneMatch } from './etag.js';
 import { IdempotencyStore, Replay, type StoredAnswer } from './idempotency-store.js';
 import { checkBody, checkQuery, unknownMembers } from './input.js';
 import { KeyedCalls } from './keyed-calls.js';
 import { isMutation, OPERATION, type Operation } from './operation.js';
-import { type PlannedCall, planAnswer, planHash } from './plan.js';
-import { PlanSlots } from './plan-slots.js';
+import { type PlannedCall, PlannedChanges, planAnswer, planHash } from './plan.js';
 import { contextOf } from './request-hooks.js';
 import { rememberSentBody } from './sent-body.js';
 import { verifyAnswer } from './verify-answer.js';
 import { WithStatus } from './with-status.js';
+
+/**
+ * Plans made at a time by one instance, and calls by a plan's hash. Each holds two connections and may read a whole
+ * cluster; those who wait hold nothing, and come back when it takes too long.
+ */
+const PLANS = { atOnce: 2, waitMs: 15_000, retryAfterSeconds: 5 };
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
@@ -36,11 +42,12 @@ const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
  */
 @Injectable()
 export class RequestPipeline implements NestInterceptor {
+  private readonly plans = new Slots(PLANS);
+
   constructor(
     private readonly idempotency: IdempotencyStore,
     private readonly unknown: UnknownMembers,
     private readonly keyed: KeyedCalls,
-    private readonly slots: PlanSlots,
     @Inject(SNAPSHOT_PORT) private readonly snapshots: SnapshotPort,
   ) {}
 
@@ -65,7 +72,7 @@ export class RequestPipeline implements NestInterceptor {
     if (!isMutation(operation, context.method))
       return this.represent(operation, context, request, reply, handle);
     const change = () => this.change(operation, context, request, reply, handle);
-    return context.dryRun || context.planHash !== null ? this.slots.run(change) : change();
+    return context.dryRun || context.planHash !== null ? this.plans.run(change) : change();
   }
 
   private async change(
@@ -179,9 +186,11 @@ export class RequestPipeline implements NestInterceptor {
     unit: UnitOfWork,
   ): Promise<PlannedCall> {
     const mutation = unit.mutation;
-    const changes = mutation === null ? [] : await this.snapshots.changes(mutation.tx, mutation.touched);
+    const changes = new PlannedChanges(mutation?.newIds ?? []);
+    if (mutation !== null)
+      for await (const batch of this.snapshots.changes(mutation.tx, mutation.touched)) changes.add(batch);
     const { path } = context;
-    return { operationId: operation.id, path, body: request.body, newIds: mutation?.newIds ?? [], changes };
+    return { operationId: operation.id, path, body: request.body, changes };
   }
 }
 

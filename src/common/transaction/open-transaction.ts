@@ -12,8 +12,15 @@ import type { PendingMutation } from './unit-of-work.js';
 
 /** A transaction that may sit idle longer than this has lost its process. Set here, since poolers refuse it at connect. */
 const IDLE_TIMEOUT = '30s';
-const LOCK_TIMEOUT_MS = 5_000;
-const STATEMENT_TIMEOUT = '20s';
+const LIMITS: Limits = { lockTimeoutMs: 5_000, statementTimeoutMs: 20_000 };
+/** Who only wants to know steps aside sooner. */
+const LIMITS_OF_A_PLAN: Limits = { lockTimeoutMs: 2_000, statementTimeoutMs: 10_000 };
+
+/** How long one statement may wait for a lock, and run. */
+interface Limits {
+  lockTimeoutMs: number;
+  statementTimeoutMs: number;
+}
 
 /** The transactor's own view of a transaction: what `work` sees as {@link ModelTx}, and how it ends. */
 export class OpenTransaction implements ModelTx {
@@ -33,11 +40,12 @@ export class OpenTransaction implements ModelTx {
   ) {}
 
   /** First statement of every transaction: its limits, and the database's time, which never goes back. */
-  static async begin(session: Session, lockTimeoutMs = LOCK_TIMEOUT_MS): Promise<Date> {
+  static async begin(session: Session, lockTimeoutMs = LIMITS.lockTimeoutMs): Promise<Date> {
+    const limits = currentRequest()?.dryRun === true ? LIMITS_OF_A_PLAN : { ...LIMITS, lockTimeoutMs };
     const [row] = await session.query<{ now: Date }>(sql`
       SELECT greatest(date_trunc('milliseconds', now()), (SELECT c.recorded_at FROM database_clock AS c)) AS now,
-             set_config('lock_timeout', ${String(lockTimeoutMs)}, true) AS l,
-             set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true) AS s,
+             set_config('lock_timeout', ${String(limits.lockTimeoutMs)}, true) AS l,
+             set_config('statement_timeout', ${String(limits.statementTimeoutMs)}, true) AS s,
              set_config('idle_in_transaction_session_timeout', ${IDLE_TIMEOUT}, true) AS i`);
     if (row === undefined) throw new Error('the database did not tell the time');
     return row.now;

@@ -20,8 +20,9 @@ export interface SnapshotPort {
    * whole cluster where all are touched; writes the feed rows. Last before the commit.
    */
   settle(tx: Tx, touched: Touched): Promise<void>;
-  /** The change to each touched node's content, seen from `tx` against what is committed; unchanged ones left out. */
-  changes(tx: ReadTx, touched: Touched): Promise<SnapshotChange[]>;
+  /** The change to each touched node's content, seen from `tx` against what is committed; unchanged ones left out. In
+   *  batches, since a cluster may not fit into memory, and so that others get their turn between them. */
+  changes(tx: ReadTx, touched: Touched): AsyncIterable<readonly SnapshotChange[]>;
 }
 
 /** Injection token of the {@link SnapshotPort}. */

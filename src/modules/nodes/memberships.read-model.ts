@@ -53,6 +53,14 @@ export class MembershipsReadModel {
        WHERE m.facts ->> 'machineId' = ANY(${machineIds}::text[]) AND m.membership_status <> 'revoked'`);
   }
 
+  /** Members that are not revoked. */
+  async nodeIds(tx: ReadTx, clusterId: string): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT m.node_id AS "nodeId" FROM cluster_memberships AS m
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked'`);
+    return rows.map(({ nodeId }) => nodeId);
+  }
+
   /** Those of these nodes that are members and not revoked. */
   async live(tx: ReadTx, clusterId: string, nodeIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ nodeId: string }>(sql`

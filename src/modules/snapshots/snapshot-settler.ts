@@ -1,13 +1,18 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
 import { openSessionBeside } from '../../common/database/session.js';
-import { canonicalJson } from '../../common/json/canonical-json.js';
+import { OpenTransaction } from '../../common/transaction/open-transaction.js';
 import type { SnapshotChange, SnapshotPort, Touched } from '../../common/transaction/ports.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { NodeStates } from '../nodes/node-states.js';
 import { GenerationsRepository, type HashedNode } from './generations.repository.js';
 import { type Composed, SnapshotComposer } from './snapshot-composer.js';
 import { contentHash, type SnapshotContent } from './snapshot-content.js';
+
+/** Nodes compared at a time: enough to make statements few, few enough to keep nobody from the event loop. */
+const BATCH = 250;
 
 /**
  * Numbers snapshots. A change of single nodes grows exactly those whose content differs from what is committed; a
@@ -21,6 +26,7 @@ import { contentHash, type SnapshotContent } from './snapshot-content.js';
 export class SnapshotSettler implements SnapshotPort {
   constructor(
     private readonly composer: SnapshotComposer,
+    private readonly memberships: MembershipsReadModel,
     private readonly generations: GenerationsRepository,
     private readonly states: NodeStates,
     private readonly database: Database,
@@ -42,25 +48,42 @@ export class SnapshotSettler implements SnapshotPort {
     tx.afterCommit(() => this.states.forget(touched));
   }
 
-  async changes(tx: ReadTx, touched: Touched): Promise<SnapshotChange[]> {
-    if (touched.size === 0) return [];
-    return this.lookBeside(tx, async (before) => {
-      const changes: SnapshotChange[] = [];
+  async *changes(tx: ReadTx, touched: Touched): AsyncGenerator<SnapshotChange[]> {
+    if (touched.size === 0) return;
+    const session = await openSessionBeside(this.database);
+    try {
+      const committed: ReadTx = { now: await OpenTransaction.begin(session), query: session.query };
       for (const [clusterId, nodes] of inOrder(touched)) {
-        const old = await this.contents(before, clusterId, nodes);
-        const next = await this.contents(tx, clusterId, nodes);
-        for (const nodeId of [...new Set([...old.keys(), ...next.keys()])].sort()) {
-          const change = {
-            clusterId,
-            nodeId,
-            before: old.get(nodeId) ?? null,
-            after: next.get(nodeId) ?? null,
-          };
-          if (canonicalJson(change.before) !== canonicalJson(change.after)) changes.push(change);
+        const nodeIds = nodes === 'all' ? await this.everyNode(committed, tx, clusterId) : nodes;
+        for (let from = 0; from < nodeIds.length; from += BATCH) {
+          yield await this.changesOf(committed, tx, clusterId, nodeIds.slice(from, from + BATCH));
         }
       }
-      return changes;
+    } finally {
+      await session.rollback();
+    }
+  }
+
+  private async changesOf(
+    committed: ReadTx,
+    tx: ReadTx,
+    clusterId: string,
+    nodeIds: readonly string[],
+  ): Promise<SnapshotChange[]> {
+    const old = await this.contents(committed, clusterId, nodeIds);
+    const next = await this.contents(tx, clusterId, nodeIds);
+    return nodeIds.flatMap((nodeId) => {
+      const [before, after] = [old.get(nodeId) ?? null, next.get(nodeId) ?? null];
+      return isDeepStrictEqual(before, after) ? [] : [{ clusterId, nodeId, before, after }];
     });
+  }
+
+  private async everyNode(committed: ReadTx, tx: ReadTx, clusterId: string): Promise<string[]> {
+    const [old, next] = [
+      await this.memberships.nodeIds(committed, clusterId),
+      await this.memberships.nodeIds(tx, clusterId),
+    ];
+    return [...new Set([...old, ...next])].sort();
   }
 
   private async growDiffering(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
@@ -114,7 +137,7 @@ export class SnapshotSettler implements SnapshotPort {
   private async contents(
     tx: ReadTx,
     clusterId: string,
-    nodeIds: readonly string[] | 'all',
+    nodeIds: readonly string[],
   ): Promise<Map<string, SnapshotContent>> {
     const composed = await this.composer.compose(tx, clusterId, nodeIds);
     if (composed.length === 0) return new Map();
