@@ -1,13 +1,5 @@
 #!/usr/bin/env node
 import { ApiRefusal, ServerAway } from './api-errors.js';
-import { CANCEL_HELP, cancel } from './commands/cancel.js';
-import { ENROLL_HELP, enroll } from './commands/enroll.js';
-import { HOST_PROOF_HELP, hostProof } from './commands/host-proof.js';
-import { ROTATE_KEY_HELP, rotateKey } from './commands/rotate-key.js';
-import { RUN_HELP, run } from './commands/run.js';
-import { SERVICE_HELP, service } from './commands/service.js';
-import { STATUS_HELP, status } from './commands/status.js';
-import { VPN_GUARD_HELP, vpnGuard } from './commands/vpn-guard.js';
 import { AgentFailure, EXIT, type ExitCode, UsageError } from './exit.js';
 import { AGENT_VERSION } from './version.js';
 
@@ -25,23 +17,38 @@ Usage: rap-node-agent <command> [options]
 
 "rap-node-agent <command> --help" explains a command; --version prints the version.`;
 
-const COMMANDS: Record<string, { start: (args: readonly string[]) => Promise<ExitCode>; help: string }> = {
-  enroll: { start: enroll, help: ENROLL_HELP },
-  cancel: { start: cancel, help: CANCEL_HELP },
-  run: { start: run, help: RUN_HELP },
-  status: { start: status, help: STATUS_HELP },
-  'rotate-key': { start: rotateKey, help: ROTATE_KEY_HELP },
-  'host-proof': { start: hostProof, help: HOST_PROOF_HELP },
-  'vpn-guard': { start: vpnGuard, help: VPN_GUARD_HELP },
-  service: { start: service, help: SERVICE_HELP },
+interface Command {
+  start: (args: readonly string[]) => Promise<ExitCode>;
+  help: string;
+}
+
+/** Each is loaded when it is called: what guards a driver or runs a service has no use for certificates. */
+const COMMANDS: Record<string, () => Promise<Command>> = {
+  enroll: () => import('./commands/enroll.js').then((m) => ({ start: m.enroll, help: m.ENROLL_HELP })),
+  cancel: () => import('./commands/cancel.js').then((m) => ({ start: m.cancel, help: m.CANCEL_HELP })),
+  run: () => import('./commands/run.js').then((m) => ({ start: m.run, help: m.RUN_HELP })),
+  status: () => import('./commands/status.js').then((m) => ({ start: m.status, help: m.STATUS_HELP })),
+  'rotate-key': () =>
+    import('./commands/rotate-key.js').then((m) => ({ start: m.rotateKey, help: m.ROTATE_KEY_HELP })),
+  'host-proof': () =>
+    import('./commands/host-proof.js').then((m) => ({ start: m.hostProof, help: m.HOST_PROOF_HELP })),
+  'vpn-guard': () =>
+    import('./commands/vpn-guard.js').then((m) => ({ start: m.vpnGuard, help: m.VPN_GUARD_HELP })),
+  service: () => import('./commands/service.js').then((m) => ({ start: m.service, help: m.SERVICE_HELP })),
 };
+
+/** The command of this name; null when there is none. */
+async function commandNamed(name: string | undefined): Promise<Command | null> {
+  const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  return load === undefined ? null : load();
+}
 
 async function main([name, ...args]: readonly string[]): Promise<ExitCode> {
   if (name === '--help' || name === '-h' || name === 'help')
-    return print(COMMANDS[args[0] ?? '']?.help ?? HELP);
+    return print((await commandNamed(args[0]))?.help ?? HELP);
   if (name === '--version') return print(AGENT_VERSION);
-  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command !== undefined) return command.start(args);
+  const command = await commandNamed(name);
+  if (command !== null) return command.start(args);
   const what = name?.startsWith('-') ? `Unknown option '${name}'` : `Unknown command '${name ?? ''}'`;
   throw new UsageError(
     name === undefined ? `a command is missing: ${Object.keys(COMMANDS).join(', ')}` : what,
