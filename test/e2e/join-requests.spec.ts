@@ -208,6 +208,26 @@ describe('approving', () => {
     expect((await api.get(`${path}/${id}`)).body.status).toBe('pending');
   });
 
+  it('holds to the group and the organization of the token', async () => {
+    const group = created(await api.post(`/clusters/${clusterId}/node-groups`, { name: 'rack-8' })) as {
+      id: string;
+    };
+    const organizationId = '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21';
+    const scope = { groupId: group.id, organizationId, roles: ['vpn-exit'] };
+    const { id } = await pending({ requestedRoles: ['vpn-exit'] }, { scope });
+    for (const groupId of [null, organizationId])
+      expect(await approve(id, { groupId })).toMatchObject({
+        status: 422,
+        body: { code: 'outside_token_scope', errors: [{ pointer: '#/groupId' }] },
+      });
+    const answer = await approve(id);
+    expect(await nodeOf(answer)).toMatchObject({ groupId: group.id, roles: ['vpn-exit'] });
+    const roles = await api.get(
+      `/clusters/${clusterId}/role-assignments?nodeId=${answer.body.approvedNodeId}`,
+    );
+    expect(roles.body.items).toMatchObject([{ role: 'vpn-exit', organizationId }]);
+  });
+
   it('refuses roles that the node cannot have, and admits nobody by halves', async () => {
     const { id } = await pending();
     expect(await approve(id, { roles: ['vpn-exit', 'rdp-worker'] })).toMatchObject({
