@@ -64,7 +64,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   getNode: 'nodes.read',
   updateNode: 'nodes.update',
   disableNode: 'nodes.disable',
-  enableNode: 'nodes.disable',
+  enableNode: 'nodes.disable~',
   revokeNode: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
   listNodeSnapshots: 'snapshots.read',
