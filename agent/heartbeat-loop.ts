@@ -1,5 +1,6 @@
 import { v4 as uuid } from 'uuid';
 import { fieldsOf, optionalNumber } from './answer-fields.js';
+import type { ApiAnswer } from './api-client.js';
 import { jitteredMs } from './backoff.js';
 import type { HeartbeatPart } from './heartbeat-part.js';
 import { hostLoad } from './host-load.js';
@@ -8,6 +9,7 @@ import type { NodeApi } from './node-api.js';
 import type { ServerClock } from './server-clock.js';
 import type { SnapshotWatch } from './snapshot-watch.js';
 import type { StateStore } from './state-store.js';
+import type { Turns } from './turns.js';
 import { AGENT_VERSION } from './version.js';
 import { pause } from './waiting.js';
 
@@ -27,6 +29,8 @@ export class HeartbeatLoop {
     private readonly clock: ServerClock,
     private readonly context: LoopContext,
     private readonly parts: readonly HeartbeatPart[],
+    /** Shared with whatever else reports the same things: an older report must not arrive after a newer one. */
+    private readonly turns: Turns,
   ) {}
 
   /** Beats until stopped. @throws IdentityRefused */
@@ -52,8 +56,25 @@ export class HeartbeatLoop {
     // A heartbeat whose answer is lost is sent again with its number: should the first one arrive late, behind the
     // repeat, it is the same once more, and no sequence that goes back as a clone's would.
     const sequence = this.sequence + 1;
+    const answer = await this.turns.take(() => this.send(sequence));
+    this.sequence = sequence;
+    const fields = fieldsOf(answer.body, 'body');
+    this.clock.observe(fields.serverTime, answer);
+    this.context.presence.back();
+    const generation = optionalNumber(fields, 'snapshotGeneration');
+    const term = optionalNumber(fields, 'authorityTerm');
+    this.context.log.debug('heartbeat.ok', { sequence, generation, term });
+    this.watch.nudge({ generation, term });
+    for (const part of this.parts) part.heard(fields);
+    await this.rememberContact();
+    const { min, max } = INTERVAL_RANGE_SECONDS;
+    const seconds = optionalNumber(fields, 'nextHeartbeatSeconds') ?? DEFAULT_INTERVAL_SECONDS;
+    return Math.min(max, Math.max(min, seconds));
+  }
+
+  private send(sequence: number): Promise<ApiAnswer> {
     const held = this.watch.held;
-    const answer = await this.api.send({
+    return this.api.send({
       method: 'POST',
       path: '/heartbeat',
       json: {
@@ -69,19 +90,6 @@ export class HeartbeatLoop {
         ...Object.assign({}, ...this.parts.map((part) => part.report())),
       },
     });
-    this.sequence = sequence;
-    const fields = fieldsOf(answer.body, 'body');
-    this.clock.observe(fields.serverTime, answer);
-    this.context.presence.back();
-    const generation = optionalNumber(fields, 'snapshotGeneration');
-    const term = optionalNumber(fields, 'authorityTerm');
-    this.context.log.debug('heartbeat.ok', { sequence, generation, term });
-    this.watch.nudge({ generation, term });
-    for (const part of this.parts) part.heard(fields);
-    await this.rememberContact();
-    const { min, max } = INTERVAL_RANGE_SECONDS;
-    const seconds = optionalNumber(fields, 'nextHeartbeatSeconds') ?? DEFAULT_INTERVAL_SECONDS;
-    return Math.min(max, Math.max(min, seconds));
   }
 
   /** A full disk is worth a line and no failed heartbeat. */

@@ -19,9 +19,15 @@ export const HOST_CLOCK: HostClock = {
   bootId: bootIdOfLinux(),
 };
 
+/**
+ * The kernel's id of this boot, with the start of process 1: in a container that is the container's start,
+ * before which its uptime may have been another.
+ */
 function bootIdOfLinux(): string | null {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    const init = readFileSync('/proc/1/stat', 'utf8');
+    return `${bootId}.${init.slice(init.lastIndexOf(')') + 2).split(' ')[19]}`;
   } catch {
     return null;
   }

@@ -18,6 +18,7 @@ import { TokenSource } from './token-source.js';
 import { openTrust } from './trust/node-trust.js';
 import type { CertificateWish } from './trust/renewal-plan.js';
 import { TrustKeys } from './trust-keys.js';
+import { Turns } from './turns.js';
 import { AGENT_VERSION } from './version.js';
 import { vpnKeeperFor } from './vpn/vpn-setup.js';
 
@@ -61,7 +62,9 @@ export async function runNode(
   const nodeApi = new NodeApi(api, tokens);
   const node = { nodeId, clusterId };
   const context = { log, presence: session.presence, stop: stop.signal };
-  const { supervisor, reporter } = await openSupervision(session, node, nodeApi, context, options);
+  const turns = new Turns();
+  const supervision = await openSupervision(session, node, nodeApi, context, turns, options);
+  const { supervisor, reporter } = supervision;
   roles.follow((snapshot, now) => supervisor.apply(snapshot, now));
   try {
     if (state.refused !== null && !(await isWelcomeAgain(session, tokens))) return;
@@ -74,8 +77,8 @@ export async function runNode(
     roles.follow((snapshot, now) => vpn.apply(snapshot, now));
     if (held !== null) roles.apply(held.snapshot);
     const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
-    const parts = [...trust.parts, supervisor, authority];
-    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts);
+    const parts = [...trust.parts, supervision.part, authority];
+    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts, turns);
     const report = new HostReport(nodeApi, state.wish, context);
     const reports = [heartbeat.run(), report.run(), reporter.run()];
     const loops = [watch.run(), vpn.run(stop.signal), ...reports, ...trust.start()];

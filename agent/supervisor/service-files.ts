@@ -2,6 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readFileIfPresent, TEMPORARY_SUFFIX, writeFileAtomic } from '../atomic-file.js';
 import { isCount, isObject, isText } from '../json-values.js';
+import { Turns } from '../turns.js';
 import type { Launch } from './service-order.js';
 
 /** Which process was started for a service, so that the agent's successor finds it. */
@@ -24,7 +25,7 @@ export class ServiceFiles {
   readonly secretRefsFile: string;
   readonly logFile: string;
   private readonly recordFile: string;
-  private last: Promise<unknown> = Promise.resolve();
+  private readonly turns = new Turns();
 
   constructor(private readonly folder: string) {
     this.configFile = join(folder, 'config.json');
@@ -35,7 +36,7 @@ export class ServiceFiles {
 
   /** Writes what a process is to read when it starts. */
   prepare({ config, secretRefs }: Pick<Launch, 'config' | 'secretRefs'>): Promise<void> {
-    return this.next(async () => {
+    return this.turns.take(async () => {
       await mkdir(this.folder, { recursive: true, mode: 0o700 });
       await writeFileAtomic(this.configFile, asText(config));
       await writeFileAtomic(this.secretRefsFile, asText(secretRefs));
@@ -43,7 +44,7 @@ export class ServiceFiles {
   }
 
   writeRecord(record: ProcessRecord): Promise<void> {
-    return this.next(() => writeFileAtomic(this.recordFile, asText(record)));
+    return this.turns.take(() => writeFileAtomic(this.recordFile, asText(record)));
   }
 
   /** The process that was started last and is not known to have ended; null when there is none. */
@@ -53,7 +54,7 @@ export class ServiceFiles {
   }
 
   removeRecord(): Promise<void> {
-    return this.next(() => rm(this.recordFile, { force: true }));
+    return this.turns.take(() => rm(this.recordFile, { force: true }));
   }
 
   /** Removes what a crash left half written. */
@@ -65,13 +66,7 @@ export class ServiceFiles {
 
   /** Removes everything. Only for a service without a process. */
   remove(): Promise<void> {
-    return this.next(() => rm(this.folder, { recursive: true, force: true }));
-  }
-
-  private next<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.last.then(work);
-    this.last = result.catch(() => undefined); // its own caller sees the error; the next one goes on
-    return result;
+    return this.turns.take(() => rm(this.folder, { recursive: true, force: true }));
   }
 }
 

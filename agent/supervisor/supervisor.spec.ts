@@ -168,12 +168,14 @@ describe('a wanted service', () => {
     node.wants([workload()]);
     const pid = await node.runs('relay-node');
     expect(isAlive(pid)).toBe(true);
+    node.wants([workload()], { issuedAt: new Date(node.clock.now().getTime() + 1_000).toISOString() }); // issued again
     expect(await runningIn(node.workloads)).toEqual(new Map([['relay-node', pid]]));
     expect(node.reports.map(({ reportedState }) => reportedState)).toEqual(['starting', 'running']);
     expect(node.reports.at(-1)).toMatchObject({ version: '1.4.2', health: 'unknown', message: null });
     expect(node.supervisor.report()).toMatchObject({
       workloads: [{ serviceType: 'relay-node', reportedState: 'running', version: '1.4.2' }],
     });
+    expect(node.lives).toEqual(['workload.started']);
   });
 
   it('gets its configuration and references as files, and nothing of the agent’s environment', async () => {

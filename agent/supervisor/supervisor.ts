@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { HeartbeatPart } from '../heartbeat-part.js';
 import type { Log } from '../log.js';
 import type { Snapshot } from '../snapshot.js';
 import type { SnapshotWorkload } from '../snapshot-workload.js';
@@ -32,7 +31,7 @@ export interface SupervisorContext {
  * Runs the workloads that the snapshot wants here, each for as long as a role in force allows it. Told of
  * snapshots and of instants by the role keeper; what must stop is asked to stop before `apply` returns.
  */
-export class Supervisor implements HeartbeatPart {
+export class Supervisor {
   private readonly runners = new Map<string, ServiceRunner>();
   private wanted = new Map<string, SnapshotWorkload>();
   /** Grows with each `apply`: what was read of the host for an older one counts for nothing. */
@@ -62,10 +61,6 @@ export class Supervisor implements HeartbeatPart {
     if (!this.isSettled) return {};
     const reports = [...this.runners.values()].map((runner) => wireReport(runner.report));
     return { workloads: reports.slice(0, MAX_REPORTED) };
-  }
-
-  heard(): void {
-    // What heartbeats answer says nothing of workloads.
   }
 
   /** Stops everything, and returns when it has stopped. */

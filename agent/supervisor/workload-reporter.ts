@@ -1,6 +1,7 @@
 import { ApiRefusal, IdentityRefused, ServerAway } from '../api-errors.js';
 import { afterFailure, type LoopContext } from '../loop.js';
 import type { NodeApi } from '../node-api.js';
+import type { Turns } from '../turns.js';
 import { pause } from '../waiting.js';
 import type { ServiceReport } from './service-report.js';
 
@@ -24,6 +25,8 @@ export class WorkloadReporter {
   constructor(
     private readonly api: NodeApi,
     private readonly context: LoopContext,
+    /** Shared with the heartbeats, which report the same. */
+    private readonly turns: Turns,
   ) {}
 
   add(report: ServiceReport, logTail: string): void {
@@ -54,11 +57,19 @@ export class WorkloadReporter {
   async flush(api: NodeApi): Promise<void> {
     for (let next = this.first(); next !== null; next = this.first()) {
       const [serviceType, outgoing] = next;
-      await this.send(api, outgoing);
+      await this.turns.take(async () => {
+        const isDue = this.waiting.get(serviceType)?.includes(outgoing) ?? false;
+        if (isDue) await this.send(api, outgoing);
+      });
       const rest = (this.waiting.get(serviceType) ?? []).filter((each) => each !== outgoing);
       if (rest.length === 0) this.waiting.delete(serviceType);
       else this.waiting.set(serviceType, rest);
     }
+  }
+
+  /** Drops all but the last of each service: a heartbeat is about to tell that, and must not be contradicted. */
+  keepLatest(): void {
+    for (const [serviceType, queue] of this.waiting) this.waiting.set(serviceType, queue.slice(-1));
   }
 
   /** Resolves at the next report, or on stop. */
@@ -94,10 +105,6 @@ export class WorkloadReporter {
         detail: error.message,
       });
     }
-  }
-
-  private keepLatest(): void {
-    for (const [serviceType, queue] of this.waiting) this.waiting.set(serviceType, queue.slice(-1));
   }
 }
 

@@ -76,7 +76,8 @@ describe('a real agent with a real service', () => {
   it(
     'starts a child process that serves, loses it to kill -9 and regains it, and the control plane sees it all',
     async () => {
-      await want({ ...RUNNING, config: { port: 0, 'x-purpose': 'test' } });
+      const restartPolicy = { ...AT_ONCE, initialDelaySeconds: 1 };
+      await want({ ...RUNNING, restartPolicy, config: { port: 0, 'x-purpose': 'test' } });
       const first = await seen({ reportedState: 'running', inSync: true });
       const url = await echoUrl(first.instanceId, 1);
       expect(await (await fetch(`${url}/here`)).json()).toMatchObject({
@@ -99,10 +100,15 @@ describe('a real agent with a real service', () => {
         instanceId: second.instanceId,
       });
       const { items } = (await fleet.plane.api.get(`${path}/workloads/${ECHO}/history`)).body;
+      // A start that is over while another report is under way is not told any more.
       const states = items.map((item: { reportedState: string }) => item.reportedState).reverse();
-      expect(states).toEqual(['starting', 'running', 'failed', 'starting', 'running']);
+      expect(states.filter((state: string) => state !== 'starting')).toEqual([
+        'running',
+        'failed',
+        'running',
+      ]);
       const failed = items.find((item: { reportedState: string }) => item.reportedState === 'failed');
-      expect(failed.message).toBe('was killed by SIGKILL; next start 0.1 s after that');
+      expect(failed.message).toBe('was killed by SIGKILL; next start 1 s after that');
     },
     TIMEOUT_MS,
   );
