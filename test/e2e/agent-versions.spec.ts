@@ -119,7 +119,7 @@ describe('the order of versions in SQL', () => {
           expect(judged).toEqual(expected);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 12 },
     );
   });
 });

@@ -18,6 +18,7 @@ beforeAll(async () => {
   plane = await startControlPlane();
   api = plane.api;
   openssl = await OpenSsl.open();
+  await anotherHost();
 });
 afterAll(async () => {
   await plane?.close();
@@ -28,12 +29,12 @@ afterAll(async () => {
 let a: TestNode;
 let b: TestNode;
 let [asA, asB]: Api[] = [];
-beforeEach(async () => {
+async function anotherHost(): Promise<void> {
   a = await admittedNode(plane);
   b = await alsoIn(plane, a, (await given(plane).cluster()).id);
   expect(b.nodeId).toBe(a.nodeId);
   [asA, asB] = [await a.api(), await b.api()];
-});
+}
 const agents = (): [Api, Api] => [asA as Api, asB as Api];
 
 const refusal = ({ status, body }: Answer) => [status, body.code ?? body.error];
@@ -98,6 +99,8 @@ describe('a token', () => {
 });
 
 describe('what the host says in one cluster', () => {
+  beforeEach(anotherHost);
+
   it('a heartbeat says nothing in the other', async () => {
     const [agent] = agents();
     created(await beat(agent, a, { agentVersion: '7.0.0', appliedGeneration: 1 }));
@@ -203,6 +206,8 @@ describe('a certificate', () => {
 });
 
 describe('the end of one membership', () => {
+  beforeEach(anotherHost);
+
   it('leaves the other alive: tokens, heartbeats, snapshot, certificate', async () => {
     const [agentA, agentB] = agents();
     const ask = async (agent: Api) =>
