@@ -11,6 +11,7 @@ import { owns, requireAcquirable } from './acquire-rules.js';
 import { ended, fencingToken, firstExpiry, isInForce, type Lease, leaseHeld, termOfToken } from './lease.js';
 import { leaseAcquired, leaseEnded } from './lease-events.js';
 import { EXPIRY_JOB } from './lease-expiry.js';
+import { LeaseLapses } from './lease-lapses.js';
 import { LeaseTransactions } from './lease-transactions.js';
 import { LeasesRepository } from './leases.repository.js';
 import type { Reserved } from './leases.schema.js';
@@ -33,6 +34,7 @@ export class LeaseAcquiresService {
     private readonly leases: LeasesRepository,
     private readonly grounds: AcquireGrounds,
     private readonly claims: AuthorityClaims,
+    private readonly lapses: LeaseLapses,
     private readonly jobs: Jobs,
   ) {}
 
@@ -57,10 +59,15 @@ export class LeaseAcquiresService {
     const { clusterId, connectionId, nodeId, isOwn } = ask;
     const seen = await this.leases.look(this.query, clusterId, connectionId, nodeId);
     if (seen === null || (isOwn && !seen.isAllowed)) throw noSuchConnection();
-    const { lease, now, ...reserved } = seen;
-    if (lease === null || !isInForce(lease, now)) return null;
-    if (lease.ownerNodeId !== nodeId) throw leaseHeld(lease);
-    return { lease, reserved, now, isNew: false };
+    const { lease, now, reservedNodeId, reservedUntil } = seen;
+    const reserved = { reservedNodeId, reservedUntil };
+    if (lease !== null && isInForce(lease, now)) {
+      if (lease.ownerNodeId !== nodeId) throw leaseHeld(lease);
+      return { lease, reserved, now, isNew: false };
+    }
+    // It would go over to another node: is that one of many that have lapsed?
+    if (seen.followsLapse) await this.lapses.lookBeforeTakeover(clusterId);
+    return null;
   }
 
   private async grant(tx: Tx, ask: AcquireAsk & { isOwn: boolean }): Promise<Outcome<Acquired>> {

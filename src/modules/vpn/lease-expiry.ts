@@ -5,6 +5,7 @@ import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ended, isInForce } from './lease.js';
 import { leaseEnded } from './lease-events.js';
+import { LeaseLapses } from './lease-lapses.js';
 import { LeasesRepository } from './leases.repository.js';
 
 /** The job that writes down what has expired; a nudge names a connection. */
@@ -25,6 +26,7 @@ export class LeaseExpiry implements OnModuleInit {
     private readonly jobs: Jobs,
     private readonly transactor: Transactor,
     private readonly leases: LeasesRepository,
+    private readonly lapses: LeaseLapses,
   ) {}
 
   onModuleInit(): void {
@@ -33,9 +35,15 @@ export class LeaseExpiry implements OnModuleInit {
       everySeconds: SWEEP_SECONDS,
       run: async (connectionId) => {
         if (connectionId !== null) await this.note(connectionId);
-        else while ((await this.writeDown('all')) === BATCH);
+        else await this.sweep();
       },
     });
+  }
+
+  private async sweep(): Promise<void> {
+    // First the brake: what is written down is told, and whoever waits for it comes.
+    await this.lapses.sweep();
+    while ((await this.writeDown('all')) === BATCH);
   }
 
   /** Writes down that the lease of the connection is over, where it is. */
@@ -55,6 +63,7 @@ export class LeaseExpiry implements OnModuleInit {
         if (lease === null || isInForce(lease, now)) continue;
         const over = ended(lease, 'expired', lease.expiresAt);
         await this.leases.update(tx, over);
+        this.lapses.suspect(connection.clusterId);
         events.push(leaseEnded(connection, over));
       }
       return { result: locked.length, events };

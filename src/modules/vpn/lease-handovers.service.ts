@@ -5,6 +5,7 @@ import type { Actor } from '../../common/request/actor.js';
 import type { Outcome } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { AcquireGrounds } from './acquire-grounds.js';
+import { explainAcquire } from './acquire-rules.js';
 import { isInForce, type Lease } from './lease.js';
 import { handoverRequested, handoverWithdrawn } from './lease-events.js';
 import { LeaseTransactions } from './lease-transactions.js';
@@ -43,8 +44,19 @@ export class LeaseHandoversService {
     );
   }
 
-  /** The same in the caller's transaction. */
-  async request(
+  /** The same by the service itself, in the caller's transaction, and only where an acquisition would not be held. */
+  async failBack(
+    tx: Tx,
+    ask: { clusterId: string; connectionId: string; nodeId: string },
+  ): Promise<Outcome<ReservedConnection | undefined>> {
+    const { ground } = await this.grounds.hold(tx, { ...ask, tokenSeen: null });
+    const isHeld = explainAcquire(ground).some(
+      ({ rule, passed }) => !passed && rule !== 'not_held_by_another' && rule !== 'no_preferred_node',
+    );
+    return isHeld ? { result: undefined, unchanged: true } : this.request(tx, ask);
+  }
+
+  private async request(
     tx: Tx,
     ask: { clusterId: string; connectionId: string; nodeId: string },
     reserveSeconds?: number,

@@ -26,6 +26,8 @@ export interface LeasedConnection {
 /** What is seen of a connection without waiting for anybody. */
 export interface LeaseLook {
   isAllowed: boolean;
+  /** The last lease was another node's and ended by its time, written down or not. */
+  followsLapse: boolean;
   reservedNodeId: string | null;
   reservedUntil: Date | null;
   /** Stored as active, whether or not its time is over. */
@@ -53,6 +55,14 @@ export interface Place {
   nodeId: string;
   /** From 0, the most preferred; null: not among the preferred. */
   preference: number | null;
+}
+
+/** A connection whose owner a preferred node may be to follow. */
+export interface DueFailback {
+  clusterId: string;
+  connectionId: string;
+  /** How long the preferred node must have been well. */
+  stableSeconds: number;
 }
 
 /** The end of the lease before. */
@@ -86,13 +96,17 @@ export class LeasesRepository {
     const [row] = await query<Omit<LeaseLook, 'lease'> & Lease & { id: string | null }>(sql`
       SELECT EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
                       WHERE a.connection_id = c.id AND a.node_id = ${nodeId}::uuid) AS "isAllowed",
+             coalesce((SELECT o.status IN ('active', 'expired') AND o.owner_node_id IS DISTINCT FROM ${nodeId}::uuid
+                         FROM vpn_connection_leases AS o WHERE o.connection_id = c.id
+                        ORDER BY o.fencing_token DESC LIMIT 1), false) AS "followsLapse",
              c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil", ${FABRIC_NOW} AS now, ${LEASE}
         FROM vpn_connections AS c
         LEFT JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
        WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL`);
     if (row === undefined) return null;
-    const { isAllowed, reservedNodeId, reservedUntil, now, ...lease } = row;
-    return { isAllowed, reservedNodeId, reservedUntil, now, lease: lease.id === null ? null : lease };
+    const { isAllowed, followsLapse, reservedNodeId, reservedUntil, now, ...lease } = row;
+    const reserved = { reservedNodeId, reservedUntil };
+    return { isAllowed, followsLapse, ...reserved, now, lease: lease.id === null ? null : lease };
   }
 
   /**
@@ -221,6 +235,26 @@ export class LeasesRepository {
        WHERE l.status = 'active' AND l.expires_at <= ${FABRIC_NOW} AND ${which}
        ORDER BY c.id LIMIT ${limit} FOR NO KEY UPDATE OF c SKIP LOCKED`);
     return rows.map(({ id }) => id);
+  }
+
+  /**
+   * Connections that are held by a node that others are preferred to, for as long as their policy asks at least, and
+   * that nobody has been asked to hand over as lately. In the order of their ids.
+   */
+  dueFailbacks(tx: ReadTx, after: string | null, limit: number): Promise<DueFailback[]> {
+    const beyond = after === null ? sql`true` : sql`c.id > ${after}::uuid`;
+    return tx.query<DueFailback>(sql`
+      SELECT c.cluster_id AS "clusterId", c.id AS "connectionId", c.failback_after_stable_seconds AS "stableSeconds"
+        FROM vpn_connections AS c
+        JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
+       CROSS JOIN LATERAL (SELECT fabric_now() - make_interval(secs => c.failback_after_stable_seconds) AS since) AS s
+       WHERE c.failback_after_stable_seconds IS NOT NULL AND l.acquired_at <= s.since
+         AND coalesce(c.reserved_until <= s.since, true) AND ${beyond}
+         AND EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
+                       LEFT JOIN vpn_connection_allowed_nodes AS o
+                         ON o.connection_id = a.connection_id AND o.node_id = l.owner_node_id
+                      WHERE a.connection_id = c.id AND coalesce(a.preference < coalesce(o.preference, a.preference + 1), false))
+       ORDER BY c.id LIMIT ${limit}`);
   }
 
   /** The last lease of the connection that has ended in writing. */

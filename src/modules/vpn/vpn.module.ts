@@ -9,9 +9,12 @@ import { AssignmentsRepository } from './assignments.repository.js';
 import { AssignmentsService } from './assignments.service.js';
 import { LeaseAcquiresService } from './lease-acquires.service.js';
 import { LeaseExpiry } from './lease-expiry.js';
+import { LeaseFailback } from './lease-failback.js';
 import { LeaseFencesService } from './lease-fences.service.js';
 import { LeaseHandoversService } from './lease-handovers.service.js';
 import { LeaseKeeper } from './lease-keeper.js';
+import { LeaseLapses } from './lease-lapses.js';
+import { LeaseLapsesRepository } from './lease-lapses.repository.js';
 import { LeasePrecedence } from './lease-precedence.js';
 import { LeaseReleasesService } from './lease-releases.service.js';
 import { LeaseRenewals } from './lease-renewals.service.js';
@@ -43,9 +46,12 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     AssignmentsService,
     LeaseAcquiresService,
     LeaseExpiry,
+    LeaseFailback,
     LeaseFencesService,
     LeaseHandoversService,
     LeaseKeeper,
+    LeaseLapses,
+    LeaseLapsesRepository,
     LeasePrecedence,
     LeaseReleasesService,
     LeaseRenewals,
