@@ -26,7 +26,8 @@ let world: World;
 let owner: Api;
 let auditor: Api;
 beforeAll(async () => {
-  controlPlane = await startControlPlane({ config: { limits } });
+  // Without workers, which would write in the middle of a look at all rows.
+  controlPlane = await startControlPlane({ config: { limits, role: 'api' } });
   world = new World(controlPlane);
   const { api } = controlPlane;
   owner = api.as(

@@ -31,7 +31,7 @@ const EVERY_SECONDS = 30;
  * Notices that the database is another server than the one it was: a promoted standby or a restored copy, which may
  * have lost what was committed last. Then every cluster gets a new term and takeovers are held, before anything is
  * granted: until this has happened `fabric_server_is_known()` is false, and whoever would grant refuses. Looks at the
- * start, whenever the feed finds itself on another server, when a grant was refused, and every so often by a worker.
+ * start, whenever the feed finds itself on another server, and every so often by a worker.
  */
 @Injectable()
 export class ServerWatch implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -51,7 +51,7 @@ export class ServerWatch implements OnModuleInit, OnApplicationBootstrap, Before
   onModuleInit(): void {
     const job = { queue: 'maintenance', name: 'server', everySeconds: EVERY_SECONDS };
     this.jobs.define({ ...job, run: () => this.check() });
-    this.unsubscribe = this.changes.onGap(() => this.nudge());
+    this.unsubscribe = this.changes.onGap(() => this.looking.nudge());
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -61,11 +61,6 @@ export class ServerWatch implements OnModuleInit, OnApplicationBootstrap, Before
   async beforeApplicationShutdown(): Promise<void> {
     this.unsubscribe();
     await this.looking.close();
-  }
-
-  /** Looks soon. */
-  nudge(): void {
-    this.looking.nudge();
   }
 
   /** Looks now; resolves when that is done, or has failed and is left to the next look. */
