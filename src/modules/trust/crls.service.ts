@@ -2,10 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { notFound } from '../../common/errors/domain-error.js';
 import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
+import { SharedReads } from '../../common/waiting/shared-reads.js';
 import { CertificateAuthorities } from './certificate-authorities.js';
 import { CertificatesRepository } from './certificates.repository.js';
 import { crlIssue } from './crl.js';
-import { CrlsRepository, type StoredCrl } from './crls.repository.js';
+import { CrlsRepository } from './crls.repository.js';
 import { makeCrl } from './x509.js';
 
 /**
@@ -14,8 +15,7 @@ import { makeCrl } from './x509.js';
  */
 @Injectable()
 export class CrlsService {
-  /** Lists that are being made by this process, so that a crowd makes each once. */
-  private readonly making = new Map<string, Promise<StoredCrl>>();
+  private readonly reads = new SharedReads<Buffer>();
 
   constructor(
     private readonly transactor: Transactor,
@@ -24,8 +24,15 @@ export class CrlsService {
     private readonly authorities: CertificateAuthorities,
   ) {}
 
-  /** The list of the active authority, or of the one named. @throws not_found when it is unknown or retired */
-  async get(clusterId: string, authorityKid: string | undefined): Promise<Buffer> {
+  /**
+   * The list of the active authority, or of the one named. After a revocation all nodes of a cluster come for it at once.
+   * @throws not_found when it is unknown or retired
+   */
+  get(clusterId: string, authorityKid: string | undefined): Promise<Buffer> {
+    return this.reads.get(`${clusterId}/${authorityKid ?? ''}`, () => this.load(clusterId, authorityKid));
+  }
+
+  private async load(clusterId: string, authorityKid: string | undefined): Promise<Buffer> {
     const due = await this.transactor.read(async (tx) => {
       const authorities = await this.authorities.list(tx, clusterId);
       const authority = authorities.find(({ kid, phase }) =>
@@ -43,24 +50,13 @@ export class CrlsService {
     });
     if ('der' in due) return due.der;
     const { authority, epoch, issue, revoked } = due;
-    return this.once(`${clusterId}/${authority.kid}/${epoch}/${issue.number}`, async () => {
-      const der = await makeCrl(
-        { ...issue, issuer: authority.certificate, number: epoch, revoked },
-        this.authorities.signing(clusterId, authority),
-      );
-      return this.transactor.observe(systemActor('revocation-lists'), async (tx) => ({
-        result: await this.crls.keep(tx, clusterId, authority.kid, { epoch, issue: issue.number, der }),
-      }));
-    });
-  }
-
-  private async once(key: string, make: () => Promise<StoredCrl>): Promise<Buffer> {
-    const running = this.making.get(key) ?? make();
-    this.making.set(key, running);
-    try {
-      return (await running).der;
-    } finally {
-      this.making.delete(key);
-    }
+    const der = await makeCrl(
+      { ...issue, issuer: authority.certificate, number: epoch, revoked },
+      this.authorities.signing(clusterId, authority),
+    );
+    const kept = await this.transactor.observe(systemActor('revocation-lists'), async (tx) => ({
+      result: await this.crls.keep(tx, clusterId, authority.kid, { epoch, issue: issue.number, der }),
+    }));
+    return kept.der;
   }
 }

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
+import { SharedReads } from '../../common/waiting/shared-reads.js';
 import { ClusterKeyStore } from '../clusters/cluster-key-store.js';
 import { type CertificateAuthority, type TrustBundle, trustBundle } from './authority.js';
 import { CertificateAuthorities } from './certificate-authorities.js';
@@ -11,6 +12,8 @@ import type { TrustView } from './trust.schema.js';
 /** What a cluster trusts, and by what it is trusted. */
 @Injectable()
 export class TrustService {
+  private readonly bundles = new SharedReads<TrustBundle>();
+
   constructor(
     private readonly transactor: Transactor,
     private readonly authorities: CertificateAuthorities,
@@ -40,9 +43,11 @@ export class TrustService {
     });
   }
 
-  /** The roots that the cluster's nodes trust. */
+  /** The roots that the cluster's nodes trust. They come for it at once when it has changed. */
   bundle(clusterId: string): Promise<TrustBundle> {
-    return this.transactor.read((tx) => this.authorities.bundle(tx, clusterId));
+    return this.bundles.get(clusterId, () =>
+      this.transactor.read((tx) => this.authorities.bundle(tx, clusterId)),
+    );
   }
 }
 
