@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { applyPatch } from 'rfc6902';
+import { canBePlanned } from '../../src/common/openapi/described-route.js';
+import { scanRoutes } from '../../src/common/openapi/scan-routes.js';
 import { TxEvents } from '../../src/common/transaction/tx-events.js';
 import { MembershipDisabled } from '../../src/modules/nodes/membership-events.js';
 import type { Answer, Api } from '../support/api.js';
@@ -53,6 +55,11 @@ function unlessLogged(digests: Record<string, string>): Record<string, string> {
 }
 
 const refusal = ({ status, body }: Answer) => ({ status, code: body.code });
+
+it('is tried below for every call by which people and scripts change something', () => {
+  const planned = scanRoutes(controlPlane.app).filter(canBePlanned);
+  expect(Object.keys(ADMIN_MUTATIONS).sort()).toEqual(planned.map(({ operation }) => operation.id).sort());
+});
 
 describe.each(Object.entries(ADMIN_MUTATIONS))('a dry run of %s', (_, { prepare }) => {
   it('says what would be, leaves nothing behind, and can be applied as it was reviewed', async () => {
