@@ -29,6 +29,8 @@ class PostgresWakeUpTransport implements WakeUpTransport {
   private retry: NodeJS.Timeout | undefined;
   private attempt = 0;
   private isClosed = false;
+  /** The last notification: the next one waits for it, since a session takes one statement at a time. */
+  private sending: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly directUrl: string) {}
 
@@ -38,8 +40,11 @@ class PostgresWakeUpTransport implements WakeUpTransport {
   }
 
   async publish(sender: string): Promise<void> {
-    if (this.client === null) throw new Error('The wake-up connection is down.');
-    await this.client.query('SELECT pg_notify($1, $2)', [CHANNEL, sender]);
+    const { client } = this;
+    if (client === null) throw new Error('The wake-up connection is down.');
+    const sent = this.sending.then(() => client.query('SELECT pg_notify($1, $2)', [CHANNEL, sender]));
+    this.sending = sent.catch(() => undefined);
+    await sent;
   }
 
   async close(): Promise<void> {
