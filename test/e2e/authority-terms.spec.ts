@@ -14,18 +14,24 @@ import { created, given } from '../support/given.js';
 import { collectLog } from '../support/log-lines.js';
 import { openSecondSession } from '../support/second-session.js';
 import { admittedNode } from '../support/test-node.js';
+import { type RunningTestServer, startOwnTestServer } from '../support/test-server.js';
 
 /** A sweep that came at the wrong moment would do what the test looks at before. */
 const WITHOUT_WORKERS = { config: { role: 'api' as const } };
 
 describe('the term of a cluster', () => {
+  let server: RunningTestServer;
   let plane: ControlPlane;
   let api: Api;
   beforeAll(async () => {
+    server = await startOwnTestServer();
     plane = await startControlPlane(WITHOUT_WORKERS);
     api = plane.api;
   });
-  afterAll(() => plane.close());
+  afterAll(async () => {
+    await plane.close();
+    await server.stop();
+  });
 
   const authorityOf = async (clusterId: string) =>
     created(await api.get(`/clusters/${clusterId}/authority`)) as {

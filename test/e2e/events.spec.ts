@@ -6,7 +6,9 @@ import { Jobs } from '../../src/common/jobs/jobs.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { type EventSource, openEventSource, type SentEvent } from '../support/event-source.js';
 import { created, given, unique } from '../support/given.js';
+import { type RunningTestServer, startOwnTestServer } from '../support/test-server.js';
 
+let server: RunningTestServer;
 let controlPlane: ControlPlane;
 /** A second instance on the same database. */
 let other: ControlPlane;
@@ -14,6 +16,7 @@ const sources: EventSource[] = [];
 const writers: pg.Client[] = [];
 
 beforeAll(async () => {
+  server = await startOwnTestServer();
   controlPlane = await startControlPlane();
   other = await startControlPlane({ beside: controlPlane });
 });
@@ -24,6 +27,7 @@ afterEach(async () => {
 afterAll(async () => {
   await other.close();
   await controlPlane.close();
+  await server.stop();
 });
 
 interface Following {

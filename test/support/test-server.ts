@@ -23,7 +23,18 @@ export interface RunningTestServer {
  */
 export async function startTestServer(): Promise<RunningTestServer> {
   const external = process.env.FABRIC_TEST_DATABASE_URL;
-  const running = external ? externalServer(external) : await throwAwayServer();
+  return ready(external ? externalServer(external) : await throwAwayServer());
+}
+
+/**
+ * A throw-away server for one test file, whose databases are made there from now on: for what looks at the horizon of
+ * transactions, which an open transaction in any database of a server holds back, also one of another test.
+ */
+export async function startOwnTestServer(): Promise<RunningTestServer> {
+  return ready(await throwAwayServer());
+}
+
+async function ready(running: RunningTestServer & { server: TestServer }): Promise<RunningTestServer> {
   try {
     await prepare(running.server);
   } catch (error) {

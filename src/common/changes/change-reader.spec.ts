@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import pg from 'pg';
 import { pino } from 'pino';
 import { createTestDatabase, type TestDatabase } from '../../../test/support/test-database.js';
+import { type RunningTestServer, startOwnTestServer } from '../../../test/support/test-server.js';
 import type { Runtime } from '../config/runtime.js';
 import { Database } from '../database/database.js';
 import { Metrics } from '../observability/metrics.js';
@@ -10,6 +11,7 @@ import { ChangeReader } from './change-reader.js';
 import { Sequencer } from './sequencer.js';
 import type { WakeUps } from './wake-up.js';
 
+let server: RunningTestServer;
 let testDatabase: TestDatabase;
 let database: Database;
 let reader: ChangeReader;
@@ -20,9 +22,13 @@ let wakeUps: WakeUps & { announced: number };
 const writers: pg.Client[] = [];
 
 beforeAll(async () => {
+  server = await startOwnTestServer();
   testDatabase = await createTestDatabase();
 });
-afterAll(() => testDatabase.drop());
+afterAll(async () => {
+  await testDatabase.drop();
+  await server.stop();
+});
 
 beforeEach(async () => {
   database = new Database({ database: { appUrl: testDatabase.appUrl } } as Runtime);
