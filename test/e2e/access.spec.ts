@@ -94,7 +94,10 @@ describe('API tokens', () => {
     const { id, token, createdAt, expiresAt } = answer.body;
     expect(Date.parse(expiresAt) - Date.parse(createdAt)).toBe(60_000);
     expect((await api.as(token).get('/me')).status).toBe(200);
-    await controlPlane.database.query('UPDATE api_tokens SET expires_at = now() WHERE id = $1', [id]);
+    await controlPlane.database.query(
+      'UPDATE api_tokens SET expires_at = now() - make_interval(secs => 0.001) WHERE id = $1',
+      [id],
+    );
     const refused = await api.as(token).get('/me');
     expect([refused.status, refused.body.code]).toEqual([401, 'unauthenticated']);
     expect(refused.headers.get('www-authenticate')).toMatch(/^Bearer/);
@@ -148,7 +151,10 @@ describe('API tokens', () => {
     }
     expect(seen).toEqual(made);
     await api.delete(`/api-tokens/${made[0]}`);
-    await controlPlane.database.query('UPDATE api_tokens SET expires_at = now() WHERE id = $1', [made[1]]);
+    await controlPlane.database.query(
+      'UPDATE api_tokens SET expires_at = now() - make_interval(secs => 0.001) WHERE id = $1',
+      [made[1]],
+    );
     const idsOf = async (query: string) =>
       (await api.get(`/api-tokens?clusterId=${clusterId}&${query}`)).body.items.map(({ id }: Issued) => id);
     expect(await idsOf('status=revoked')).toEqual([made[0]]);

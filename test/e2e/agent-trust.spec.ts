@@ -231,7 +231,7 @@ describe('the key of a real agent', () => {
       const isKnown = (await activeKey(cluster.id, nodeId)) !== old;
       expect(isKnown).toBe(mishap === 'answer_lost');
       await fleet.plane.database.query(
-        `UPDATE node_identities SET valid_until = now() WHERE node_id = $1 AND identity_status = 'rotated'`,
+        `UPDATE node_identities SET valid_until = now() - make_interval(secs => 0.001) WHERE node_id = $1 AND identity_status = 'rotated'`,
         [nodeId],
       );
 

@@ -192,7 +192,7 @@ describe('a certificate', () => {
     expect(await risks()).toMatchObject({ riskyStates: [], health: 'online' });
     await certificateOf(api);
     await plane.database.query(
-      `UPDATE node_certificates SET not_before = now() - interval '2 days', not_after = now() WHERE node_id = $1`,
+      `UPDATE node_certificates SET not_before = now() - interval '2 days', not_after = now() - make_interval(secs => 0.001) WHERE node_id = $1`,
       [node.nodeId],
     );
     expect(await risks()).toMatchObject({ riskyStates: ['certificate_expired'], health: 'degraded' });

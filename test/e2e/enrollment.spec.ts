@@ -53,7 +53,10 @@ async function auditCounts(): Promise<Record<string, number>> {
 }
 
 const expireRequest = (id: string) =>
-  controlPlane.database.query('UPDATE node_join_requests SET expires_at = now() WHERE id = $1', [id]);
+  controlPlane.database.query(
+    'UPDATE node_join_requests SET expires_at = now() - make_interval(secs => 0.001) WHERE id = $1',
+    [id],
+  );
 
 describe('enrolling', () => {
   it.each(['ed25519', 'p256'] as const)('makes a request for review with an %s key', async (kind) => {
@@ -248,7 +251,7 @@ describe('a join token that is not good', () => {
   it('is refused alike whatever is wrong, and the reason stands in the audit log', async () => {
     const expired = await joinToken();
     await controlPlane.database.query(
-      `UPDATE node_join_tokens SET created_at = now() - interval '1 hour', expires_at = now() WHERE id = $1`,
+      `UPDATE node_join_tokens SET created_at = now() - interval '1 hour', expires_at = now() - make_interval(secs => 0.001) WHERE id = $1`,
       [expired.id],
     );
     const spent = await joinToken();

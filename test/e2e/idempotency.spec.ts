@@ -129,7 +129,9 @@ describe('the same request with the same key', () => {
       `SELECT extract(epoch FROM max(expires_at) - now()) / 3600 AS hours FROM idempotency_keys`,
     );
     expect(Math.round(Number(row?.hours))).toBe(24);
-    await controlPlane.database.query(`UPDATE idempotency_keys SET expires_at = now()`);
+    await controlPlane.database.query(
+      `UPDATE idempotency_keys SET expires_at = now() - make_interval(secs => 0.001)`,
+    );
     const later = await api.post('/clusters', clusterBody(), keyed(key));
     expect(later.status).toBe(201);
     expect(later.body.id).not.toBe(first.body.id);

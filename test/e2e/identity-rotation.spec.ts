@@ -27,7 +27,7 @@ describe('the rotation of an identity', () => {
   /** Lets the overlap of the keys that were replaced end. */
   const endOverlap = (node: TestNode) =>
     plane.database.query(
-      `UPDATE node_identities SET valid_until = now() WHERE node_id = $1 AND valid_until IS NOT NULL`,
+      `UPDATE node_identities SET valid_until = now() - make_interval(secs => 0.001) WHERE node_id = $1 AND valid_until IS NOT NULL`,
       [node.nodeId],
     );
   const refusal = ({ status, body }: Answer) => [status, body.code];

@@ -31,7 +31,7 @@ async function auditCounts(): Promise<Record<string, number>> {
 
 const expire = (tokenId: string) =>
   controlPlane.database.query(
-    `UPDATE node_join_tokens SET created_at = now() - interval '2 hours', expires_at = now() WHERE id = $1`,
+    `UPDATE node_join_tokens SET created_at = now() - interval '2 hours', expires_at = now() - make_interval(secs => 0.001) WHERE id = $1`,
     [tokenId],
   );
 

@@ -340,7 +340,7 @@ describe('whether an assignment is effective', () => {
     expect(await reasonOf(id)).toBe('not_yet_valid');
     expect(await snapshotRoles()).toEqual(['vpn-exit']);
     await controlPlane.database.query(
-      'UPDATE node_role_assignments SET valid_from = NULL, valid_until = now() WHERE id = $1',
+      'UPDATE node_role_assignments SET valid_from = NULL, valid_until = now() - make_interval(secs => 0.001) WHERE id = $1',
       [id],
     );
     expect(await reasonOf(id)).toBe('no_longer_valid');

@@ -148,7 +148,7 @@ describe('a capability under an active role', () => {
     created(await api.post(`${nodePath(node)}/enable`));
     expect(await kinds()).toEqual(['role_capability_missing']);
     await controlPlane.database.query(
-      'UPDATE node_role_assignments SET valid_until = now() WHERE node_id = $1',
+      'UPDATE node_role_assignments SET valid_until = now() - make_interval(secs => 0.001) WHERE node_id = $1',
       [node.nodeId],
     );
     expect(await kinds()).toEqual([]);

@@ -168,9 +168,10 @@ describe('join requests', () => {
         );
     }),
     onRequest('time passes for', async (model, real, host) => {
-      await plane.database.query('UPDATE node_join_requests SET expires_at = now() WHERE id = $1', [
-        real.ids.get(host),
-      ]);
+      await plane.database.query(
+        'UPDATE node_join_requests SET expires_at = now() - make_interval(secs => 0.001) WHERE id = $1',
+        [real.ids.get(host)],
+      );
       const request = model.requests.get(host);
       if (request?.status === 'pending') request.isDue = true;
     }),
@@ -301,7 +302,7 @@ describe('identities', () => {
       'the overlap ends',
       async (model, { node }) => {
         await plane.database.query(
-          `UPDATE node_identities SET valid_until = now() WHERE node_id = $1 AND identity_status = 'rotated'`,
+          `UPDATE node_identities SET valid_until = now() - make_interval(secs => 0.001) WHERE node_id = $1 AND identity_status = 'rotated'`,
           [node.nodeId],
         );
         model.overlapping.clear();

@@ -318,7 +318,7 @@ describe('a role', () => {
     const other = await assign('ssh-worker', { validFrom: '2099-01-01T00:00:00Z' });
     expect(await wanted('ssh-worker')).toBe(201);
     await controlPlane.database.query(
-      'UPDATE node_role_assignments SET valid_from = NULL, valid_until = now() WHERE id = $1',
+      'UPDATE node_role_assignments SET valid_from = NULL, valid_until = now() - make_interval(secs => 0.001) WHERE id = $1',
       [other],
     );
     expect(await wanted('ssh-worker')).toBe('role_required');
