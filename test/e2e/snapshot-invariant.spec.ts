@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { canonicalJson } from '../../src/common/json/canonical-json.js';
 import { contentFromFacts } from '../support/content-from-facts.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { CHANGES, type Choice, isOfCluster, RandomCluster } from '../support/random-changes.js';
+import { CHANGES, type Choice, isOfCluster, OPERATIONS, RandomCluster } from '../support/random-changes.js';
 import { decodedPayload, type Payload, type WatchingNode } from '../support/watching-node.js';
 
 const limits = {
@@ -51,16 +51,57 @@ function seen({ generation, issuedAt: _, expiresAt: __, ...content }: Payload): 
 async function look({ id, nodes }: RandomCluster): Promise<Map<string, Seen>> {
   const wanted = await contentFromFacts(plane.api, id);
   const all = new Map<string, Seen>();
-  for (const { path, node } of nodes) {
-    const { status, body } = await plane.api.get(`${path}/snapshot`);
-    expect(status).toBe(wanted.has(node.nodeId) ? 200 : 404);
+  for (const nodeId of new Set([...nodes.map(({ node }) => node.nodeId), ...wanted.keys()])) {
+    const { status, body } = await plane.api.get(`/clusters/${id}/nodes/${nodeId}/snapshot`);
+    expect(status).toBe(wanted.has(nodeId) ? 200 : 404);
     if (status !== 200) continue;
     const { generation: _, issuedAt: __, expiresAt: ___, ...content } = body;
-    expect(content).toEqual(wanted.get(node.nodeId));
-    all.set(node.nodeId, seen(body));
+    expect(content).toEqual(wanted.get(nodeId));
+    all.set(nodeId, seen(body));
   }
   return all;
 }
+
+/** How many nodes `what` has changed; each has grown by one, and no other unless it concerns the cluster. */
+function changedBy(what: string, before: Map<string, Seen>, after: Map<string, Seen>): number {
+  let changed = [...before.keys()].filter((nodeId) => !after.has(nodeId)).length;
+  for (const [nodeId, now] of after) {
+    const old = before.get(nodeId);
+    const isChanged = old?.content !== now.content;
+    if (isChanged) changed += 1;
+    if (old === undefined) continue; // it has joined
+    const growth = now.generation - old.generation;
+    const mayGrow = isOfCluster(what) && (growth > 0 || !isChanged);
+    expect([what, isChanged, growth]).toEqual([what, isChanged, mayGrow ? growth : Number(isChanged)]);
+  }
+  return changed;
+}
+
+/** Calls that a cluster with nodes refuses, and how. */
+const REFUSED = new Map([['archiveCluster', 'cluster_not_empty']]);
+/** Calls that change what a snapshot holds, or who has one; each of the others changes none, as it is made here. */
+const TELLING = [
+  'replaceClusterPolicy',
+  'updateNode',
+  'disableNode',
+  'enableNode',
+  'revokeNode',
+  'revokePlatformNode',
+  'createRoleAssignment',
+  'createBulkRoleAssignment',
+  'disableRoleAssignment',
+  'enableRoleAssignment',
+  'deleteRoleAssignment',
+  'createVpnConnection',
+  'updateVpnConnection',
+  'replaceVpnAllowedNodes',
+  'replaceVpnRoutePolicies',
+  'deleteVpnConnection',
+  'putWorkload',
+  'deleteWorkload',
+  'approveJoinRequest',
+  'startTrustRotation',
+];
 
 describe('generations', () => {
   it(
@@ -77,24 +118,38 @@ describe('generations', () => {
         for (const step of [...first, ...then]) {
           await cluster.change(step);
           const after = await look(cluster);
-          for (const [nodeId, now] of after) {
-            const old = before.get(nodeId);
-            const isChanged = old?.content !== now.content;
-            const growth = now.generation - (old?.generation ?? 0);
-            const mayGrow = isOfCluster(step.change) && (growth > 0 || !isChanged);
-            expect([step, isChanged, growth]).toEqual([
-              step,
-              isChanged,
-              mayGrow ? growth : Number(isChanged),
-            ]);
-            if (isChanged) changed += 1;
-          }
+          changed += changedBy(step.change, before, after);
           before = after;
         }
         expect(await look(bystander)).toEqual(beside);
+        expect(await cluster.rotationPhases()).toContain('retire');
       });
       await fc.assert(property, { numRuns: RUNS, endOnFailure: true });
       expect(changed).toBeGreaterThan(10 * RUNS);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'grow with every call by which people and scripts change something, in any order, exactly for those that it changes',
+    async () => {
+      const anyOrder = fc.shuffledSubarray(OPERATIONS, { minLength: OPERATIONS.length });
+      const property = fc.asyncProperty(anyOrder, async (operations) => {
+        const cluster = await RandomCluster.make(plane, 3);
+        for (const operation of operations) {
+          const call = await cluster.prepare(operation);
+          const before = await look(cluster);
+          const { status, body } = await cluster.call(call);
+          expect([operation, status < 300 ? null : body.code]).toEqual([
+            operation,
+            REFUSED.get(operation) ?? null,
+          ]);
+          const changed = changedBy(operation, before, await look(cluster));
+          expect([operation, changed > 0]).toEqual([operation, TELLING.includes(operation)]);
+          await cluster.settle(call);
+        }
+      });
+      await fc.assert(property, { numRuns: Math.ceil(RUNS / 2), endOnFailure: true });
     },
     TIMEOUT_MS,
   );

@@ -2,10 +2,48 @@ import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { ROLE_CATALOGUE, ROLE_NAMES } from '../../src/modules/roles/role-catalogue.js';
+import { ROLE_CATALOGUE, ROLE_NAMES, type RoleName } from '../../src/modules/roles/role-catalogue.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { given } from '../support/given.js';
+import { created, given } from '../support/given.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
+
+/** With every member that there is. */
+const WORKLOAD = {
+  desiredState: 'running',
+  runtime: 'container',
+  version: '1.4.2',
+  config: { 'x-purpose': 'test' },
+  secretRefs: { key: 'vault://edge/relay#key' },
+  restartPolicy: { mode: 'on_failure', initialDelaySeconds: 2 },
+  whenControlPlaneLost: 'stop',
+  privileged: true,
+};
+const TIMING = { intervalSeconds: 10, timeoutSeconds: 3, failureThreshold: 2 };
+const HEALTH_CHECKS = [
+  { type: 'exec', command: ['/usr/bin/probe', '--quick'], ...TIMING },
+  { type: 'http', url: 'http://127.0.0.1:7000/healthz', ...TIMING },
+];
+const OF_CORE = ['roles', 'workloads'];
+const OF_INGRESS = ['ingress', 'roles', 'workloads'];
+const OF_SERVICE = ['roles', 'services', 'workloads'];
+const OF_EGRESS = ['roles', 'services', 'vpnAssignments', 'workloads'];
+const OF_STORAGE = ['roles', 'storage', 'workloads'];
+/** What says something in the snapshot of a node with the role, once more by hand: see the specification's list. */
+const FILLED: Readonly<Record<RoleName, readonly string[]>> = {
+  'core-mesh': OF_CORE,
+  'relay-node': OF_CORE,
+  'entry-node': OF_INGRESS,
+  'admin-ingress': OF_INGRESS,
+  'rdp-worker': OF_SERVICE,
+  'vnc-worker': OF_SERVICE,
+  'ssh-worker': OF_SERVICE,
+  'video-relay': OF_SERVICE,
+  'vpn-exit': OF_EGRESS,
+  'vpn-connector': OF_EGRESS,
+  'file-storage-cache': OF_STORAGE,
+  'update-cache': OF_STORAGE,
+  'config-storage': OF_STORAGE,
+};
 
 describe('snapshots', () => {
   let plane: ControlPlane;
@@ -100,23 +138,28 @@ describe('snapshots', () => {
 
     const able = Object.values(ROLE_CATALOGUE).flatMap(({ requiredCapabilities }) => requiredCapabilities);
     const bare = await admittedNode(plane, cluster.id, { capabilities: able });
-    expect(problems(decode((await poll(bare)).body.jws))).toEqual([null, null]);
     const everyone = await admittedNode(plane, cluster.id, { capabilities: able });
+    expect(problems(decode((await poll(bare)).body.jws))).toEqual([null, null]);
     for (const role of ROLE_NAMES) {
       const node = await admittedNode(plane, cluster.id, { capabilities: able });
-      const bounds = { validFrom: '2026-01-01T00:00:00Z', validUntil: '2099-01-01T00:00:00.5Z' };
-      expect((await assign(node, role, bounds)).status).toBe(201);
-      expect((await assign(everyone, role)).status).toBe(201);
-      expect(problems(decode((await poll(node)).body.jws))).toEqual([null, null]);
+      await fill(node, role, { validFrom: '2026-01-01T00:00:00Z', validUntil: '2099-01-01T00:00:00.5Z' });
+      await fill(everyone, role);
+      const payload = decode((await poll(node)).body.jws);
+      expect(problems(payload)).toEqual([null, null]);
+      expect([role, filledMembers(payload)]).toEqual([role, FILLED[role]]);
     }
     const payload = decode((await poll(everyone)).body.jws);
     expect(problems(payload)).toEqual([null, null]);
+    expect(filledMembers(payload)).toEqual([...new Set(Object.values(FILLED).flat())].sort());
+    expect(payload.workloads).toHaveLength(ROLE_NAMES.length + 1);
     await plane.api.post(`/clusters/${cluster.id}/nodes/${everyone.nodeId}/disable`);
-    expect(problems(decode((await poll(everyone)).body.jws))).toEqual([null, null]);
+    const disabled = decode((await poll(everyone)).body.jws);
+    expect([problems(disabled), filledMembers(disabled)]).toEqual([[null, null], []]);
     // That it can tell at all.
     expect(open({ ...payload, expiresAt: 'tomorrow' })).toBe(false);
     expect(open({ ...payload, more: 1 })).toBe(true);
-    expect(closed({ ...payload, roles: [{ ...payload.roles[0], more: 1 }] })).toBe(false);
+    for (const member of ['roles', 'workloads', 'vpnAssignments', 'services'])
+      expect(closed({ ...payload, [member]: [{ ...payload[member][0], more: 1 }] })).toBe(false);
   });
 
   it('keep their ETag on every instance and for every token, and answer 304 to it', async () => {
@@ -266,6 +309,33 @@ describe('snapshots', () => {
     expect(body.generation).toBe(before + roles.length);
     expect(decode(body.jws).roles.map((each: { role: string }) => each.role)).toEqual([...roles].sort());
   });
+
+  /** Gives the role with a policy, and all that a node can be told because of it. */
+  async function fill(node: TestNode, role: RoleName, bounds: object = {}): Promise<void> {
+    const { clusterId, nodeId } = node;
+    created(await assign(node, role, { ...bounds, policy: { weight: 5 } }));
+    for (const [index, type] of [role, 'synthetic.echo'].entries()) {
+      const at = `/clusters/${clusterId}/nodes/${nodeId}/workloads/${type}`;
+      created(await plane.api.put(at, { ...WORKLOAD, healthCheck: HEALTH_CHECKS[index] ?? null }));
+    }
+    if (role !== 'vpn-exit' && role !== 'vpn-connector') return;
+    await given(plane).vpnConnection(clusterId, {
+      kind: role === 'vpn-exit' ? 'exit' : 'connector',
+      allowedNodeIds: [nodeId],
+      credentialRef: 'vault:vpn/office',
+      routePolicies: [{ cidr: '10.0.0.0/8', action: 'deny', priority: 1 }],
+    });
+  }
+
+  /** The members of a snapshot that say something because of a role. */
+  function filledMembers(payload: Record<string, unknown>): string[] {
+    return ['roles', 'workloads', 'vpnAssignments', 'services', 'ingress', 'storage']
+      .filter((member) => {
+        const value = payload[member];
+        return Array.isArray(value) ? value.length > 0 : value !== undefined;
+      })
+      .sort();
+  }
 
   /** The schema with every object closed to what it does not name. */
   function withoutFurtherMembers(schema: unknown): unknown {

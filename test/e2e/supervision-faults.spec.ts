@@ -20,8 +20,8 @@ const SEED = Number(process.env.SUPERVISION_SEED ?? 20_260_301);
 const AGENTS = ['north', 'south', 'west'];
 const TYPES = ['config-storage', 'update-cache'];
 const KILLS = 3;
-const CHANGES_BETWEEN_KILLS = 14;
-const LAST_CHANGES = 24;
+const CHANGES_BETWEEN_KILLS = 16;
+const LAST_CHANGES = 30;
 
 let database: TestDatabase;
 let proxy: UnreliableProxy;
@@ -78,6 +78,7 @@ async function comeUp(): Promise<void> {
 }
 
 const api = (): Api => apiClient(service?.url ?? '', secrets.token);
+const assignments = () => `/clusters/${clusterId}/role-assignments`;
 
 /** A generator of numbers from 0 to 1 that begins the same for the same seed (mulberry32). */
 function numbers(seed: number): () => number {
@@ -119,18 +120,35 @@ async function admitAll(): Promise<void> {
     const { approvedNodeId } = created(await api().post(at)) as { approvedNodeId: string };
     nodes.set(name, approvedNodeId);
     for (const role of TYPES) {
-      created(await api().post(`/clusters/${clusterId}/role-assignments`, { nodeId: approvedNodeId, role }));
+      created(await api().post(assignments(), { nodeId: approvedNodeId, role }));
     }
   }
 }
 
-type Change = 'want' | 'forget' | 'role' | 'member';
-/** As often as it happens. */
-const RAIN: readonly Change[] = ['want', 'want', 'want', 'want', 'want', 'forget', 'role', 'role', 'member'];
-/** Such that something is left to run. */
-const LAST_DROPS: readonly Change[] = ['want', 'want', 'want', 'want', 'want', 'want', 'role'];
+/** How often a node has got a role by a bulk assignment whose answer came. */
+let givenInBulk = 0;
 
-/** One change of roles, workloads or membership, whatever becomes of it: the service may be killed in its midst. */
+type Change = 'want' | 'forget' | 'role' | 'take' | 'bulk' | 'member';
+/** As often as it happens. */
+const RAIN: readonly Change[] = [
+  ...(['want', 'want', 'want', 'want', 'want', 'forget'] as const),
+  ...(['role', 'role', 'take', 'bulk', 'bulk', 'member'] as const),
+];
+/** Such that something is left to run. */
+const LAST_DROPS: readonly Change[] = [
+  'want',
+  'want',
+  'want',
+  'want',
+  'want',
+  'want',
+  'role',
+  'take',
+  'bulk',
+  'bulk',
+];
+
+/** One change of roles, also of many nodes at once, of workloads or membership, whatever becomes of it: the service may be killed in its midst. */
 async function change(next: () => number, kinds: readonly Change[]): Promise<void> {
   const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)] as T;
   const nodeId = pick([...nodes.values()]);
@@ -145,13 +163,15 @@ async function change(next: () => number, kinds: readonly Change[]): Promise<voi
     await call.put(`${node}/workloads/${type}`, { desiredState, runtime: 'native', config, restartPolicy });
   } else if (kind === 'forget') {
     await call.delete(`${node}/workloads/${type}`);
-  } else if (kind === 'role') {
-    const { items } = (
-      await call.get(`/clusters/${clusterId}/role-assignments?nodeId=${nodeId}&role=${type}`)
-    ).body;
+  } else if (kind === 'role' || kind === 'take') {
+    const { items } = (await call.get(`${assignments()}?nodeId=${nodeId}&role=${type}`)).body;
     const [assignment] = items as { id: string; status: string }[];
-    const verb = assignment?.status === 'active' ? 'disable' : 'enable';
-    await call.post(`/clusters/${clusterId}/role-assignments/${assignment?.id}/${verb}`);
+    const path = `${assignments()}/${assignment?.id}`;
+    if (kind === 'take') await call.delete(path);
+    else await call.post(`${path}/${assignment?.status === 'active' ? 'disable' : 'enable'}`);
+  } else if (kind === 'bulk') {
+    const { status, body } = await call.post(`${assignments()}/bulk`, { selector: {}, role: type });
+    if (status === 200) givenInBulk += body.assigned;
   } else {
     const { membershipStatus } = (await call.get(node)).body;
     await call.post(`${node}/${membershipStatus === 'active' ? 'disable' : 'enable'}`);
@@ -161,9 +181,9 @@ async function change(next: () => number, kinds: readonly Change[]): Promise<voi
 /** Every node takes part again, with every role. */
 async function allowEverything(): Promise<void> {
   for (const nodeId of nodes.values()) await api().post(`/clusters/${clusterId}/nodes/${nodeId}/enable`);
-  const { items } = (await api().get(`/clusters/${clusterId}/role-assignments?status=disabled`)).body;
-  for (const { id } of items)
-    created(await api().post(`/clusters/${clusterId}/role-assignments/${id}/enable`));
+  const { items } = (await api().get(`${assignments()}?status=disabled`)).body;
+  for (const { id } of items) created(await api().post(`${assignments()}/${id}/enable`));
+  for (const role of TYPES) created(await api().post(`${assignments()}/bulk`, { selector: {}, role }));
 }
 
 interface Payload {
@@ -259,6 +279,7 @@ it(
       expect(found).toEqual(wanted);
       services += wanted.running.length;
     }
+    expect(givenInBulk).toBeGreaterThan(0);
     expect(services).toBeGreaterThan(0); // else all were only equal in doing nothing
     for (const agent of agents) expect(await agent.end('SIGTERM')).toEqual({ code: 0, signal: null });
     expect(await nodeServices(...nodes.values())).toEqual([]);

@@ -12,6 +12,7 @@ import { endNodeServices, nodeServices } from '../support/node-services.js';
 const TIMEOUT_MS = 120_000;
 const ECHO = 'synthetic.echo';
 const AT_ONCE = { mode: 'always', initialDelaySeconds: 0, maxDelaySeconds: 1, resetAfterSeconds: 600 };
+const SLEEP = ['/bin/sleep', '600'];
 const RUNNING = { desiredState: 'running', runtime: 'native', restartPolicy: AT_ONCE };
 
 let fleet: AgentFleet;
@@ -36,7 +37,8 @@ beforeEach(async () => {
   counter += 1;
   name = `node-${counter}`;
   clusterId = (await fleet.cluster()).id;
-  const capabilities = ['--no-discover', '--capability', 'can_run_update_cache'];
+  const reported = ['can_run_update_cache', 'can_run_rdp_worker'];
+  const capabilities = ['--no-discover', ...reported.flatMap((each) => ['--capability', each])];
   nodeId = await fleet.admit(name, clusterId, {}, ...capabilities);
   nodeIds.push(nodeId);
   path = `/clusters/${clusterId}/nodes/${nodeId}`;
@@ -55,6 +57,12 @@ const seen = (like: Record<string, unknown>, serviceType = ECHO): Promise<Answer
     Object.entries(like).every(([member, value]) => body[member] === value),
   );
 const services = () => nodeServices(nodeId);
+/** Says what a service is on this host. */
+async function define(serviceType: string, definition: object): Promise<void> {
+  const folder = join(fleet.host.directory(name), 'services');
+  await mkdir(folder, { mode: 0o700, recursive: true });
+  await writeFile(join(folder, `${serviceType}.json`), JSON.stringify(definition), { mode: 0o600 });
+}
 /** Of the one service that runs. */
 async function onlyPid(): Promise<number> {
   const found = await services();
@@ -117,11 +125,8 @@ describe('a real agent with a real service', () => {
     'is checked, falls ill, is restarted, and shows as degraded in the meantime',
     async () => {
       const flag = join(fleet.host.directory(name), 'well');
-      const folder = join(fleet.host.directory(name), 'services');
-      await mkdir(folder, { mode: 0o700 });
       const command = ['/usr/bin/test', '-e', flag];
-      const definition = { command: ['/bin/sleep', '600'], version: '7.1.0', execChecks: [command] };
-      await writeFile(join(folder, 'config-storage.json'), JSON.stringify(definition), { mode: 0o600 });
+      await define('config-storage', { command: SLEEP, version: '7.1.0', execChecks: [command] });
       await writeFile(flag, '');
       const timing = { intervalSeconds: 1, timeoutSeconds: 1, failureThreshold: 1 };
       const healthCheck = { type: 'exec', command, ...timing };
@@ -170,24 +175,29 @@ describe('a real agent with a real service', () => {
   );
 
   it(
-    'ends a service at the instant at which its role ends, while the control plane is away',
+    'begins and ends a service at the instants at which its role does, while the control plane is away',
     async () => {
       const { api } = fleet.plane;
       const assignments = `/clusters/${clusterId}/role-assignments`;
-      const validUntil = Date.now() + 6_000;
-      const until = new Date(validUntil).toISOString();
-      created(await api.post(assignments, { nodeId, role: 'update-cache', validUntil: until }));
+      const [from, until] = [Date.now() + 4_000, Date.now() + 8_000];
+      const bounds = { validFrom: new Date(from).toISOString(), validUntil: new Date(until).toISOString() };
+      created(await api.post(assignments, { nodeId, role: 'update-cache', ...bounds }));
       created(await api.delete(`${assignments}/${assignmentId}`));
       await want();
-      while ((await services()).length === 0) await sleep(20);
+      const { generation } = (await api.get(`${path}/snapshot`)).body;
+      await agent.seen('snapshot.accepted', (line) => line.generation === generation);
       fleet.proxy.cut();
       try {
+        expect([await services(), Date.now() < from]).toEqual([[], true]);
+        while ((await services()).length === 0) await sleep(20);
+        expect(Date.now()).toBeGreaterThanOrEqual(from);
         while ((await services()).length > 0) await sleep(20);
-        expect(Date.now()).toBeGreaterThanOrEqual(validUntil);
-        expect(Date.now() - validUntil).toBeLessThan(3_000);
+        expect(Date.now()).toBeGreaterThanOrEqual(until);
+        expect(Date.now() - until).toBeLessThan(3_000);
       } finally {
         fleet.proxy.mend();
       }
+      expect((await api.get(`${path}/snapshot`)).body.generation).toBe(generation);
     },
     TIMEOUT_MS,
   );
@@ -203,7 +213,40 @@ describe('a real agent with a real service', () => {
       await want(RUNNING, 'config-storage');
       const { message } = await seen({ reportedState: 'unsupported' }, 'config-storage');
       expect(message).toBe('this host has no service config-storage');
+      const { api } = fleet.plane;
+      created(await api.post(`/clusters/${clusterId}/role-assignments`, { nodeId, role: 'rdp-worker' }));
+      await want(RUNNING, 'rdp-worker');
+      await seen({ reportedState: 'unsupported', outOfSyncReason: 'unsupported' }, 'rdp-worker');
+      await want({ ...RUNNING, config: { adapter_contract_probe: true } }, 'rdp-worker');
+      const probe = await seen({ reportedState: 'degraded', outOfSyncReason: 'degraded' }, 'rdp-worker');
+      expect(probe.message).toContain('contract probe only, no RDP sessions');
+      const contract = await fleet.until(`${path}/workloads/rdp-worker/logs`, (body) => body.tail !== '');
+      expect(JSON.parse(contract.tail)).toMatchObject({ probeOnly: true, payloadTraffic: 'none' });
+      const { items } = (await api.get(`${path}/workloads/rdp-worker/history`)).body;
+      const states = items.map((item: { reportedState: string }) => item.reportedState);
+      expect(new Set(states)).toEqual(new Set(['degraded', 'unsupported']));
       expect(await services()).toEqual([]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'reports at rest which version the host has, so that a stopped service of a wanted version is in sync',
+    async () => {
+      await define('config-storage', { command: SLEEP, version: '7.1.0' });
+      const stopped = { ...RUNNING, desiredState: 'stopped', version: '7.1.0' };
+      await want(stopped, 'config-storage');
+      const like = { reportedState: 'stopped', reportedVersion: '7.1.0', inSync: true };
+      await seen(like, 'config-storage'); // it has never run
+      await want({ ...stopped, desiredState: 'running' }, 'config-storage');
+      await seen({ ...like, reportedState: 'running' }, 'config-storage');
+      await want(stopped, 'config-storage');
+      await seen(like, 'config-storage');
+      await want({ ...stopped, version: '7.2.0' }, 'config-storage');
+      await seen({ ...like, inSync: false, outOfSyncReason: 'version_differs' }, 'config-storage');
+      await define('config-storage', { command: SLEEP, version: '7.2.0' });
+      await want({ ...stopped, version: '7.2.0', config: { round: 2 } }, 'config-storage');
+      await seen({ ...like, reportedVersion: '7.2.0' }, 'config-storage');
     },
     TIMEOUT_MS,
   );
@@ -223,6 +266,61 @@ describe('a real agent with a real service', () => {
       expect(await agent.end('SIGTERM')).toEqual({ code: 0, signal: null });
       expect(await services()).toEqual([]);
       expect((await seen({ reportedState: 'stopped' })).inSync).toBe(false);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+/** Of the snapshots in a cluster whose nodes are soon on their own; the policy of an installation begins at a minute. */
+const SHORT_LIVED = { lifetimeSeconds: 8, graceSeconds: 3 };
+/** How far the agent may be from the control plane's clock, which it only hears of. */
+const CLOCK_DOUBT_MS = 1_000;
+
+describe('an agent whose snapshots are short-lived', () => {
+  it(
+    'never loses one in contact, and once expiry and grace are over without, goes on or stops as each service was told',
+    async () => {
+      const { api, database } = fleet.plane;
+      await database.query('ALTER TABLE cluster_policies DROP CONSTRAINT cluster_policies_lifetime');
+      await database.query(
+        'UPDATE cluster_policies SET snapshot_lifetime_seconds = $2, degraded_grace_seconds = $3 WHERE cluster_id = $1',
+        [clusterId, SHORT_LIVED.lifetimeSeconds, SHORT_LIVED.graceSeconds],
+      );
+      for (const type of ['config-storage', 'update-cache']) await define(type, { command: SLEEP });
+      created(await api.post(`/clusters/${clusterId}/role-assignments`, { nodeId, role: 'update-cache' }));
+      await want({ ...RUNNING, whenControlPlaneLost: 'keep' }, 'config-storage');
+      await want({ ...RUNNING, whenControlPlaneLost: 'stop' }, 'update-cache');
+      for (const type of ['config-storage', 'update-cache']) await seen({ inSync: true }, type);
+      const first = agent.all('snapshot.accepted').at(-1);
+      await agent.seen(
+        'snapshot.accepted',
+        ({ generation, issuedAt }) =>
+          generation === first?.generation && String(issuedAt) >= String(first?.expiresAt),
+      );
+      const before = await services();
+      expect(before.map(({ serviceType }) => serviceType).sort()).toEqual(['config-storage', 'update-cache']);
+      expect(agent.all('workload.started')).toHaveLength(2);
+      expect(agent.all('roles.changed').flatMap(({ removed }) => removed)).toEqual([]);
+
+      fleet.proxy.cut();
+      const { message } = await agent.seen(
+        'workload.changed',
+        ({ serviceType, reportedState }) => serviceType === 'update-cache' && reportedState === 'stopped',
+      );
+      expect(message).toBe('the control plane has been lost for longer than the grace allows');
+      const expiresAt = Date.parse(String(agent.all('snapshot.accepted').at(-1)?.expiresAt));
+      const lapsedAt = expiresAt + SHORT_LIVED.graceSeconds * 1_000;
+      expect(Date.now()).toBeGreaterThan(lapsedAt - CLOCK_DOUBT_MS);
+      const kept = before.filter(({ serviceType }) => serviceType === 'config-storage');
+      expect(await services()).toEqual(kept);
+      process.kill(kept[0]?.pid ?? 0, 'SIGKILL'); // what is kept is kept alive, too
+      await agent.seen('workload.started', ({ instanceId, serviceType }) =>
+        serviceType === 'config-storage' ? instanceId !== kept[0]?.instanceId : false,
+      );
+
+      fleet.proxy.mend();
+      while ((await services()).length < 2) await sleep(20);
+      await seen({ reportedState: 'running', inSync: true }, 'update-cache');
     },
     TIMEOUT_MS,
   );

@@ -163,11 +163,12 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     actions: ['cluster_policy.updated'],
   },
   transitionAuthority: {
-    prepare: async (world) => ({
-      method: 'post',
-      path: `/clusters/${(await world.node()).clusterId}/authority/transitions`,
-      body: { to: 'partitioned', reason: 'A drill.', expectedTerm: 1 },
-    }),
+    prepare: async (world) => {
+      const path = `/clusters/${(await world.node()).clusterId}/authority`;
+      const { term } = created(await world.api.get(path)) as { term: number };
+      const body = { to: 'partitioned', reason: 'A drill.', expectedTerm: term };
+      return { method: 'post', path: `${path}/transitions`, body };
+    },
     actions: ['authority.transitioned'],
   },
   updateNode: {

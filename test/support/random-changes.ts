@@ -1,12 +1,16 @@
 import { ROLE_CATALOGUE, ROLE_NAMES } from '../../src/modules/roles/role-catalogue.js';
 import type { Answer, Api } from './api.js';
+import { ClusterWorld } from './cluster-world.js';
 import type { ControlPlane } from './control-plane.js';
 import { created, given, unique } from './given.js';
+import { ADMIN_MUTATIONS, type MutationCall } from './mutations.js';
 import { WatchingNode } from './watching-node.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers have every shape
 type Item = any;
 
+/** Of a cluster, so that a look at all of them stays cheap. */
+const MOST_NODES = 5;
 const CAPABILITIES = [
   'can_run_vpn_exit',
   'can_run_vpn_connector',
@@ -45,6 +49,8 @@ interface Place {
   api: Api;
   cluster: string;
   nodes: readonly WatchingNode[];
+  /** Admits another node. */
+  join(): Promise<Answer>;
 }
 type Change = (place: Place, picks: Picks) => Promise<Answer | undefined>;
 
@@ -91,11 +97,37 @@ const OF_NODES = {
       validUntil,
     });
   },
-  assignMany: async ({ api, cluster, nodes }, picks) =>
-    api.post(`${cluster}/role-assignments/bulk`, {
-      selector: { nodeIds: idsOf([...nodes.slice(0, 1), ...picks.some(nodes.slice(1))]) },
-      role: picks.one(['vpn-exit', 'core-mesh', 'config-storage']),
-    }),
+  assignMany: async (place, picks) => {
+    const { api, cluster, nodes } = place;
+    const group = picks.one(await items(place, 'node-groups'));
+    const selectors = [
+      { nodeIds: idsOf([...nodes.slice(0, 1), ...picks.some(nodes.slice(1))]) },
+      { labels: { ring: 'one' } },
+      { filter: 'role = "vpn-connector"' },
+      ...(group === undefined ? [] : [{ groupId: group.id }]),
+    ];
+    const role = picks.one(['vpn-exit', 'core-mesh', 'config-storage', 'update-cache']);
+    return api.post(`${cluster}/role-assignments/bulk`, { selector: picks.one(selectors), role });
+  },
+  join: async ({ join, nodes }) => (nodes.length < MOST_NODES ? join() : undefined),
+  group: async (place, picks) => {
+    const path = `${place.cluster}/node-groups`;
+    const group = picks.one(await items(place, 'node-groups'));
+    if (group === undefined || picks.number(2) === 0) {
+      return place.api.post(path, { name: unique('group'), parentId: group?.id ?? null });
+    }
+    return picks.number(3) === 0
+      ? place.api.delete(`${path}/${group.id}`)
+      : place.api.patch(`${path}/${group.id}`, { name: unique('group'), parentId: null });
+  },
+  arrange: async (place, picks) => {
+    const groups: (Item | null)[] = [null, ...(await items(place, 'node-groups'))];
+    const labels = { ring: picks.one(['one', 'two', null]) };
+    return place.api.patch(picks.one(place.nodes)?.path ?? '', {
+      groupId: picks.one(groups)?.id ?? null,
+      labels,
+    });
+  },
   switchRole: async (place, picks) => {
     const assignment = picks.one(await items(place, 'role-assignments'));
     if (assignment === undefined) return undefined;
@@ -184,21 +216,43 @@ const OF_CLUSTERS = {
 } as const satisfies Record<string, Change>;
 
 const TABLE: Record<string, Change> = { ...OF_NODES, ...OF_CLUSTERS };
-/** Names of all changes. */
-export const CHANGES = [...Object.keys(OF_NODES), ...Object.keys(OF_CLUSTERS)];
+/** From one rotation to the next: started, and advanced to `activate`, `taint` and `retire`. */
+const STEPS_OF_ROTATION = 4;
+/** Names of all changes, as often as each is needed to come round. */
+export const CHANGES = [
+  ...Object.keys(OF_NODES),
+  ...Object.keys(OF_CLUSTERS),
+  ...Array.from({ length: STEPS_OF_ROTATION - 1 }, () => 'rotation'),
+];
 
-/** Whether a change concerns a whole cluster. */
-export function isOfCluster(change: string): boolean {
-  return Object.hasOwn(OF_CLUSTERS, change);
+/** Every call by which people and scripts change something; a new route is among them. */
+export const OPERATIONS = Object.keys(ADMIN_MUTATIONS);
+/** Those of them that concern a whole cluster. */
+const OPERATIONS_OF_CLUSTERS = [
+  'replaceClusterPolicy',
+  'transitionAuthority',
+  'startTrustRotation',
+  'advanceTrustRotation',
+];
+
+/** Whether a change or an operation concerns a whole cluster. */
+export function isOfCluster(name: string): boolean {
+  return Object.hasOwn(OF_CLUSTERS, name) || OPERATIONS_OF_CLUSTERS.includes(name);
 }
 
 /** A cluster with a few nodes, in which anything may happen. */
 export class RandomCluster {
+  private readonly world: ClusterWorld;
+
   private constructor(
     private readonly controlPlane: ControlPlane,
     readonly id: string,
-    readonly nodes: readonly WatchingNode[],
-  ) {}
+    /** Every one that a change may be for, the revoked ones too. */
+    readonly nodes: WatchingNode[],
+  ) {
+    const known = nodes.map(({ node }) => node);
+    this.world = new ClusterWorld(controlPlane, id, known);
+  }
 
   /** Each node has a role, a workload and a connection to begin with, so that there is something to change. */
   static async make(controlPlane: ControlPlane, nodeCount: number): Promise<RandomCluster> {
@@ -226,7 +280,9 @@ export class RandomCluster {
 
   /** Does one thing. It may be refused; a fault of the service is one of the test. */
   async change({ change, numbers }: Choice): Promise<void> {
-    const place = { api: this.controlPlane.api, cluster: `/clusters/${this.id}`, nodes: this.nodes };
+    const { api } = this.controlPlane;
+    const join = () => this.join();
+    const place = { api, cluster: `/clusters/${this.id}`, nodes: this.nodes, join };
     const answer = await TABLE[change]?.(place, new Picks(numbers));
     if (answer === undefined) return;
     const told = `${change}: ${answer.status} ${JSON.stringify(answer.body)}`;
@@ -235,5 +291,32 @@ export class RandomCluster {
     // Whatever the state refuses is well; a call that is none would test nothing.
     if ([400, 405, 415].includes(answer.status) || answer.body.code === 'invalid_request')
       throw new Error(told);
+  }
+  /** Makes what the operation needs, which may be changes too, and returns its call. */
+  async prepare(operation: string): Promise<MutationCall> {
+    const mutation = ADMIN_MUTATIONS[operation];
+    if (mutation === undefined) throw new Error(`there is no operation ${operation}`);
+    return mutation.prepare(this.world);
+  }
+
+  call({ method, path, body, as = this.controlPlane.api }: MutationCall): Promise<Answer> {
+    return as[method](path, body);
+  }
+
+  /** Ends what the call has begun. */
+  settle(call: MutationCall): Promise<void> {
+    return this.world.settle(call);
+  }
+
+  /** Phases of the cluster's rotations of snapshot keys. */
+  async rotationPhases(): Promise<string[]> {
+    const { items } = (await this.controlPlane.api.get(`/clusters/${this.id}/trust/rotations`)).body;
+    return items.map(({ phase }: Item) => phase);
+  }
+
+  private async join(): Promise<Answer> {
+    const node = await WatchingNode.admit(this.controlPlane, this.id, { capabilities: CAPABILITIES });
+    this.nodes.push(node);
+    return this.controlPlane.api.get(node.path);
   }
 }
