@@ -75,6 +75,7 @@ export async function runNode(
     const trust = await openTrust(session, { api, nodeApi, identity, membership, context, options });
     const vpn = await vpnKeeperFor(session, node, state.baseUrl, tokens, nodeApi);
     roles.follow((snapshot, now) => vpn.apply(snapshot, now));
+    watch.onLeaseHints((connectionIds) => vpn.look(connectionIds));
     if (held !== null) roles.apply(held.snapshot);
     const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
     const parts = [...trust.parts, supervision.part, authority];

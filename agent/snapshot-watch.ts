@@ -24,6 +24,7 @@ export class SnapshotWatch {
   private request: AbortController | null = null;
   /** Set by a nudge: the next request is not held, and a wait for it ends. */
   private isNudged = false;
+  private follower: (connectionIds: readonly string[] | 'all') => void = () => undefined;
   /** Rounds in a row that brought nothing new and could be repeated at once. */
   private fruitless = 0;
 
@@ -51,6 +52,11 @@ export class SnapshotWatch {
     this.request?.abort();
   }
 
+  /** Hears from now on of VPN connections at whose lease to look. */
+  onLeaseHints(follower: (connectionIds: readonly string[] | 'all') => void): void {
+    this.follower = follower;
+  }
+
   /** Watches until stopped. @throws IdentityRefused */
   async run(): Promise<void> {
     const { stop } = this.context;
@@ -71,9 +77,10 @@ export class SnapshotWatch {
     try {
       const answer = await this.ask(wasNudged ? 0 : HOLD_SECONDS, signal);
       this.context.presence.back();
+      const isHinted = this.passHints(answer);
       if (answer.status !== 304) return await this.take(answer);
       const askedSeconds = retryAfterSeconds(answer.headers);
-      const wasHeld = wasNudged || answer.receivedAt - answer.sentAt >= HELD_AT_LEAST_MS;
+      const wasHeld = wasNudged || isHinted || answer.receivedAt - answer.sentAt >= HELD_AT_LEAST_MS;
       const attempt = this.fruitless;
       this.fruitless = wasHeld ? 0 : attempt + 1;
       return unchangedMs({ askedSeconds, wasHeld, attempt }, Math.random());
@@ -88,10 +95,18 @@ export class SnapshotWatch {
     return this.api.send({
       method: 'GET',
       path: etag === null ? '/snapshot' : `/snapshot?waitSeconds=${waitSeconds}`,
-      headers: etag === null ? {} : { 'if-none-match': etag },
+      headers: etag === null ? {} : { 'if-none-match': etag, prefer: 'lease-hints' },
       timeoutMs: HOLD_TIMEOUT_MS,
       signal,
     });
+  }
+
+  /** Whether there were any. */
+  private passHints({ headers }: ApiAnswer): boolean {
+    const hints = headers.get('lease-hints');
+    if (hints === null) return false;
+    this.follower(hints === '*' ? 'all' : hints.split(',').map((hint) => hint.trim()));
+    return true;
   }
 
   private async take(answer: ApiAnswer): Promise<number> {

@@ -40,6 +40,8 @@ export interface LeaseLoopContext {
  */
 export class LeaseLoop {
   private failures = 0;
+  /** Aborts when there is a reason to ask sooner than planned. */
+  private hint = new AbortController();
 
   constructor(
     readonly assignment: VpnAssignment,
@@ -56,9 +58,15 @@ export class LeaseLoop {
     }
   }
 
+  /** Something has become of the lease, by whatever the control plane hints at: it is asked for, or renewed, soon. */
+  look(): void {
+    this.hint.abort();
+  }
+
   /** One attempt, and the wait after it when it brought nothing. */
   private async acquire(stop: AbortSignal): Promise<HeldLease | null> {
     const { connectionId } = this.assignment;
+    this.hint = new AbortController(); // one that comes from here on is not answered yet
     const tokenSeen = this.context.tokens.highest(connectionId);
     try {
       const lease = await this.call('acquire', tokenSeen === null ? {} : { tokenSeen }, stop);
@@ -72,7 +80,9 @@ export class LeaseLoop {
       const setback = setbackOf(error, this.failures, this.context.serverClock.now(), Math.random());
       this.failures += 1;
       this.context.reporter.report(connectionId, setback.status, setback.message);
-      await pause(setback.waitMs, stop);
+      await this.pauseUntil(this.context.clock.now() + setback.waitMs, [stop]);
+      // All who may hold it have heard of it.
+      if (this.hint.signal.aborted) await pause(Math.random() * FIRST_ACQUIRE_SPREAD_MS, stop);
       return null;
     }
   }
@@ -120,10 +130,11 @@ export class LeaseLoop {
         log.warn('vpn.lease_running_out', { connectionId, token: lease.token });
         break;
       }
-      if (now < nextAtMs) {
-        await this.pauseUntil(Math.min(nextAtMs, lease.stopAtMs), stop);
+      if (now < nextAtMs && !this.hint.signal.aborted) {
+        await this.pauseUntil(Math.min(nextAtMs, lease.stopAtMs), [stop, this.driver.failed]);
         continue;
       }
+      this.hint = new AbortController();
       try {
         lease = await this.call('renew', { fencingToken: lease.token }, stop, lease.stopAtMs - now);
         this.driver.extend(lease);
@@ -141,11 +152,12 @@ export class LeaseLoop {
     return lease;
   }
 
-  /** Ends early when the driver fails or the loop is stopped. */
-  private async pauseUntil(atMs: number, stop: AbortSignal): Promise<void> {
+  /** Ends early with one of these signals, or a hint. */
+  private async pauseUntil(atMs: number, ends: readonly AbortSignal[]): Promise<void> {
     const either = new AbortController();
     const end = (): void => either.abort();
-    const signals = [stop, this.driver.failed];
+    const signals = [...ends, this.hint.signal];
+    if (signals.some(({ aborted }) => aborted)) return;
     for (const signal of signals) signal.addEventListener('abort', end, { once: true });
     await pause(Math.max(0, atMs - this.context.clock.now()), either.signal);
     for (const signal of signals) signal.removeEventListener('abort', end);

@@ -8,6 +8,7 @@ import type { VpnDrivers } from './vpn-driver.js';
 interface Kept {
   /** The assignment in one spelling: another is another loop. */
   form: string;
+  loop: LeaseLoop;
   stop: AbortController;
   done: Promise<void>;
 }
@@ -29,6 +30,12 @@ export class VpnKeeper {
     const assigned = snapshot?.vpnAssignments ?? [];
     this.wanted = assigned.filter(({ kind }) => roles.includes(ROLE_OF_KIND[kind]));
     this.change?.();
+  }
+
+  /** Something has become of the leases of these connections: they are looked at now. Returns at once. */
+  look(connectionIds: readonly string[] | 'all'): void {
+    const which = connectionIds === 'all' ? [...this.kept.keys()] : connectionIds;
+    for (const connectionId of which) this.kept.get(connectionId)?.loop.look();
   }
 
   /** Keeps leases until `stop` aborts; then every driver is down. @throws IdentityRefused */
@@ -78,13 +85,14 @@ export class VpnKeeper {
       return;
     }
     const stop = new AbortController();
-    const done = new LeaseLoop(assignment, driver, this.context)
+    const loop = new LeaseLoop(assignment, driver, this.context);
+    const done = loop
       .run(stop.signal)
       .catch(onFailure)
       .finally(() => {
         this.kept.delete(connectionId);
         this.change?.();
       });
-    this.kept.set(connectionId, { form: canonicalJson(assignment), stop, done });
+    this.kept.set(connectionId, { form: canonicalJson(assignment), loop, stop, done });
   }
 }

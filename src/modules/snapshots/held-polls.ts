@@ -14,6 +14,8 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     watch.release(this.isStopping ? 'stopping' : 'changed'),
   );
   private count = 0;
+  /** Those of them that want to hear of leases, too. */
+  private readonly hintable = new Set<Watch>();
   private isStopping = false;
   /** Over how many seconds those who are sent away come back. */
   private spreadSeconds = 1;
@@ -52,10 +54,15 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
 
   /**
    * Watches for changes of the node from now on: begun before its state is looked at, so that none falls in between.
-   * To be closed.
+   * To be closed. @param wantsHints of leases, too
    */
-  watch(clusterId: string, nodeId: string, gone: AbortSignal): Watch {
+  watch(
+    clusterId: string,
+    nodeId: string,
+    { gone, wantsHints }: { gone: AbortSignal; wantsHints: boolean },
+  ): Watch {
     const watch = new Watch(gone, () => this.remove(clusterId, nodeId, watch));
+    if (wantsHints) this.hintable.add(watch);
     if (this.isStopping) watch.release('stopping');
     const nodes = this.watches.get(clusterId) ?? new Map<string, Set<Watch>>();
     this.watches.set(clusterId, nodes);
@@ -63,6 +70,20 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     nodes.set(nodeId, watches.add(watch));
     this.count += 1;
     return watch;
+  }
+
+  /** Whether anybody wants to hear of leases. */
+  get wantHints(): boolean {
+    return this.hintable.size > 0;
+  }
+
+  /** Wakes the node, where it wants to hear of leases, to look at that of the connection. */
+  hint(clusterId: string, nodeId: string, connectionId: string): void {
+    for (const watch of this.watches.get(clusterId)?.get(nodeId) ?? []) {
+      if (!this.hintable.has(watch)) continue;
+      watch.hint(connectionId);
+      this.pacer.add(watch, 'first');
+    }
   }
 
   /** When a node that is sent away may come back. */
@@ -74,6 +95,7 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     const watches = this.watches.get(clusterId)?.get(nodeId);
     if (watches?.delete(watch) !== true) return;
     this.count -= 1;
+    this.hintable.delete(watch);
     if (watches.size === 0) this.watches.get(clusterId)?.delete(nodeId);
   }
 

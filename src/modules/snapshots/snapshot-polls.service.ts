@@ -14,12 +14,17 @@ export interface SnapshotPoll {
   ifNoneMatch: string | null;
   /** How long the answer may wait for something new; counts only with a match. */
   waitSeconds: number;
+  /** Whether a held poll is answered for a hint of leases, too. */
+  wantsHints: boolean;
   /** Aborted when the caller is gone. */
   gone: AbortSignal;
 }
 
 /** A snapshot, or the ETag of the one that the node has; with when to come back, where that is not at once. */
-export type PollAnswer = SignedSnapshot | { notModified: string; retryAfterSeconds: number | null };
+export type PollAnswer = (SignedSnapshot | { notModified: string; retryAfterSeconds: number | null }) & {
+  /** The VPN connections at whose lease to look. */
+  hints: readonly string[];
+};
 
 /** What is current for a node: what it has already, until `untilMs` from now, or something new. */
 type Look = { has: string; untilMs: number } | { fresh: SignedSnapshot };
@@ -35,9 +40,12 @@ export class SnapshotPolls {
   ) {}
 
   /** @throws unauthenticated when the membership ends while the poll is held */
-  async poll(node: NodePrincipal, { ifNoneMatch, waitSeconds, gone }: SnapshotPoll): Promise<PollAnswer> {
-    if (ifNoneMatch === null || waitSeconds === 0) return answerOf(await this.look(node, ifNoneMatch));
-    const watch = this.held.watch(node.clusterId, node.nodeId, gone);
+  async poll(
+    node: NodePrincipal,
+    { ifNoneMatch, waitSeconds, wantsHints, gone }: SnapshotPoll,
+  ): Promise<PollAnswer> {
+    if (ifNoneMatch === null || waitSeconds === 0) return answerOf(await this.look(node, ifNoneMatch), []);
+    const watch = this.held.watch(node.clusterId, node.nodeId, { gone, wantsHints });
     try {
       return await this.hold(node, ifNoneMatch, waitSeconds * 1000, watch);
     } finally {
@@ -55,11 +63,12 @@ export class SnapshotPolls {
     for (;;) {
       const look = await this.look(node, ifNoneMatch);
       const leftMs = deadline - performance.now();
-      if ('fresh' in look || leftMs <= 0) return answerOf(look);
+      if ('fresh' in look || leftMs <= 0 || watch.hints.length > 0) return answerOf(look, watch.hints);
       const release = await watch.next(Math.max(1, Math.min(leftMs, look.untilMs)));
-      if (release === 'gone') return answerOf(look);
+      if (release === 'gone') return answerOf(look, []);
       if (release === 'stopping') {
-        return { notModified: look.has, retryAfterSeconds: this.held.returnAfterSeconds(node.nodeId) };
+        const retryAfterSeconds = this.held.returnAfterSeconds(node.nodeId);
+        return { notModified: look.has, retryAfterSeconds, hints: [] };
       }
     }
   }
@@ -83,6 +92,8 @@ export class SnapshotPolls {
   }
 }
 
-function answerOf(look: Look): PollAnswer {
-  return 'fresh' in look ? look.fresh : { notModified: look.has, retryAfterSeconds: null };
+function answerOf(look: Look, hints: readonly string[]): PollAnswer {
+  return 'fresh' in look
+    ? { ...look.fresh, hints }
+    : { notModified: look.has, retryAfterSeconds: null, hints };
 }

@@ -9,6 +9,9 @@ import { WithStatus } from '../../common/http/with-status.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
 import { SignedSnapshotView, SnapshotQuery } from './snapshots.schema.js';
 
+/** What fits into a header that every proxy lets through. */
+const MOST_HINTS = 50;
+
 @ApiTags('Snapshots')
 @Controller('api/v1/node-agents/me')
 export class SnapshotsController {
@@ -20,7 +23,9 @@ export class SnapshotsController {
     summary: 'Get the own snapshot, or wait until it changes',
     description:
       'Answers 304 to a matching `If-None-Match`; with `waitSeconds` only after that long, or when the service stops. ' +
-      'Then `Retry-After` says when this node may come back, each node at another time.',
+      'Then `Retry-After` says when this node may come back, each node at another time. ' +
+      'With `Prefer: lease-hints` it is answered early, too, when the lease of a VPN connection that allows the node has ' +
+      'ended or is to be handed over: `Lease-Hints` names the connections, or is `*`. A hint can be lost; it only saves time.',
     access: 'node',
     query: SnapshotQuery,
     response: SignedSnapshotView,
@@ -36,16 +41,31 @@ export class SnapshotsController {
     request.raw.socket.once('close', leave);
     try {
       const ifNoneMatch = request.headers['if-none-match'] ?? null;
-      const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, gone: left.signal });
+      const wantsHints = prefersHints(request.headers.prefer);
+      const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, gone: left.signal });
+      const headers: Record<string, string> = hintsOf(answer.hints);
       if ('notModified' in answer) {
-        const headers: Record<string, string> = { ETag: answer.notModified };
+        headers.ETag = answer.notModified;
         if (answer.retryAfterSeconds !== null) headers['Retry-After'] = String(answer.retryAfterSeconds);
         return new WithStatus(304, undefined, headers);
       }
       const { jws, generation, etag } = answer;
-      return new WithStatus(200, { jws, generation }, { ETag: etag });
+      return new WithStatus(200, { jws, generation }, { ...headers, ETag: etag });
     } finally {
       request.raw.socket.off('close', leave);
     }
   }
+}
+
+/** Whether the caller asks for hints of leases (a preference as by RFC 7240). */
+function prefersHints(prefer: string | string[] | undefined): boolean {
+  return [prefer ?? []]
+    .flat()
+    .flatMap((line) => line.split(','))
+    .some((preference) => preference.trim().toLowerCase() === 'lease-hints');
+}
+
+function hintsOf(hints: readonly string[]): Record<string, string> {
+  if (hints.length === 0) return {};
+  return { 'Lease-Hints': hints.length > MOST_HINTS ? '*' : hints.join(', ') };
 }

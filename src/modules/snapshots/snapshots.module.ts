@@ -11,6 +11,7 @@ import { GenerationsRepository } from './generations.repository.js';
 import { HeldPolls } from './held-polls.js';
 import { KeptGenerationsRepository } from './kept-generations.repository.js';
 import { KeptGenerationsService } from './kept-generations.service.js';
+import { LeaseHints } from './lease-hints.js';
 import { NodeSnapshotsController } from './node-snapshots.controller.js';
 import { RoleMembersSnapshotSource } from './role-members.snapshot-source.js';
 import { SnapshotComposer } from './snapshot-composer.js';
@@ -41,6 +42,7 @@ import { UnchangedPolls } from './unchanged-polls.js';
     HeldPolls,
     KeptGenerationsRepository,
     KeptGenerationsService,
+    LeaseHints,
     RoleMembersSnapshotSource,
     SnapshotComposer,
     SnapshotExplainer,

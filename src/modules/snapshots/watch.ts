@@ -5,12 +5,23 @@ export type Release = 'changed' | 'timeout' | 'gone' | 'stopping';
 export class Watch {
   private pending: Release | null = null;
   private finish: ((release: Release) => void) | null = null;
+  private readonly hinted = new Set<string>();
 
   /** @param gone aborted when the caller is gone; @param onClose called once */
   constructor(
     private readonly gone: AbortSignal,
     private readonly onClose: () => void,
   ) {}
+
+  /** The VPN connections at whose lease the caller should look, whether or not its snapshot has changed. */
+  get hints(): readonly string[] {
+    return [...this.hinted];
+  }
+
+  /** Adds something that stands in no snapshot; to be released after it. */
+  hint(connectionId: string): void {
+    this.hinted.add(connectionId);
+  }
 
   /** Waits until the node may have a new snapshot, `waitMs` have passed, the caller is gone or the service stops. */
   next(waitMs: number): Promise<Release> {

@@ -60,6 +60,16 @@ export class VpnReadModel {
     return byNode;
   }
 
+  /** Which nodes these connections allow. */
+  allowedNodes(
+    tx: ReadTx,
+    connectionIds: readonly string[],
+  ): Promise<{ clusterId: string; connectionId: string; nodeId: string }[]> {
+    return tx.query(sql`
+      SELECT a.cluster_id AS "clusterId", a.connection_id AS "connectionId", a.node_id AS "nodeId"
+        FROM vpn_connection_allowed_nodes AS a WHERE a.connection_id = ANY(${connectionIds}::uuid[])`);
+  }
+
   /** The connections of the cluster by what becomes of them. */
   async count(tx: ReadTx, clusterId: string): Promise<LeaseCounts> {
     const [row] = await tx.query<LeaseCounts>(sql`

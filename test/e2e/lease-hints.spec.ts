@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Jobs } from '../../src/common/jobs/jobs.js';
+import { type Answer, type Api, apiClient } from '../support/api.js';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { created } from '../support/given.js';
+import { type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
+
+const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
+
+let plane: ControlPlane;
+/** Where the polls are held: another instance than the one at which leases end. */
+let second: ControlPlane;
+let stage: VpnStage;
+let owner: VpnNode;
+let candidate: VpnNode;
+let stranger: VpnNode;
+let tunnel: VpnTunnel;
+beforeAll(async () => {
+  plane = await startControlPlane({ config: { limits } });
+  second = await startControlPlane({ beside: plane, config: { limits } });
+}, 60_000);
+afterAll(async () => {
+  await second?.close();
+  await plane?.close();
+});
+beforeEach(async () => {
+  stage = await VpnStage.open(plane);
+  [owner, candidate, stranger] = (await stage.nodes(3)) as [VpnNode, VpnNode, VpnNode];
+  tunnel = await stage.connection([owner, candidate]);
+});
+
+async function heldPolls(count: number): Promise<void> {
+  const line = new RegExp(`^fabric_held_polls ${count}$`, 'm');
+  while (!line.test((await second.api.get('//metrics')).body as string));
+}
+
+/** A poll that is held at the second instance, for what the node has. */
+async function held(
+  { node }: VpnNode,
+  { waitSeconds = 55, prefer = 'lease-hints' } = {},
+): Promise<Promise<Answer>[]> {
+  const { access_token } = created(await node.requestToken()) as { access_token: string };
+  const at: Api = apiClient(second.url, access_token);
+  const path = '/node-agents/me/snapshot';
+  const etag = (await at.get(path)).headers.get('etag') ?? '';
+  // In a list, since a promise that is answered by an async function is awaited by its caller.
+  return [at.get(`${path}?waitSeconds=${waitSeconds}`, undefined, { 'if-none-match': etag, prefer })];
+}
+const told = ({ status, headers }: Answer) => [status, headers.get('lease-hints')];
+
+describe('a poll that is held for hints of leases', () => {
+  it.each<[string, (token: number) => Promise<unknown>]>([
+    ['is released', (token) => tunnel.release(owner, token)],
+    ['is fenced', () => tunnel.act('fence', { reason: 'test' })],
+    ['is to be handed over', () => tunnel.act('handover', { toNodeId: candidate.id })],
+    [
+      'has expired and was written down',
+      async () => {
+        await stage.advance(31);
+        await plane.app.get(Jobs).runNow('vpn', 'lease-expiry');
+      },
+    ],
+  ])('is answered when a lease %s, to those who may hold the connection', async (_, end) => {
+    const { fencingToken } = await tunnel.held(owner);
+    const woken = [...(await held(owner)), ...(await held(candidate))];
+    const others = [
+      ...(await held(stranger, { waitSeconds: 2 })),
+      ...(await held(candidate, { waitSeconds: 2, prefer: 'respond-async' })),
+    ];
+    await heldPolls(4);
+    await end(fencingToken);
+    expect((await Promise.all(woken)).map(told)).toEqual([
+      [304, tunnel.id],
+      [304, tunnel.id],
+    ]);
+    expect((await Promise.all(others)).map(told)).toEqual([
+      [304, null],
+      [304, null],
+    ]);
+  });
+
+  it('is answered when the owner loses what the lease rests on', async () => {
+    await tunnel.held(owner);
+    const [poll] = await held(candidate);
+    await heldPolls(1);
+    created(await plane.api.post(`${owner.assignment}/disable`));
+    expect(told((await poll) as Answer)).toEqual([304, tunnel.id]);
+  });
+
+  it('names no more connections than fit into a header', async () => {
+    const tunnels = await Promise.all(Array.from({ length: 51 }, () => stage.connection([owner, candidate])));
+    await Promise.all(tunnels.map((each) => each.held(owner)));
+    const [poll] = await held(candidate);
+    await heldPolls(1);
+    created(await plane.api.post(`${owner.assignment}/disable`));
+    expect(told((await poll) as Answer)).toEqual([304, '*']);
+  });
+
+  it('is not answered by a lease that begins or is renewed', async () => {
+    const [poll] = await held(candidate, { waitSeconds: 3 });
+    await heldPolls(1);
+    const { fencingToken } = await tunnel.held(owner);
+    created(await tunnel.act('renew', { nodeId: owner.id, fencingToken }));
+    expect(told((await poll) as Answer)).toEqual([304, null]);
+  });
+});
