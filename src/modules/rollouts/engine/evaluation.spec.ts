@@ -1,0 +1,309 @@
+import { describe, expect, it } from '@jest/globals';
+import { type AssignmentState, countStates } from './assignment-state.js';
+import { nextStep } from './evaluation.js';
+import { resumption } from './resumption.js';
+import type { RolloutFacts, WaveFacts } from './rollout-facts.js';
+import { wayBack } from './way-back.js';
+
+const NOW = new Date('2027-01-01T12:00:00.000Z');
+const ago = (seconds: number) => new Date(NOW.getTime() - seconds * 1_000);
+
+function members(states: Partial<Record<AssignmentState, number>>): WaveFacts['counts'] {
+  return countStates(
+    Object.entries(states).flatMap(([state, count]) =>
+      Array<AssignmentState>(count).fill(state as AssignmentState),
+    ),
+  );
+}
+
+function wave(change: Partial<WaveFacts> = {}): WaveFacts {
+  return {
+    name: 'canary',
+    state: 'active',
+    dependsOn: [],
+    requiresApproval: false,
+    isApproved: false,
+    plannedMembers: 10,
+    soakSeconds: 60,
+    soakedMs: 0,
+    soakingSince: null,
+    counts: members({ ok: 10 }),
+    acknowledged: { failures: 0, accepted: false },
+    ...change,
+  };
+}
+
+function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
+  return {
+    state: 'running',
+    now: NOW,
+    thresholds: { successThresholdPercent: 95, failureThresholdPercent: 15, minEvidence: 1 },
+    maxUnavailable: 2,
+    progressDeadlineSeconds: 600,
+    autoRollback: false,
+    downgradePossible: true,
+    isBlocked: false,
+    windowOpen: true,
+    runningSince: ago(300),
+    lastProgressAt: ago(100),
+    slots: { held: 0, stuck: 0 },
+    waves: [wave()],
+    openBack: 0,
+    onBadVersion: 0,
+    ...change,
+  };
+}
+
+const inWave = (change: Partial<WaveFacts>) => ({ waves: [wave(change)] });
+const soaking = (seconds: number): Partial<WaveFacts> => ({
+  state: 'soaking',
+  soakingSince: ago(seconds),
+});
+
+describe('the next step', () => {
+  it.each<[string, Partial<RolloutFacts>, [string, string | null] | null]>([
+    ['soaks a wave that has proved the version', {}, ['soaking', null]],
+    ['waits for open nodes', inWave({ counts: members({ ok: 9, health: 1 }) }), null],
+    [
+      'allows failures, rounded down',
+      inWave({ counts: members({ ok: 9, failed: 1 }) }),
+      ['paused', 'success_threshold_missed'],
+    ],
+    [
+      'stops at one failure more, before all are done',
+      inWave({ counts: members({ failed: 2, planned: 8 }) }),
+      ['paused', 'error_threshold'],
+    ],
+    [
+      'goes back by itself where it may',
+      { autoRollback: true, ...inWave({ counts: members({ lost: 2, planned: 8 }) }) },
+      ['rolling_back', 'error_threshold'],
+    ],
+    [
+      'says so where it cannot go back',
+      { autoRollback: true, downgradePossible: false, ...inWave({ counts: members({ fenced: 2, ok: 8 }) }) },
+      ['paused', 'irreversible_migration'],
+    ],
+    [
+      'needs successes, rounded up',
+      {
+        thresholds: { successThresholdPercent: 95, failureThresholdPercent: 50, minEvidence: 1 },
+        ...inWave({ counts: members({ ok: 9, failed: 1 }) }),
+      },
+      ['paused', 'success_threshold_missed'],
+    ],
+    [
+      'learns nothing from a wave that is away',
+      inWave({ counts: members({ deferred: 10 }) }),
+      ['paused', 'no_evidence'],
+    ],
+    [
+      'wants as many proofs as were asked for',
+      {
+        thresholds: { successThresholdPercent: 50, failureThresholdPercent: 0, minEvidence: 3 },
+        ...inWave({ counts: members({ ok: 2, deferred: 8 }) }),
+      },
+      ['paused', 'no_evidence'],
+    ],
+    [
+      'goes on with what was acknowledged',
+      inWave({ counts: members({ ok: 1, failed: 9 }), acknowledged: { failures: 9, accepted: true } }),
+      ['soaking', null],
+    ],
+    [
+      'stops again at one failure more than was acknowledged',
+      inWave({ counts: members({ ok: 1, failed: 9 }), acknowledged: { failures: 8, accepted: true } }),
+      ['paused', 'error_threshold'],
+    ],
+    ['lets it soak for its time', inWave(soaking(59)), null],
+    ['is done with it after its time', inWave(soaking(60)), ['done', null]],
+    ['counts no time of a pause', { runningSince: ago(30), ...inWave(soaking(600)) }, null],
+    [
+      'remembers what it soaked before the pause',
+      { runningSince: ago(30), ...inWave({ ...soaking(600), soakedMs: 30_000 }) },
+      ['done', null],
+    ],
+    [
+      'stops for what turns bad while it soaks',
+      inWave({ ...soaking(600), counts: members({ ok: 8, rolled_back: 2 }) }),
+      ['paused', 'error_threshold'],
+    ],
+    [
+      'stops for what turns bad after that',
+      {
+        waves: [wave({ state: 'done', counts: members({ ok: 8, rolled_back: 2 }) }), wave({ name: 'rest' })],
+      },
+      ['paused', 'error_threshold'],
+    ],
+    [
+      'stops when nothing moves',
+      {
+        lastProgressAt: ago(601),
+        runningSince: ago(900),
+        ...inWave({ counts: members({ offered: 1, ok: 9 }) }),
+      },
+      ['paused', 'progress_deadline'],
+    ],
+    [
+      'lets nothing move while the window is shut',
+      {
+        windowOpen: false,
+        lastProgressAt: ago(601),
+        runningSince: ago(900),
+        ...inWave({ counts: members({ offered: 1, ok: 9 }) }),
+      },
+      null,
+    ],
+    [
+      'stops when the lost hold all slots',
+      {
+        slots: { held: 2, stuck: 2 },
+        thresholds: { successThresholdPercent: 50, failureThresholdPercent: 50, minEvidence: 1 },
+        ...inWave({ counts: members({ lost: 2, offered: 8 }) }),
+      },
+      ['paused', 'slots_exhausted'],
+    ],
+    [
+      'goes on while one slot can come back',
+      { slots: { held: 2, stuck: 1 }, ...inWave({ counts: members({ lost: 1, health: 1, offered: 8 }) }) },
+      null,
+    ],
+    ['goes back from a blocked version', { isBlocked: true }, ['rolling_back', 'version_blocked']],
+    [
+      'goes back from it out of a pause, too',
+      { isBlocked: true, state: 'paused' },
+      ['rolling_back', 'version_blocked'],
+    ],
+    [
+      'pauses where it cannot go back from it',
+      { isBlocked: true, downgradePossible: false },
+      ['paused', 'blocked'],
+    ],
+    [
+      'opens a gate when all before it are done',
+      {
+        waves: [
+          wave({ state: 'done' }),
+          wave({ name: 'b', state: 'pending', dependsOn: ['canary'], counts: members({ planned: 5 }) }),
+        ],
+      },
+      ['gated', null],
+    ],
+    [
+      'waits for all of them',
+      {
+        waves: [
+          wave({ state: 'done' }),
+          wave({ name: 'a', ...soaking(1) }),
+          wave({ name: 'b', state: 'pending', dependsOn: ['canary', 'a'] }),
+        ],
+      },
+      null,
+    ],
+    ['waits at a gate for its approval', inWave({ state: 'gated', requiresApproval: true }), null],
+    [
+      'passes an approved gate',
+      inWave({ state: 'gated', requiresApproval: true, isApproved: true }),
+      ['active', null],
+    ],
+    ['waits at a gate for the window', { windowOpen: false, ...inWave({ state: 'gated' }) }, null],
+    [
+      'passes over a wave that the plan left empty',
+      inWave({ state: 'gated', plannedMembers: 0, counts: members({}) }),
+      ['done', null],
+    ],
+    ['is over when all waves are', inWave({ state: 'done' }), ['succeeded', null]],
+    [
+      'is over without those that were away',
+      inWave({ state: 'done', counts: members({ ok: 9, deferred: 1 }) }),
+      ['succeeded_with_deferred', null],
+    ],
+    [
+      'waits for those that have come back',
+      inWave({ state: 'done', counts: members({ ok: 9, planned: 1 }) }),
+      null,
+    ],
+    ['does nothing in a pause', { state: 'paused', ...inWave({ counts: members({ failed: 9 }) }) }, null],
+    [
+      'is back when nobody has the version',
+      { state: 'rolling_back', onBadVersion: 0, openBack: 0 },
+      ['rolled_back', null],
+    ],
+    ['waits for those that go back', { state: 'rolling_back', onBadVersion: 2, openBack: 2 }, null],
+    [
+      'stalls when nobody is left who could',
+      { state: 'rolling_back', onBadVersion: 1, openBack: 0 },
+      ['rollback_stalled', 'last_known_good_missing'],
+    ],
+    [
+      'stalls when nothing moves back',
+      {
+        state: 'rolling_back',
+        onBadVersion: 1,
+        openBack: 1,
+        lastProgressAt: ago(601),
+        runningSince: ago(900),
+      },
+      ['rollback_stalled', 'progress_deadline'],
+    ],
+  ])('%s', (_, change, expected) => {
+    const step = nextStep(facts(change));
+    const reason = step?.kind === 'rollout' ? step.reason : null;
+    expect(step === null ? null : [step.to, reason]).toEqual(expected);
+  });
+});
+
+describe('a paused rollout', () => {
+  const failed = {
+    state: 'paused' as const,
+    ...inWave({ counts: members({ ok: 5, failed: 3, planned: 2 }) }),
+  };
+  it.each<[string, Partial<RolloutFacts>, Parameters<typeof resumption>[1], boolean, string]>([
+    ['goes on when an operator had paused it', { state: 'paused' }, 'operator', false, 'resumed'],
+    ['goes on when its cause is gone', { state: 'paused' }, 'error_threshold', false, 'resumed'],
+    ['stays while its cause is there', failed, 'error_threshold', false, 'not_acknowledged'],
+    ['goes on when somebody takes it on', failed, 'error_threshold', true, 'resumed'],
+    [
+      'stays without slots, whoever takes it on',
+      { ...failed, ...inWave({ counts: members({ lost: 1, planned: 9 }) }), slots: { held: 2, stuck: 2 } },
+      'slots_exhausted',
+      true,
+      'not_cleared',
+    ],
+    ['stays with a blocked version', { state: 'paused', isBlocked: true }, 'blocked', true, 'not_cleared'],
+    ['wants a word about a deadline', { state: 'paused' }, 'progress_deadline', false, 'not_acknowledged'],
+    ['begins a deadline again', { state: 'paused' }, 'progress_deadline', true, 'resumed'],
+    ['is paused by another cause as well', { ...failed, isBlocked: true }, 'operator', true, 'not_cleared'],
+  ])('%s', (_, change, reason, isAcknowledged, expected) => {
+    expect(resumption(facts(change), reason, isAcknowledged).kind).toBe(expected);
+  });
+
+  it('takes on as many failures as there are, and no more', () => {
+    const resumed = resumption(facts(failed), 'error_threshold', true);
+    expect(resumed).toEqual({
+      kind: 'resumed',
+      acknowledgements: [{ wave: 'canary', failures: 3, accepted: false }],
+    });
+  });
+});
+
+describe('the way back', () => {
+  const node = {
+    isWrittenOff: false,
+    badVersion: '2.0.0',
+    lastKnownGood: '1.0.0',
+    isLastKnownGoodUsable: true,
+  };
+  it.each<[string, Partial<Parameters<typeof wayBack>[0]>, ReturnType<typeof wayBack>]>([
+    ['leads to the last version that was good', { state: 'ok' }, { kind: 'to', version: '1.0.0' }],
+    ['leads those that are on their way, too', { state: 'applying' }, { kind: 'to', version: '1.0.0' }],
+    ['is not for a node that has gone back', { state: 'rolled_back' }, { kind: 'nothing' }],
+    ['is not for a node that never began', { state: 'offered' }, { kind: 'nothing' }],
+    ['is not for one that was written off', { state: 'lost', isWrittenOff: true }, { kind: 'nothing' }],
+    ['never leads to what has just failed', { state: 'ok', lastKnownGood: '2.0.0' }, { kind: 'stranded' }],
+    ['never leads to a blocked version', { state: 'ok', isLastKnownGoodUsable: false }, { kind: 'stranded' }],
+    ['is missing where nothing was ever good', { state: 'ok', lastKnownGood: null }, { kind: 'stranded' }],
+  ])('%s', (_, change, expected) => {
+    expect(wayBack({ state: 'ok', ...node, ...change })).toEqual(expected);
+  });
+});

@@ -1,0 +1,91 @@
+import { nodeBucket } from './node-bucket.js';
+import { RULES, type Rules } from './rules.js';
+import { isUsable, type Refusal, type VersionFacts } from './version-filters.js';
+import { shareOut, type WaveShare } from './wave-shares.js';
+
+/** A node that a rollout might update. */
+export interface Candidate {
+  nodeId: string;
+  /** `os/arch`. */
+  platform: string;
+  installed: string | null;
+  lastKnownGood: string | null;
+  /** What keeps it out of any rollout. */
+  obstacle: 'membership_disabled' | 'fenced' | 'pinned' | 'not_running_product' | null;
+}
+
+export type SkipReason = NonNullable<Candidate['obstacle']> | Refusal | 'already_on_target' | 'in_no_wave';
+
+/** What a rollout is planned from. */
+export interface PlanInput {
+  targetVersion: string;
+  salt: string;
+  candidates: readonly Candidate[];
+  waves: readonly { name: string; share: WaveShare }[];
+  releases: Pick<VersionFacts, 'release' | 'nextOnPath'>;
+}
+
+export interface PlannedNode {
+  nodeId: string;
+  platform: string;
+  fromVersion: string | null;
+  /** The first stop on its way; the target, where nothing lies between. */
+  nextVersion: string;
+}
+
+/** Who is updated when, and who is not. */
+export interface RolloutPlan {
+  waves: { name: string; nodes: PlannedNode[] }[];
+  skipped: { nodeId: string; reason: SkipReason }[];
+  /** Platforms of which the first wave has no node, though a later one does. */
+  untriedPlatforms: string[];
+}
+
+/** Puts each node into at most one wave, in an order that is another for every rollout. */
+export function planRollout(input: PlanInput, rules: Rules = RULES): RolloutPlan {
+  const skipped = new Map<string, SkipReason>();
+  const eligible: PlannedNode[] = [];
+  for (const candidate of input.candidates) {
+    const verdict = verdictOn(candidate, input);
+    if (verdict.kind === 'skipped') skipped.set(candidate.nodeId, verdict.reason);
+    else eligible.push(verdict.node);
+  }
+  const shares = input.waves.map(({ share }) => share);
+  const members = shareOut(inOrder(eligible, input.salt), shares, rules.takesPart);
+  const planned = new Set(members.flat().map(({ nodeId }) => nodeId));
+  for (const { nodeId } of eligible) if (!planned.has(nodeId)) skipped.set(nodeId, 'in_no_wave');
+  return {
+    waves: input.waves.map(({ name }, index) => ({ name, nodes: members[index] ?? [] })),
+    skipped: [...skipped].map(([nodeId, reason]) => ({ nodeId, reason })).sort(byNodeId),
+    untriedPlatforms: untried(members),
+  };
+}
+
+function verdictOn(
+  { nodeId, platform, installed, lastKnownGood, obstacle }: Candidate,
+  { targetVersion, releases }: PlanInput,
+): { kind: 'skipped'; reason: SkipReason } | { kind: 'planned'; node: PlannedNode } {
+  if (obstacle !== null) return { kind: 'skipped', reason: obstacle };
+  if (installed === targetVersion) return { kind: 'skipped', reason: 'already_on_target' };
+  const usable = isUsable(targetVersion, { installed, lastKnownGood, platform, ...releases });
+  if (usable.kind === 'refused') return { kind: 'skipped', reason: usable.refusal };
+  return { kind: 'planned', node: { nodeId, platform, fromVersion: installed, nextVersion: usable.version } };
+}
+
+function inOrder(nodes: readonly PlannedNode[], salt: string): PlannedNode[] {
+  return nodes
+    .map((node) => ({ node, bucket: nodeBucket(salt, node.nodeId) }))
+    .sort((one, other) => one.bucket - other.bucket || byNodeId(one.node, other.node))
+    .map(({ node }) => node);
+}
+
+function untried(waves: readonly (readonly PlannedNode[])[]): string[] {
+  const [first = [], ...later] = waves;
+  const tried = new Set(first.map(({ platform }) => platform));
+  const others = later.flat().map(({ platform }) => platform);
+  return [...new Set(others.filter((platform) => !tried.has(platform)))].sort();
+}
+
+function byNodeId(one: { nodeId: string }, other: { nodeId: string }): number {
+  return one.nodeId < other.nodeId ? -1 : 1;
+}
