@@ -29,7 +29,7 @@ export async function createApp(runtime: Runtime): Promise<NestFastifyApplicatio
     bodyLimit: BODY_LIMIT_BYTES,
     keepAliveTimeout: KEEP_ALIVE_MS,
     routerOptions: { maxParamLength: MAX_PATH_PARAMETER },
-    serverFactory: serverAsking((request, response) => early?.answer(request, response) ?? false),
+    serverFactory: serverAsking((...taken) => early?.answer(...taken) ?? false),
     frameworkErrors: refusePath,
     clientErrorHandler: refuseBytes,
     // What still arrives on an open connection while the service stops is answered like any other request.

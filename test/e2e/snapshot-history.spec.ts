@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { applyPatch } from 'rfc6902';
-import { GenerationKeeper } from '../../src/modules/snapshots/generation-keeper.js';
+import { GenerationKeeper, StoredSections } from '../../src/modules/snapshots/generation-keeper.js';
 import { SnapshotRetention } from '../../src/modules/snapshots/snapshot-retention.js';
 import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
@@ -247,7 +247,8 @@ describe('retention', () => {
       [days * 24],
     );
     // A half-day is the longest for which an instance takes a section for stored without looking.
-    for (const each of [plane, second]) Reflect.set(each.app.get(GenerationKeeper), 'stored', new Map());
+    for (const each of [plane, second])
+      Reflect.set(each.app.get(GenerationKeeper), 'stored', new StoredSections());
   }
 
   const retain = () => Promise.all([plane, second].map((each) => each.app.get(SnapshotRetention).run()));

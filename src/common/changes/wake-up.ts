@@ -46,8 +46,8 @@ export interface WakeUpTransport {
   close(): Promise<void>;
 }
 
-/** Announcements within this many milliseconds are published once: a burst of commits is one piece of news. */
-const COALESCE_MS = 5;
+/** After a message the next one waits this many milliseconds: a burst of commits is one or two pieces of news. */
+const REST_MS = 5;
 
 /** Milliseconds that a lost message may cost. */
 const TICK_MS = 1_000;
@@ -57,7 +57,8 @@ export class TransportedWakeUps implements WakeUps {
   /** Names this instance in its messages, so that it ignores its own: it has told its listeners already. */
   private readonly self = randomUUID();
   private readonly listeners = new Set<() => void>();
-  private pending: NodeJS.Timeout | undefined;
+  private resting: NodeJS.Timeout | undefined;
+  private isWanted = false;
   private tick: NodeJS.Timeout | undefined;
   private isFailing = false;
   private isClosed = false;
@@ -68,12 +69,9 @@ export class TransportedWakeUps implements WakeUps {
   ) {}
 
   announce(): void {
-    if (this.isClosed || this.pending !== undefined) return;
-    this.pending = setTimeout(() => {
-      this.pending = undefined;
-      this.fire();
-      this.transport.publish(this.self).catch((error: unknown) => this.failed(error));
-    }, COALESCE_MS).unref();
+    if (this.isClosed) return;
+    if (this.resting === undefined) this.tell();
+    else this.isWanted = true;
   }
 
   subscribe(listener: () => void): () => void {
@@ -101,10 +99,20 @@ export class TransportedWakeUps implements WakeUps {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    clearTimeout(this.pending);
+    clearTimeout(this.resting);
     clearInterval(this.tick);
     this.listeners.clear();
     await this.transport.close();
+  }
+
+  private tell(): void {
+    this.isWanted = false;
+    this.resting = setTimeout(() => {
+      this.resting = undefined;
+      if (this.isWanted) this.tell();
+    }, REST_MS).unref();
+    this.fire();
+    this.transport.publish(this.self).catch((error: unknown) => this.failed(error));
   }
 
   private fire(): void {

@@ -2,8 +2,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Injectable } from '@nestjs/common';
 import type { FastifyServerFactory } from 'fastify';
 
-/** Answers a request and returns true, or leaves it alone and returns false. Takes neither long nor a promise. */
-export type EarlyAnswer = (request: IncomingMessage, response: ServerResponse) => boolean;
+/**
+ * Takes a request and returns true, or leaves it alone and returns false, without waiting for anything.
+ * @param goOn sends a request that was taken, and not answered, the usual way after all
+ */
+export type EarlyAnswer = (request: IncomingMessage, response: ServerResponse, goOn: () => void) => boolean;
 
 /**
  * Who may answer a request before the framework sees it: for what comes thousands of times a second and can be told
@@ -17,9 +20,9 @@ export class EarlyAnswers {
     this.answers.push(answer);
   }
 
-  /** False: nobody has answered it. */
-  answer(request: IncomingMessage, response: ServerResponse): boolean {
-    for (const answer of this.answers) if (answer(request, response)) return true;
+  /** False: nobody has taken it. */
+  answer(request: IncomingMessage, response: ServerResponse, goOn: () => void): boolean {
+    for (const answer of this.answers) if (answer(request, response, goOn)) return true;
     return false;
   }
 }
@@ -30,7 +33,8 @@ export function serverAsking(early: EarlyAnswer): FastifyServerFactory {
     const { http, keepAliveTimeout, requestTimeout, connectionTimeout } =
       options as unknown as ServerSettings;
     const server = createServer(http ?? {}, (request, response) => {
-      if (!early(request, response)) handle(request, response);
+      const goOn = () => handle(request, response);
+      if (!early(request, response, goOn)) goOn();
     });
     server.keepAliveTimeout = keepAliveTimeout;
     server.requestTimeout = requestTimeout;

@@ -6,6 +6,7 @@ import { matchesIfMatch } from '../http/etag.js';
 import { newId } from '../ids/uuid.js';
 import type { Actor } from '../request/actor.js';
 import { currentRequest } from '../request/request-context.js';
+import type { TouchedNodes } from './ports.js';
 import { type ModelTx, TRANSACTION } from './tx.js';
 import type { TxEvent, TxEvents } from './tx-events.js';
 import type { PendingMutation } from './unit-of-work.js';
@@ -25,7 +26,7 @@ interface Limits {
 /** The transactor's own view of a transaction: what `work` sees as {@link ModelTx}, and how it ends. */
 export class OpenTransaction implements ModelTx {
   readonly [TRANSACTION] = true;
-  readonly touched = new Map<string, Set<string> | 'all'>();
+  readonly touched = new Map<string, TouchedNodes>();
   /** Events that subscribers have added. */
   readonly audited: AuditEvent[] = [];
   private readonly newIds: string[] = [];
@@ -74,10 +75,10 @@ export class OpenTransaction implements ModelTx {
     this.audited.push(...events);
   }
 
-  touch(clusterId: string, nodeIds: readonly string[] | 'all'): void {
+  touch(clusterId: string, nodeIds: readonly string[] | 'all' | 'shared'): void {
     const known = this.touched.get(clusterId);
-    if (known === 'all') return;
-    this.touched.set(clusterId, nodeIds === 'all' ? 'all' : new Set([...(known ?? []), ...nodeIds]));
+    const next = typeof nodeIds === 'string' ? nodeIds : new Set(nodeIds);
+    this.touched.set(clusterId, known === undefined ? next : together(known, next));
   }
 
   newId(): string {
@@ -125,4 +126,10 @@ export class OpenTransaction implements ModelTx {
   rollback(): Promise<void> {
     return this.session.rollback();
   }
+}
+
+/** What two touches of a cluster come to. What is shared and some nodes besides is everything. */
+function together(one: TouchedNodes, other: TouchedNodes): TouchedNodes {
+  if (typeof one !== 'string' && typeof other !== 'string') return new Set([...one, ...other]);
+  return one === other ? one : 'all';
 }

@@ -1,8 +1,10 @@
 import type { RequestContext } from '../request/request-context.js';
 import type { ReadTx, Tx } from './tx.js';
 
-/** Whose snapshots a transaction may have changed: by cluster, the nodes, or all of them. */
-export type Touched = ReadonlyMap<string, ReadonlySet<string> | 'all'>;
+/** Whose snapshots a transaction may have changed: by cluster, the nodes, or all of them; `shared` where it is only what
+ *  all of them have in common. */
+export type Touched = ReadonlyMap<string, TouchedNodes>;
+export type TouchedNodes = ReadonlySet<string> | 'all' | 'shared';
 
 /** How one node's snapshot content changes by a transaction. Content is the payload without generation and times. */
 export interface SnapshotChange {

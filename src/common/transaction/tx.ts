@@ -24,8 +24,9 @@ export interface Tx extends ReadTx {
   raise(event: TxEvent): Promise<void>;
   /** Adds events to those that the work returns: for subscribers, who return nothing. */
   audit(...events: AuditEvent[]): void;
-  /** Says whose snapshot may have changed; settled before the commit. */
-  touch(clusterId: string, nodeIds: readonly string[] | 'all'): void;
+  /** Says whose snapshot may have changed; settled before the commit. `shared`: in all of them, and nothing but what
+   *  they have in common. */
+  touch(clusterId: string, nodeIds: readonly string[] | 'all' | 'shared'): void;
   /** A new UUIDv7, known as made by this call when its plan is hashed. */
   newId(): string;
   /** Tells of another value that this call makes anew each time, such as a key: likewise left out of that hash. */

@@ -39,7 +39,7 @@ export class AuthorityTransitionsService {
         await this.partitions.resolve(tx, clusterId);
       const authority = await this.transitions.move(tx, current, next);
       // The term stands in every snapshot; the state in none.
-      if (next.term !== current.term) tx.touch(clusterId, 'all');
+      if (next.term !== current.term) tx.touch(clusterId, 'shared');
       return { result: authorityView(authority), events: [authorityTransitioned(current, next, reason)] };
     });
   }

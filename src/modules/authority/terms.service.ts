@@ -26,7 +26,7 @@ export class TermsService {
     const raised = await this.terms.raise(tx, locked, newHolder());
     if (holds) await this.holds.begin(tx, locked, cause);
     // The term stands in every snapshot.
-    for (const clusterId of locked) tx.touch(clusterId, 'all');
+    for (const clusterId of locked) tx.touch(clusterId, 'shared');
     return { raised, events: raised.map((term) => termRaised(term, cause, reason)) };
   }
 }

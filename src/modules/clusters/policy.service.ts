@@ -31,8 +31,9 @@ export class PolicyService {
       const event = policyUpdated(clusterId, current, next);
       if (event === null) return { result: current, unchanged: true };
       await this.policies.update(tx, clusterId, next);
-      if (changesCapabilities(current, next)) await tx.raise(new CapabilityPolicyChanged(clusterId));
-      if (changesSnapshots(current, next)) tx.touch(clusterId, 'all');
+      const changesRoles = changesCapabilities(current, next);
+      if (changesRoles) await tx.raise(new CapabilityPolicyChanged(clusterId));
+      if (changesSnapshots(current, next)) tx.touch(clusterId, changesRoles ? 'all' : 'shared');
       return { result: next, events: [event] };
     });
   }

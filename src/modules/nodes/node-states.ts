@@ -9,6 +9,12 @@ import type { Touched } from '../../common/transaction/ports.js';
 export interface NodeState {
   membershipStatus: 'active' | 'disabled' | 'revoked';
   generation: number;
+  /** The node's own part of it. */
+  generationCounter: number;
+  /** The cluster's part of it. */
+  generationBase: number;
+  /** With the counter, tells the node's own content: see `KnownContents`. */
+  nodeContentBase: number;
   authorityTerm: number;
   /** When the generation last grew. */
   generationChangedAt: Date;
@@ -93,7 +99,7 @@ export class NodeStates implements OnModuleInit {
   /** Forgets what a transaction of this instance has just changed. */
   forget(touched: Touched): void {
     for (const [clusterId, nodes] of touched) {
-      if (nodes === 'all') this.clusters.delete(clusterId);
+      if (typeof nodes === 'string') this.clusters.delete(clusterId);
       else for (const node of nodes) this.clusters.get(clusterId)?.nodes.delete(node);
     }
   }
@@ -102,7 +108,8 @@ export class NodeStates implements OnModuleInit {
   private async loadAll(nodes: readonly NodeKey[]): Promise<Map<string, NodeState>> {
     const rows = await this.database.query<NodeState & NodeKey>(sql`
       SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.membership_status AS "membershipStatus",
-             c.generation_base + m.generation_counter AS generation, a.term AS "authorityTerm",
+             c.generation_base + m.generation_counter AS generation, m.generation_counter AS "generationCounter",
+             c.generation_base AS "generationBase", c.node_content_base AS "nodeContentBase", a.term AS "authorityTerm",
              greatest(c.generation_changed_at, m.generation_changed_at) AS "generationChangedAt",
              p.snapshot_lifetime_seconds AS "snapshotLifetimeSeconds"
         FROM unnest(${nodes.map(({ clusterId }) => clusterId)}::uuid[], ${nodes.map(({ nodeId }) => nodeId)}::uuid[])

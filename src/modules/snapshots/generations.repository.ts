@@ -8,13 +8,23 @@ export interface HashedNode {
   contentHash: Buffer;
 }
 
+/** A cluster's part of the generations of its nodes. */
+export interface GenerationBase {
+  base: number;
+  /** When it last grew. */
+  changedAt: Date;
+  /** The base under which what is the nodes' own may last have changed without a growth of their counters. */
+  nodeContentBase: number;
+}
+
 /** The numbers of snapshots: the base of each cluster, and what each node adds to it. */
 @Injectable()
 export class GenerationsRepository {
-  /** The cluster's own part of its generations, and when it last grew. */
-  async base(tx: ReadTx, clusterId: string): Promise<{ base: number; changedAt: Date }> {
-    const [row] = await tx.query<{ base: number; changedAt: Date }>(sql`
-      SELECT c.generation_base AS base, c.generation_changed_at AS "changedAt" FROM clusters AS c WHERE c.id = ${clusterId}::uuid`);
+  /** The cluster's own part of its generations. */
+  async base(tx: ReadTx, clusterId: string): Promise<GenerationBase> {
+    const [row] = await tx.query<GenerationBase>(sql`
+      SELECT c.generation_base AS base, c.generation_changed_at AS "changedAt", c.node_content_base AS "nodeContentBase"
+        FROM clusters AS c WHERE c.id = ${clusterId}::uuid`);
     if (row === undefined) throw new Error(`there is no cluster ${clusterId}`);
     return row;
   }
@@ -61,12 +71,13 @@ export class GenerationsRepository {
         FROM ${hashesOf(nodes)} WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = h.node_id`);
   }
 
-  /** Grows the generation of every node of the cluster by one row. */
-  async growAll(tx: Tx, clusterId: string): Promise<void> {
+  /** Grows the generation of every node of the cluster by one row. @param scope whether what is the nodes' own may change */
+  async growAll(tx: Tx, clusterId: string, scope: 'all' | 'shared'): Promise<void> {
     await tx.query(sql`
       WITH grown AS (
         UPDATE clusters AS c
            SET generation_base = c.generation_base + 1,
+               node_content_base = CASE WHEN ${scope} = 'all' THEN c.generation_base + 1 ELSE c.node_content_base END,
                generation_changed_at = date_trunc('milliseconds', clock_timestamp())
          WHERE c.id = ${clusterId}::uuid RETURNING c.generation_base
       )

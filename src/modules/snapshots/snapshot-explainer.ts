@@ -23,8 +23,9 @@ export class SnapshotExplainer {
     return this.transactor.read(async (tx) => {
       const rendered = (await this.renderer.render(tx, clusterId, [nodeId])).get(nodeId);
       if (rendered === undefined) throw notFound('not_found', 'The node has no snapshot.');
-      const { content, generation } = rendered;
-      const subject = new SnapshotSubject(clusterId, nodeId, { ...content });
+      const { generation } = rendered;
+      const content = { ...rendered.content, ...rendered.shared.content };
+      const subject = new SnapshotSubject(clusterId, nodeId, content);
       const items = await this.sources.itemsOf(tx, subject);
       const causes = items.map((item) => item.causes);
       const events = await this.audit.latest(tx, clusterId, causes);

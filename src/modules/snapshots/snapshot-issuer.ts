@@ -6,7 +6,9 @@ import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
 import { GenerationKeeper } from './generation-keeper.js';
-import { payloadOf, type Rendered, type SnapshotPayload, SnapshotRenderer } from './snapshot-renderer.js';
+import { payloadJson, type UnsignedSnapshot } from './snapshot-parts.js';
+import { SnapshotPreparer, type Wanted } from './snapshot-preparer.js';
+import { payloadOf, type SnapshotPayload, SnapshotRenderer } from './snapshot-renderer.js';
 
 /** A snapshot as a node gets it. */
 export interface SignedSnapshot {
@@ -16,18 +18,10 @@ export interface SignedSnapshot {
   etag: string;
 }
 
-/** A node that wants its snapshot. */
-export interface Wanted {
-  clusterId: string;
-  nodeId: string;
-  /** When it asked; the issue is the one of this instant or a later one. */
-  asOf: Date;
-}
-
 /** Signed snapshots remembered by node; the next issue or generation replaces the last. */
 const REMEMBERED = 20_000;
 /** Nodes that a change wakes together are served together: a handful of queries, one commit. */
-const BATCHING = { gatherMs: 2, size: 200, maxWrites: 4, maxWaiting: 50_000 };
+const BATCHING = { gatherMs: 1, size: 200, maxWrites: 4, maxWaiting: 50_000 };
 
 /** Signs snapshots and keeps what it gives out. */
 @Injectable()
@@ -43,6 +37,7 @@ export class SnapshotIssuer implements OnModuleInit {
   constructor(
     private readonly transactor: Transactor,
     private readonly renderer: SnapshotRenderer,
+    private readonly preparer: SnapshotPreparer,
     private readonly keeper: GenerationKeeper,
     private readonly keys: ClusterKeys,
     private readonly changes: ChangeReader,
@@ -71,39 +66,36 @@ export class SnapshotIssuer implements OnModuleInit {
     return this.batches.add(wanted);
   }
 
-  /** Renders, signs and keeps a batch. What is kept before it is given out can be read back whatever happens then. */
+  /** Signs and keeps a batch. What is kept before it is given out can be read back whatever happens then. */
   private async issue(wanted: readonly Wanted[]): Promise<Map<string, SignedSnapshot>> {
-    const rendered = await this.render(wanted);
+    const unsigned = await this.prepare(wanted);
     const [signed] = await Promise.all([
-      Promise.all([...rendered].map(async ([key, each]) => [key, await this.signOne(each)] as const)),
-      this.keeper.keep([...rendered.values()]),
+      Promise.all(unsigned.map(async (each) => [keyOf(each), await this.signOne(each)] as const)),
+      this.keeper.keep(unsigned),
     ]);
     if (this.signed.size + signed.length > REMEMBERED) this.signed.clear();
     for (const [key, snapshot] of signed) this.signed.set(key, snapshot);
     return new Map(signed);
   }
 
-  private async render(wanted: readonly Wanted[]): Promise<Map<string, Rendered>> {
-    const rendered = new Map<string, Rendered>();
-    for (const clusterId of new Set(wanted.map((each) => each.clusterId))) {
-      const nodes = new Map(
-        wanted.filter((each) => each.clusterId === clusterId).map(({ nodeId, asOf }) => [nodeId, asOf]),
-      );
-      const asOf = (nodeId: string) => nodes.get(nodeId) ?? new Date(0);
-      const found = await this.transactor.read((tx) =>
-        this.renderer.render(tx, clusterId, [...nodes.keys()], asOf),
-      );
-      for (const [nodeId, each] of found) rendered.set(keyOf({ clusterId, nodeId }), each);
-    }
-    return rendered;
+  private async prepare(wanted: readonly Wanted[]): Promise<UnsignedSnapshot[]> {
+    const prepared = await Promise.all(
+      [...new Set(wanted.map(({ clusterId }) => clusterId))].map((clusterId) =>
+        this.preparer.prepare(
+          clusterId,
+          wanted.filter((each) => each.clusterId === clusterId),
+        ),
+      ),
+    );
+    return prepared.flatMap((found) => [...found.values()]);
   }
 
-  private async signOne(rendered: Rendered): Promise<SignedSnapshot> {
-    const { content, generation, issue, signingKid: kid } = rendered;
-    const privateKey = await this.keys.privateKey(content.clusterId, kid);
-    const header = { typ: 'rap-snapshot+jws', kid };
-    const jws = await signCompact(privateKey, header, JSON.stringify(payloadOf(rendered)));
-    return { jws, generation, etag: snapshotEtag(content.authorityTerm, generation, issue) };
+  private async signOne(unsigned: UnsignedSnapshot): Promise<SignedSnapshot> {
+    const { clusterId, shared, generation, issue } = unsigned;
+    const kid = shared.signingKid;
+    const privateKey = await this.keys.privateKey(clusterId, kid);
+    const jws = await signCompact(privateKey, { typ: 'rap-snapshot+jws', kid }, payloadJson(unsigned));
+    return { jws, generation, etag: snapshotEtag(shared.content.authorityTerm, generation, issue) };
   }
 }
 

@@ -85,7 +85,7 @@ export class SnapshotPolls {
     // An instance whose clock is a moment ahead has issued the next one, and nobody takes an earlier one after it.
     const next = snapshotEtag(state.authorityTerm, state.generation, issue.number + 1);
     if (has(next)) return { has: next, untilMs };
-    const signed = await this.issuer.sign({ clusterId, nodeId, asOf: now }, etag);
+    const signed = await this.issuer.sign({ clusterId, nodeId, asOf: now, state }, etag);
     if (signed === null) throw membershipOver();
     // Another instance may have told the node what this one has not heard of yet.
     return has(signed.etag) ? { has: signed.etag, untilMs } : { fresh: signed };

@@ -1,19 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
-import { GenerationsRepository } from './generations.repository.js';
+import { type GenerationBase, GenerationsRepository } from './generations.repository.js';
 import { issueAt, issueTimes } from './issue.js';
+import type { OwnVersion } from './known-parts.js';
 import { SnapshotComposer } from './snapshot-composer.js';
-import type { SnapshotContent } from './snapshot-content.js';
+import type { NodeContent, SnapshotContent } from './snapshot-content.js';
+import { SharedPart } from './snapshot-parts.js';
 
-/** What was rendered for a node, and what is needed to sign it. */
-export interface Rendered {
-  content: SnapshotContent;
+/** What was rendered for a node. */
+export interface Rendered extends OwnVersion {
+  content: NodeContent;
+  shared: SharedPart;
   generation: number;
   /** Number of its issue. */
   issue: number;
   issuedAt: Date;
   expiresAt: Date;
-  signingKid: string;
 }
 
 /** The payload that is signed. */
@@ -44,29 +46,45 @@ export class SnapshotRenderer {
     const rendered = new Map<string, Rendered>();
     const composed = await this.composer.compose(tx, clusterId, nodeIds);
     if (composed.length === 0) return rendered;
-    const cluster = await this.composer.cluster(tx, clusterId);
-    const { base, changedAt } = await this.generations.base(tx, clusterId);
-    const lifetime = cluster.snapshotLifetimeSeconds;
+    const { shared, base, lifetime } = await this.cluster(tx, clusterId);
     for (const { member, content } of composed) {
       if (content === null) continue;
       const { nodeId } = member;
       const issue = issueAt(nodeId, lifetime, later(asOf(nodeId), tx.now));
-      const times = issueTimes(issue, later(member.generationChangedAt, changedAt), lifetime);
+      const times = issueTimes(issue, later(member.generationChangedAt, base.changedAt), lifetime);
       rendered.set(nodeId, {
-        content: { ...content, ...cluster.content },
-        generation: base + member.generationCounter,
+        content,
+        shared,
+        generationCounter: member.generationCounter,
+        nodeContentBase: base.nodeContentBase,
+        generation: base.base + member.generationCounter,
         issue: issue.number,
         ...times,
-        signingKid: cluster.signingKid,
       });
     }
     return rendered;
   }
+
+  /** What all snapshots of the cluster share. */
+  async shared(tx: ReadTx, clusterId: string): Promise<SharedPart> {
+    return (await this.cluster(tx, clusterId)).shared;
+  }
+
+  private async cluster(
+    tx: ReadTx,
+    clusterId: string,
+  ): Promise<{ shared: SharedPart; base: GenerationBase; lifetime: number }> {
+    const { content, signingKid, snapshotLifetimeSeconds } = await this.composer.cluster(tx, clusterId);
+    const base = await this.generations.base(tx, clusterId);
+    const shared = new SharedPart(base.base, content, signingKid);
+    return { shared, base, lifetime: snapshotLifetimeSeconds };
+  }
 }
 
 /** The payload of what was rendered. */
-export function payloadOf({ content, generation, issuedAt, expiresAt }: Rendered): SnapshotPayload {
-  return { ...content, generation, issuedAt: issuedAt.toISOString(), expiresAt: expiresAt.toISOString() };
+export function payloadOf({ content, shared, generation, issuedAt, expiresAt }: Rendered): SnapshotPayload {
+  const times = { issuedAt: issuedAt.toISOString(), expiresAt: expiresAt.toISOString() };
+  return { ...content, ...shared.content, generation, ...times };
 }
 
 function later(one: Date, other: Date): Date {

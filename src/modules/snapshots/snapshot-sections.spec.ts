@@ -1,11 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { canonicalJson } from '../../common/json/canonical-json.js';
-import type { SnapshotContent } from './snapshot-content.js';
-import { hashesIn, membersOf, sectionsOf } from './snapshot-sections.js';
+import {
+  type ClusterContent,
+  type NodeContent,
+  SNAPSHOT_SCHEMA,
+  type SnapshotContent,
+} from './snapshot-content.js';
+import { hashesIn, membersOf, ownSections, type Section, sharedSection } from './snapshot-sections.js';
 
 const MEMBERS = [
-  'schema',
   'authorityTerm',
   'trust',
   'membership',
@@ -20,7 +24,16 @@ const MEMBERS = [
 /** Any content, with members present or not. */
 const contents = fc
   .dictionary(fc.constantFrom(...MEMBERS), fc.jsonValue(), { noNullPrototype: true })
-  .map((members) => ({ clusterId: 'c', nodeId: 'n', ...members }) as unknown as SnapshotContent);
+  .map(
+    (members) =>
+      ({ clusterId: 'c', nodeId: 'n', schema: SNAPSHOT_SCHEMA, ...members }) as unknown as SnapshotContent,
+  );
+
+function sectionsOf(content: SnapshotContent): Section[] {
+  const { authorityTerm, degradedGraceSeconds, trust, ...own } = content;
+  const shared = { authorityTerm, degradedGraceSeconds, trust } as ClusterContent;
+  return [sharedSection(shared), ...ownSections(own as NodeContent)];
+}
 
 describe('the sections of a content', () => {
   it('are put together to what was taken apart, members that nobody knew included', () => {

@@ -1,5 +1,10 @@
 import { sha256OfJson } from '../../common/json/canonical-json.js';
-import type { SnapshotContent } from './snapshot-content.js';
+import {
+  type ClusterContent,
+  type NodeContent,
+  SNAPSHOT_SCHEMA,
+  type SnapshotContent,
+} from './snapshot-content.js';
 
 /** Some members of a content, stored once for all snapshots in which they are the same. */
 export interface Section {
@@ -15,27 +20,34 @@ type Member = Exclude<keyof SnapshotContent, InRow>;
 export const HASH_BYTES = 32;
 
 /**
- * Members that change together and are shared together: by the whole cluster, by nodes of the same roles, or by one
- * node's generations. A member that is in no group is a section of its own.
+ * Members that change together and are shared together: by nodes of the same roles, or by one node's generations. What
+ * the whole cluster shares is a section; a member that is in no group is one of its own.
  */
 const GROUPS: readonly (readonly Member[])[] = [
-  ['schema', 'authorityTerm', 'degradedGraceSeconds', 'trust'],
   ['membership', 'telemetry'],
   ['roles', 'services', 'ingress', 'storage'],
   ['peers', 'routePolicy', 'qosPolicy'],
 ];
 
-/** Takes a content apart; {@link membersOf} puts it together again. */
-export function sectionsOf({ clusterId: _, nodeId: __, ...content }: SnapshotContent): Section[] {
+/** The section that all nodes of a cluster share; with {@link ownSections} it is what {@link membersOf} puts together. */
+export function sharedSection(content: ClusterContent): Section {
+  return section({ schema: SNAPSHOT_SCHEMA, ...content });
+}
+
+/** Takes apart what is a node's own. */
+export function ownSections({ clusterId: _, nodeId: __, schema: ___, ...content }: NodeContent): Section[] {
   const grouped = new Set<string>(GROUPS.flat());
   const alone = Object.keys(content).filter((name) => !grouped.has(name));
   const groups: (readonly string[])[] = [...GROUPS, ...alone.map((name) => [name])];
   const all: Record<string, unknown> = content;
   return groups.map((names) => {
     const present = names.filter((name) => all[name] !== undefined);
-    const members = Object.fromEntries(present.map((name) => [name, all[name]]));
-    return { hash: sha256OfJson(members), members };
+    return section(Object.fromEntries(present.map((name) => [name, all[name]])));
   });
+}
+
+function section(members: object): Section {
+  return { hash: sha256OfJson(members), members };
 }
 
 /** The members that sections hold together. */

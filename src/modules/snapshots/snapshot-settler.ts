@@ -8,8 +8,10 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { NodeStates } from '../nodes/node-states.js';
 import { GenerationsRepository, type HashedNode } from './generations.repository.js';
+import { KnownParts } from './known-parts.js';
 import { type Composed, SnapshotComposer } from './snapshot-composer.js';
 import { contentHash, type SnapshotContent } from './snapshot-content.js';
+import { OwnPart } from './snapshot-parts.js';
 
 /** Nodes compared at a time: enough to make statements few, few enough to keep nobody from the event loop. */
 const BATCH = 250;
@@ -29,20 +31,21 @@ export class SnapshotSettler implements SnapshotPort {
     private readonly memberships: MembershipsReadModel,
     private readonly generations: GenerationsRepository,
     private readonly states: NodeStates,
+    private readonly known: KnownParts,
     private readonly database: Database,
   ) {}
 
   async settle(tx: Tx, touched: Touched): Promise<void> {
     const clusters = inOrder(touched);
     for (const [clusterId, nodes] of clusters) {
-      if (nodes === 'all') await this.generations.growAll(tx, clusterId);
+      if (typeof nodes === 'string') await this.generations.growAll(tx, clusterId, nodes);
       else await this.generations.lock(tx, clusterId, nodes);
     }
     for (const [clusterId, nodes] of clusters) {
-      await this.generations.holdCluster(tx, clusterId, nodes === 'all' ? 'all' : 'nodes');
+      await this.generations.holdCluster(tx, clusterId, typeof nodes === 'string' ? 'all' : 'nodes');
     }
     for (const [clusterId, nodes] of clusters) {
-      if (nodes !== 'all') await this.growDiffering(tx, clusterId, nodes);
+      if (typeof nodes !== 'string') await this.growDiffering(tx, clusterId, nodes);
     }
     // The feed tells every instance in a moment; this one must not answer the next call from before.
     tx.afterCommit(() => this.states.forget(touched));
@@ -54,7 +57,7 @@ export class SnapshotSettler implements SnapshotPort {
     try {
       const committed: ReadTx = { now: await OpenTransaction.begin(session), query: session.query };
       for (const [clusterId, nodes] of inOrder(touched)) {
-        const nodeIds = nodes === 'all' ? await this.everyNode(committed, tx, clusterId) : nodes;
+        const nodeIds = typeof nodes === 'string' ? await this.everyNode(committed, tx, clusterId) : nodes;
         for (let from = 0; from < nodeIds.length; from += BATCH) {
           yield await this.changesOf(committed, tx, clusterId, nodeIds.slice(from, from + BATCH));
         }
@@ -87,23 +90,36 @@ export class SnapshotSettler implements SnapshotPort {
   }
 
   private async growDiffering(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
-    const { base } = await this.generations.base(tx, clusterId);
+    const { base, nodeContentBase } = await this.generations.base(tx, clusterId);
     const composed = await this.composer.compose(tx, clusterId, nodeIds);
     // One that was never numbered has nothing to be compared with.
-    const isOutdated = ({ member }: Composed) => member.contentHash !== null && member.contentBase !== base;
+    const isOutdated = ({ member }: Composed) =>
+      member.contentHash !== null && (member.contentBase ?? -1) < nodeContentBase;
     const before = await this.committedHashes(tx, clusterId, composed.filter(isOutdated));
     const grown: HashedNode[] = [];
     const same: HashedNode[] = [];
+    const parts: (() => void)[] = [];
+    const memory = this.known.current();
     for (const each of composed) {
       if (each.content === null) continue;
-      const { nodeId, contentHash: known } = each.member;
+      const { nodeId, contentHash: known, generationCounter } = each.member;
       const hash = contentHash(each.content);
       const previous = isOutdated(each) ? before.get(nodeId) : known;
-      if (previous?.equals(hash) !== true) grown.push({ nodeId, contentHash: hash });
-      else if (isOutdated(each)) same.push({ nodeId, contentHash: hash });
+      if (previous?.equals(hash) !== true) {
+        grown.push({ nodeId, contentHash: hash });
+        if (memory.isServed(clusterId, nodeId)) {
+          const own = OwnPart.of(each.content);
+          const version = { generationCounter: generationCounter + 1, nodeContentBase };
+          parts.push(() => memory.rememberOwn(clusterId, nodeId, version, own));
+        }
+      } else if (isOutdated(each)) same.push({ nodeId, contentHash: hash });
     }
     if (grown.length > 0) await this.generations.grow(tx, clusterId, base, grown);
     if (same.length > 0) await this.generations.remember(tx, clusterId, base, same);
+    // The rows are locked, so that this is what is committed under that number; its poll need not read it again.
+    tx.afterCommit(() => {
+      for (const remember of parts) remember();
+    });
   }
 
   /** Hashes of the content as it is committed, of nodes whose remembered hash is from before a change of the cluster. */
@@ -151,11 +167,11 @@ export class SnapshotSettler implements SnapshotPort {
 }
 
 /** Clusters in the order of their ids, and nodes likewise: the same for every transaction. */
-function inOrder(touched: Touched): [string, string[] | 'all'][] {
+function inOrder(touched: Touched): [string, string[] | 'all' | 'shared'][] {
   return [...touched]
-    .map(([clusterId, nodes]): [string, string[] | 'all'] => [
+    .map(([clusterId, nodes]): [string, string[] | 'all' | 'shared'] => [
       clusterId,
-      nodes === 'all' ? nodes : [...nodes].sort(),
+      typeof nodes === 'string' ? nodes : [...nodes].sort(),
     ])
     .sort(([left], [right]) => (left < right ? -1 : 1));
 }

@@ -6,11 +6,9 @@ import type { NodePrincipal } from '../../common/auth/principal.js';
 import { CurrentNode, ValidQuery } from '../../common/auth/request-principal.js';
 import { Route } from '../../common/http/operation.js';
 import { WithStatus } from '../../common/http/with-status.js';
+import { pollHeaders, prefersHints } from './poll-headers.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
 import { SignedSnapshotView, SnapshotQuery } from './snapshots.schema.js';
-
-/** What fits into a header that every proxy lets through. */
-const MOST_HINTS = 50;
 
 @ApiTags('Snapshots')
 @Controller('api/v1/node-agents/me')
@@ -43,29 +41,12 @@ export class SnapshotsController {
       const ifNoneMatch = request.headers['if-none-match'] ?? null;
       const wantsHints = prefersHints(request.headers.prefer);
       const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, gone: left.signal });
-      const headers: Record<string, string> = hintsOf(answer.hints);
-      if ('notModified' in answer) {
-        headers.ETag = answer.notModified;
-        if (answer.retryAfterSeconds !== null) headers['Retry-After'] = String(answer.retryAfterSeconds);
-        return new WithStatus(304, undefined, headers);
-      }
-      const { jws, generation, etag } = answer;
-      return new WithStatus(200, { jws, generation }, { ...headers, ETag: etag });
+      const headers = pollHeaders(answer);
+      if ('notModified' in answer) return new WithStatus(304, undefined, headers);
+      const { jws, generation } = answer;
+      return new WithStatus(200, { jws, generation }, headers);
     } finally {
       request.raw.socket.off('close', leave);
     }
   }
-}
-
-/** Whether the caller asks for hints of leases (a preference as by RFC 7240). */
-function prefersHints(prefer: string | string[] | undefined): boolean {
-  return [prefer ?? []]
-    .flat()
-    .flatMap((line) => line.split(','))
-    .some((preference) => preference.trim().toLowerCase() === 'lease-hints');
-}
-
-function hintsOf(hints: readonly string[]): Record<string, string> {
-  if (hints.length === 0) return {};
-  return { 'Lease-Hints': hints.length > MOST_HINTS ? '*' : hints.join(', ') };
 }

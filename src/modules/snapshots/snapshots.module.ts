@@ -6,11 +6,13 @@ import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
 import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
+import { EarlyPolls } from './early-polls.js';
 import { GenerationKeeper } from './generation-keeper.js';
 import { GenerationsRepository } from './generations.repository.js';
 import { HeldPolls } from './held-polls.js';
 import { KeptGenerationsRepository } from './kept-generations.repository.js';
 import { KeptGenerationsService } from './kept-generations.service.js';
+import { KnownParts } from './known-parts.js';
 import { LeaseHints } from './lease-hints.js';
 import { NodeSnapshotsController } from './node-snapshots.controller.js';
 import { RoleMembersSnapshotSource } from './role-members.snapshot-source.js';
@@ -18,12 +20,12 @@ import { SnapshotComposer } from './snapshot-composer.js';
 import { SnapshotExplainer } from './snapshot-explainer.js';
 import { SnapshotIssuer } from './snapshot-issuer.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
+import { SnapshotPreparer } from './snapshot-preparer.js';
 import { SnapshotRenderer } from './snapshot-renderer.js';
 import { SnapshotRetention } from './snapshot-retention.js';
 import { SnapshotSchemaController } from './snapshot-schema.controller.js';
 import { SnapshotSettler } from './snapshot-settler.js';
 import { SnapshotsController } from './snapshots.controller.js';
-import { UnchangedPolls } from './unchanged-polls.js';
 
 @Module({
   imports: [
@@ -37,9 +39,11 @@ import { UnchangedPolls } from './unchanged-polls.js';
   ],
   controllers: [NodeSnapshotsController, SnapshotSchemaController, SnapshotsController],
   providers: [
+    EarlyPolls,
     GenerationKeeper,
     GenerationsRepository,
     HeldPolls,
+    KnownParts,
     KeptGenerationsRepository,
     KeptGenerationsService,
     LeaseHints,
@@ -48,10 +52,10 @@ import { UnchangedPolls } from './unchanged-polls.js';
     SnapshotExplainer,
     SnapshotIssuer,
     SnapshotPolls,
+    SnapshotPreparer,
     SnapshotRenderer,
     SnapshotRetention,
     SnapshotSettler,
-    UnchangedPolls,
   ],
   exports: [SnapshotSettler],
 })

@@ -144,7 +144,8 @@ export const SnapshotExplanation = z
 export type SnapshotExplanation = z.infer<typeof SnapshotExplanation>;
 
 /** Longest that a poll is held; below the idle timeout of common proxies. */
-const MAX_WAIT_SECONDS = 55;
+/** Shorter than what proxies allow a request to take. */
+export const MAX_WAIT_SECONDS = 55;
 
 export const SnapshotQuery = z.strictObject({
   waitSeconds: z

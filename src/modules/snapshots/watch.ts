@@ -5,7 +5,8 @@ export type Release = 'changed' | 'timeout' | 'gone' | 'stopping';
 export class Watch {
   private pending: Release | null = null;
   private finish: ((release: Release) => void) | null = null;
-  private readonly hinted = new Set<string>();
+  /** Made when it is needed: there are thousands of watches, and hints are few. */
+  private hinted: Set<string> | null = null;
 
   /** @param gone aborted when the caller is gone; @param onClose called once */
   constructor(
@@ -15,11 +16,12 @@ export class Watch {
 
   /** The VPN connections at whose lease the caller should look, whether or not its snapshot has changed. */
   get hints(): readonly string[] {
-    return [...this.hinted];
+    return [...(this.hinted ?? [])];
   }
 
   /** Adds something that stands in no snapshot; to be released after it. */
   hint(connectionId: string): void {
+    this.hinted ??= new Set();
     this.hinted.add(connectionId);
   }
 

@@ -140,7 +140,7 @@ export class RotationsService {
       return async (tx) => {
         await this.snapshotKeys.add(tx, clusterId, key, 'prepared');
         // Every snapshot announces it, signed by the key that nodes know.
-        tx.touch(clusterId, 'all');
+        tx.touch(clusterId, 'shared');
         tx.made(key.kid);
         tx.made(key.publicJwk.x);
         return key.kid;
@@ -166,7 +166,7 @@ export class RotationsService {
     if (kind === 'ca' && phase === 'retire') await this.authorities.noteBundle(tx, clusterId);
     // Numbered anew, every snapshot is signed anew: by the new key, then without a word of the old one. A tainted key
     // changes neither.
-    if (kind === 'snapshot_key' && phase !== 'taint') tx.touch(clusterId, 'all');
+    if (kind === 'snapshot_key' && phase !== 'taint') tx.touch(clusterId, 'shared');
   }
 
   private async activeKid(tx: Tx, clusterId: string, kind: RotationKind): Promise<string> {
