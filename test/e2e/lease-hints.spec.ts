@@ -89,7 +89,7 @@ describe('a poll that is held for hints of leases', () => {
 
   it('names no more connections than fit into a header', async () => {
     const tunnels = await Promise.all(Array.from({ length: 51 }, () => stage.connection([owner, candidate])));
-    await Promise.all(tunnels.map((each) => each.held(owner)));
+    for (const each of tunnels) await each.held(owner);
     const [poll] = await held(candidate);
     await heldPolls(1);
     created(await plane.api.post(`${owner.assignment}/disable`));

@@ -10,6 +10,7 @@ import { Metrics } from '../../common/observability/metrics.js';
 import { tracer } from '../../common/observability/spans.js';
 import { type KnownNode, NodeAuthenticator } from '../nodes/node-authenticator.js';
 import type { NodeState } from '../nodes/node-states.js';
+import { Departure } from './departure.js';
 import { issueAt } from './issue.js';
 import { pollHeaders, prefersHints } from './poll-headers.js';
 import { snapshotEtag } from './snapshot-issuer.js';
@@ -90,19 +91,17 @@ export class EarlyPolls implements OnModuleInit {
   /** One that cannot be answered goes the usual way, which says why. */
   private async wait(poll: EarlyPoll, startedAt: number, goOn: () => void): Promise<void> {
     const { node, ifNoneMatch, waitSeconds, request, response } = poll;
-    const left = new AbortController();
-    const leave = () => left.abort();
-    request.socket.once('close', leave);
+    const caller = Departure.of(request.socket);
     let answer: PollAnswer;
     try {
       const wantsHints = prefersHints(request.headers.prefer);
-      answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, gone: left.signal });
+      answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, caller });
     } catch {
       return goOn();
     } finally {
-      request.socket.off('close', leave);
+      caller.forget();
     }
-    if (left.signal.aborted) return;
+    if (caller.isOver) return;
     respond(poll, answer);
     const { statusCode } = response;
     if (waitSeconds > 0) this.metrics.countHeld('GET', ROUTE, statusCode);

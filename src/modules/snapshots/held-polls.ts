@@ -3,6 +3,7 @@ import { Gauge } from 'prom-client';
 import { ChangeReader } from '../../common/changes/change-reader.js';
 import { Metrics } from '../../common/observability/metrics.js';
 import { Pacer } from '../../common/waiting/pacer.js';
+import type { Departure } from './departure.js';
 import { returnAfterSeconds, returnSeconds } from './return-spread.js';
 import { Watch } from './watch.js';
 
@@ -59,9 +60,9 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
   watch(
     clusterId: string,
     nodeId: string,
-    { gone, wantsHints }: { gone: AbortSignal; wantsHints: boolean },
+    { caller, wantsHints }: { caller: Departure; wantsHints: boolean },
   ): Watch {
-    const watch = new Watch(gone, () => this.remove(clusterId, nodeId, watch));
+    const watch = new Watch(caller, () => this.remove(clusterId, nodeId, watch));
     if (wantsHints) this.hintable.add(watch);
     if (this.isStopping) watch.release('stopping');
     const nodes = this.watches.get(clusterId) ?? new Map<string, Set<Watch>>();

@@ -4,6 +4,7 @@ import { DatabaseClock } from '../../common/database/database-clock.js';
 import { matchesIfNoneMatch } from '../../common/http/etag.js';
 import { membershipOver } from '../nodes/membership.js';
 import { NodeStates } from '../nodes/node-states.js';
+import type { Departure } from './departure.js';
 import { HeldPolls } from './held-polls.js';
 import { issueAt } from './issue.js';
 import { type SignedSnapshot, SnapshotIssuer, snapshotEtag } from './snapshot-issuer.js';
@@ -16,8 +17,7 @@ export interface SnapshotPoll {
   waitSeconds: number;
   /** Whether a held poll is answered for a hint of leases, too. */
   wantsHints: boolean;
-  /** Aborted when the caller is gone. */
-  gone: AbortSignal;
+  caller: Departure;
 }
 
 /** A snapshot, or the ETag of the one that the node has; with when to come back, where that is not at once. */
@@ -42,10 +42,10 @@ export class SnapshotPolls {
   /** @throws unauthenticated when the membership ends while the poll is held */
   async poll(
     node: NodePrincipal,
-    { ifNoneMatch, waitSeconds, wantsHints, gone }: SnapshotPoll,
+    { ifNoneMatch, waitSeconds, wantsHints, caller }: SnapshotPoll,
   ): Promise<PollAnswer> {
     if (ifNoneMatch === null || waitSeconds === 0) return answerOf(await this.look(node, ifNoneMatch), []);
-    const watch = this.held.watch(node.clusterId, node.nodeId, { gone, wantsHints });
+    const watch = this.held.watch(node.clusterId, node.nodeId, { caller, wantsHints });
     try {
       return await this.hold(node, ifNoneMatch, waitSeconds * 1000, watch);
     } finally {

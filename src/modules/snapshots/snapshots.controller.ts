@@ -6,6 +6,7 @@ import type { NodePrincipal } from '../../common/auth/principal.js';
 import { CurrentNode, ValidQuery } from '../../common/auth/request-principal.js';
 import { Route } from '../../common/http/operation.js';
 import { WithStatus } from '../../common/http/with-status.js';
+import { Departure } from './departure.js';
 import { pollHeaders, prefersHints } from './poll-headers.js';
 import { SnapshotPolls } from './snapshot-polls.service.js';
 import { SignedSnapshotView, SnapshotQuery } from './snapshots.schema.js';
@@ -34,19 +35,17 @@ export class SnapshotsController {
     @ValidQuery() { waitSeconds }: z.infer<typeof SnapshotQuery>,
     @Req() request: FastifyRequest,
   ): Promise<WithStatus<{ jws: string; generation: number } | undefined>> {
-    const left = new AbortController();
-    const leave = () => left.abort();
-    request.raw.socket.once('close', leave);
+    const caller = Departure.of(request.raw.socket);
     try {
       const ifNoneMatch = request.headers['if-none-match'] ?? null;
       const wantsHints = prefersHints(request.headers.prefer);
-      const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, gone: left.signal });
+      const answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, caller });
       const headers = pollHeaders(answer);
       if ('notModified' in answer) return new WithStatus(304, undefined, headers);
       const { jws, generation } = answer;
       return new WithStatus(200, { jws, generation }, headers);
     } finally {
-      request.raw.socket.off('close', leave);
+      caller.forget();
     }
   }
 }

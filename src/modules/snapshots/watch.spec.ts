@@ -1,14 +1,16 @@
+import { Socket } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
+import { Departure } from './departure.js';
 import { Watch } from './watch.js';
 
 const LONG_MS = 600_000;
 const open = () => {
-  const gone = new AbortController();
+  const socket = new Socket();
   let closed = 0;
-  const watch = new Watch(gone.signal, () => {
+  const watch = new Watch(Departure.of(socket), () => {
     closed += 1;
   });
-  return { watch, leave: () => gone.abort(), closed: () => closed };
+  return { watch, leave: () => socket.emit('close', false), closed: () => closed };
 };
 
 describe('a watch', () => {

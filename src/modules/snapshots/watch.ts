@@ -1,3 +1,5 @@
+import type { Departure } from './departure.js';
+
 /** How a wait for a change ended. */
 export type Release = 'changed' | 'timeout' | 'gone' | 'stopping';
 
@@ -8,9 +10,9 @@ export class Watch {
   /** Made when it is needed: there are thousands of watches, and hints are few. */
   private hinted: Set<string> | null = null;
 
-  /** @param gone aborted when the caller is gone; @param onClose called once */
+  /** @param onClose called once */
   constructor(
-    private readonly gone: AbortSignal,
+    private readonly caller: Departure,
     private readonly onClose: () => void,
   ) {}
 
@@ -27,7 +29,7 @@ export class Watch {
 
   /** Waits until the node may have a new snapshot, `waitMs` have passed, the caller is gone or the service stops. */
   next(waitMs: number): Promise<Release> {
-    if (this.gone.aborted) return Promise.resolve('gone');
+    if (this.caller.isOver) return Promise.resolve('gone');
     if (this.pending !== null) {
       const release = this.pending;
       // A service that stops goes on stopping.
@@ -37,13 +39,12 @@ export class Watch {
     return new Promise((resolve) => {
       const finish = (release: Release) => {
         clearTimeout(timer);
-        this.gone.removeEventListener('abort', leave);
+        this.caller.tell(null);
         this.finish = null;
         resolve(release);
       };
-      const leave = () => finish('gone');
       const timer = setTimeout(finish, waitMs, 'timeout');
-      this.gone.addEventListener('abort', leave, { once: true });
+      this.caller.tell(() => finish('gone'));
       this.finish = finish;
     });
   }
