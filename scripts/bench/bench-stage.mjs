@@ -1,5 +1,4 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -7,6 +6,7 @@ import pg from 'pg';
 import { Actor } from '../lib/demo-stage.mjs';
 import { inRoot } from '../lib/project.mjs';
 import { Failure } from '../lib/run.mjs';
+import { freePort } from './free-port.mjs';
 import { LoadWorker } from './load-worker.mjs';
 
 /** No limit of requests stands in the way of the load. */
@@ -140,15 +140,4 @@ export class BenchStage {
 function withoutSettings(env) {
   const foreign = /^(FABRIC_|OIDC_|DATABASE_URL$|REDIS_URL$|HOST$|PORT$|PG[A-Z]+$|NODE_OPTIONS$)/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.test(name)));
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }

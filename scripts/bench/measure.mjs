@@ -1,5 +1,6 @@
 import { Fleet } from './fleet.mjs';
 import { measureEnrollment, measureSignatures, measureTokens } from './measure-identity.mjs';
+import { measureLeases } from './measure-leases.mjs';
 import { measureChangedPolls, measureHeartbeats, measureUnchangedPolls } from './measure-node-calls.mjs';
 import { measureSizes } from './measure-sizes.mjs';
 import { measureWatches } from './measure-watches.mjs';
@@ -39,6 +40,11 @@ export async function measure(stage, { sizes, parts }, tell) {
       'heartbeats',
       'Heartbeats, beside updates of single rows.',
       () => measureHeartbeats(stage, fleet, sizes),
+    ],
+    [
+      'leases',
+      'Leases, beside the same statements by pgbench.',
+      () => measureLeases(stage, fleet, sizes, tell),
     ],
     ['changes', 'Changed polls.', () => measureChangedPolls(fleet, sizes, raw)],
     ['watches', 'Held polls.', () => measureWatches(stage, fleet, sizes, raw, tell)],

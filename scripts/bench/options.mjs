@@ -2,7 +2,17 @@ import { parseArgs } from 'node:util';
 import { Failure } from '../lib/run.mjs';
 
 /** The parts of the benchmark, in the order in which they run. */
-export const PARTS = ['crypto', 'enrollment', 'tokens', 'polls', 'heartbeats', 'changes', 'watches', 'sizes'];
+export const PARTS = [
+  'crypto',
+  'enrollment',
+  'tokens',
+  'polls',
+  'heartbeats',
+  'leases',
+  'changes',
+  'watches',
+  'sizes',
+];
 
 const USAGE = `npm run bench -- [options]
 
@@ -21,6 +31,9 @@ const USAGE = `npm run bench -- [options]
  * @property {number} warmUpMs  before the first one
  * @property {number} enrolled  nodes that join over the API, once a quarter as many have done so unmeasured
  * @property {number} beating  nodes that send heartbeats at the same time
+ * @property {number} leases  that are renewed, or acquired and released, at the same time
+ * @property {number} steadyLeases  that are held together, each renewed every ten seconds
+ * @property {number} steadyMs  for which they are
  * @property {number} connections  of the load on polls and limits
  * @property {number[]} watches  how many are held at once, step by step
  * @property {number} singleChanges  changes of one node while they are held
@@ -36,6 +49,9 @@ const SIZES = {
     warmUpMs: 50,
     enrolled: 6,
     beating: 6,
+    leases: 6,
+    steadyLeases: 1_000,
+    steadyMs: 500,
     connections: 4,
     watches: [20],
     singleChanges: 3,
@@ -48,6 +64,9 @@ const SIZES = {
     warmUpMs: 6_000,
     enrolled: 300,
     beating: 200,
+    leases: 200,
+    steadyLeases: 10_000,
+    steadyMs: 30_000,
     connections: 64,
     watches: [1_000],
     singleChanges: 200,

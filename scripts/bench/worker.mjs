@@ -1,11 +1,17 @@
 import { parentPort } from 'node:worker_threads';
 import { heartbeats, list, repeat } from './http-loads.mjs';
+import { acquisitions, etcdPuts, refusals, renewals, steadyRenewals } from './lease-loads.mjs';
 import { newestMembers, sign, updates, verify } from './limits.mjs';
 import { changeAll, changeOne, hold, release } from './watches.mjs';
 
 const JOBS = {
   heartbeats,
   list,
+  acquisitions,
+  etcdPuts,
+  refusals,
+  renewals,
+  steadyRenewals,
   repeat,
   newestMembers,
   sign,
