@@ -133,6 +133,7 @@ describe('a host that is a member already', () => {
       after: { nodeId: node.nodeId, isSameMachine: true },
     });
     expect(events.find(({ action }) => action === 'join_request.approved')?.after.knownHost).toEqual({
+      isMember: false,
       isSameMachine: true,
       provenBy: null,
     });

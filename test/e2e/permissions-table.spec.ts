@@ -66,6 +66,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   disableNode: 'nodes.disable',
   enableNode: 'nodes.disable~',
   revokeNode: 'nodes.revoke!',
+  revokeNodeIdentity: 'nodes.revoke!',
   getNodeSnapshot: 'snapshots.read',
   listNodeSnapshots: 'snapshots.read',
   explainNodeSnapshot: 'snapshots.read',

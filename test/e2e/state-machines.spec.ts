@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc, { type AsyncCommand } from 'fast-check';
+import type { JWK } from 'jose';
 import { Jobs } from '../../src/common/jobs/jobs.js';
 import type { Api } from '../support/api.js';
 import { Applicant } from '../support/applicant.js';
@@ -218,13 +219,18 @@ describe('join requests', () => {
 });
 
 describe('identities', () => {
-  const KEYS = 5;
+  const KEYS = 6;
 
   interface Model {
-    /** In the order in which they became the key of the node; the last one is the active one. */
+    /** In the order in which they became the key of the node. */
     history: number[];
+    /** Those of them that follow each other by rotation; the last one is the active one. Empty: the node has none. */
+    chain: number[];
     /** Replaced keys within their overlap. */
     overlapping: Set<number>;
+    /** Keys that were revoked, alone or with the active one. */
+    revoked: Set<number>;
+    /** The membership is, with all of its keys. */
     isRevoked: boolean;
   }
   interface Real {
@@ -233,9 +239,17 @@ describe('identities', () => {
     keys: FreshKey[];
   }
 
-  const active = ({ history }: Model) => history.at(-1);
+  const active = ({ chain }: Model) => chain.at(-1);
+  const previous = ({ chain, revoked }: Model) => {
+    const key = chain.at(-2);
+    return key === undefined || revoked.has(key) ? undefined : key;
+  };
   const works = (model: Model, key: number) =>
-    !model.isRevoked && (active(model) === key || model.overlapping.has(key));
+    !model.revoked.has(key) && (active(model) === key || model.overlapping.has(key));
+  const revokeAll = (model: Model) => {
+    for (const key of model.history) model.revoked.add(key);
+    model.chain = [];
+  };
 
   async function compare(model: Model, { node, keys }: Real): Promise<void> {
     const rows = await plane.database.query<{ x: string; status: string; works: boolean }>(
@@ -245,12 +259,14 @@ describe('identities', () => {
     );
     expect(rows.map(({ x }) => keys.findIndex(({ publicJwk }) => publicJwk.x === x))).toEqual(model.history);
     const expected = model.history.map((key) => {
-      if (model.isRevoked) return 'revoked';
+      if (model.revoked.has(key)) return 'revoked';
       return key === active(model) ? 'active' : 'rotated';
     });
     expect(rows.map(({ status }) => status)).toEqual(expected);
-    if (!model.isRevoked)
-      expect(rows.map((row) => row.works)).toEqual(model.history.map((key) => model.overlapping.has(key)));
+    const isRevoked = (_: unknown, index: number) => model.revoked.has(model.history[index] ?? -1);
+    expect(rows.map((row, index) => row.works && !isRevoked(row, index))).toEqual(
+      model.history.map((key) => model.overlapping.has(key) && !model.revoked.has(key)),
+    );
   }
 
   const anyKey = fc.nat(KEYS - 1);
@@ -259,7 +275,7 @@ describe('identities', () => {
     const { history } = model;
     const fresh = Array.from({ length: KEYS }, (_, key) => key).filter((key) => !history.includes(key));
     if (which === 'active') return active(model) ?? draw;
-    if (which === 'previous') return history.at(-2) ?? draw;
+    if (which === 'previous') return previous(model) ?? draw;
     return (which === 'fresh' ? fresh[draw % Math.max(1, fresh.length)] : undefined) ?? draw;
   };
   const signers = fc.constantFrom('active', 'active', 'previous', 'any');
@@ -271,17 +287,19 @@ describe('identities', () => {
         const [by, to] = [drawn(model, signer, left), drawn(model, goal, right)];
         const [old, next] = [keys[by] as FreshKey, keys[to] as FreshKey];
         const body = await rotationBody(node, next, { outer: { sign: (payload) => signWith(old, payload) } });
-        const answer = await agent.post('/node-agents/me/identity/rotate', body);
-        const previous = model.history.at(-2);
+        const current = active(model);
+        const caller = current === undefined ? agent : await node.withKey(keys[current] as FreshKey).api();
+        const answer = await caller.post('/node-agents/me/identity/rotate', body);
         const outcome = [answer.status, answer.body.code];
-        if (model.isRevoked) expect(answer.status).toBe(401);
+        if (current === undefined) expect(answer.status).toBe(401);
         else if (by === active(model) && !model.history.includes(to)) {
           expect(answer.status).toBe(200);
           model.overlapping.add(by);
           model.history.push(to);
+          model.chain.push(to);
         } else if (by === active(model)) expect(outcome).toEqual([409, 'key_already_enrolled']);
-        else if (by === previous && to === active(model)) expect(answer.status).toBe(200);
-        else if (by === previous) expect(outcome).toEqual([409, 'identity_already_rotated']);
+        else if (by === previous(model) && to === active(model)) expect(answer.status).toBe(200);
+        else if (by === previous(model)) expect(outcome).toEqual([409, 'identity_already_rotated']);
         else expect(outcome).toEqual([401, 'proof_invalid']);
       },
       compare,
@@ -316,7 +334,8 @@ describe('identities', () => {
         action,
         async (model, { node: { clusterId, nodeId } }) => {
           const { status } = await api.post(`/clusters/${clusterId}/nodes/${nodeId}/${action}`);
-          expect(status).toBe(model.isRevoked ? 409 : 200);
+          const cannot = model.isRevoked || (action === 'enable' && active(model) === undefined);
+          expect(status).toBe(cannot ? 409 : 200);
         },
         compare,
       ),
@@ -327,6 +346,51 @@ describe('identities', () => {
       async (model, { node: { clusterId, nodeId } }) => {
         created(await api.post(`/clusters/${clusterId}/nodes/${nodeId}/revoke`, { reason: 'Stolen.' }));
         model.isRevoked = true;
+        revokeAll(model);
+      },
+      compare,
+    ),
+  );
+  const revokeKey = fc
+    .tuple(fc.constantFrom('active', 'previous', 'previous', 'any'), anyKey)
+    .map(([which, draw]) =>
+      step<Model, Real>(
+        `revoke key(${which} ${draw})`,
+        async (model, { node: { clusterId, nodeId }, keys }) => {
+          const key = drawn(model, which, draw);
+          const { keys: known } = (await api.get(`/clusters/${clusterId}/nodes/${nodeId}/identity`)).body;
+          const id = known.find(
+            ({ publicKey }: { publicKey: JWK }) => publicKey.x === keys[key]?.publicJwk.x,
+          )?.id;
+          const path = `/clusters/${clusterId}/nodes/${nodeId}/identities/${id ?? nodeId}/revoke`;
+          const { status } = await api.post(path, { reason: 'Leaked.' });
+          expect(status).toBe(model.history.includes(key) ? 200 : 404);
+          if (status !== 200) return;
+          if (key === active(model)) revokeAll(model);
+          model.revoked.add(key);
+        },
+        compare,
+      ),
+    );
+  const comeBack = anyKey.map((draw) =>
+    step<Model, Real>(
+      `come back(${draw})`,
+      async (model, { node, keys }) => {
+        const to = drawn(model, 'fresh', draw);
+        const host = node.withKey(keys[to] as FreshKey);
+        created(await host.enroll((await given(plane).joinToken(node.clusterId)).token));
+        const path = `/clusters/${node.clusterId}/join-requests/${host.joinRequestId}/approve`;
+        const override = { reason: 'It is the host.' };
+        const answer = await api.post(path, { existingNodeId: node.nodeId, override });
+        const outcome = [answer.status, answer.body.code];
+        if (model.isRevoked) expect(outcome).toEqual([409, 'membership_revoked']);
+        else if (active(model) !== undefined) expect(outcome).toEqual([409, 'node_already_member']);
+        else if (model.history.includes(to)) expect(outcome).toEqual([409, 'key_already_enrolled']);
+        else {
+          expect(answer.status).toBe(200);
+          model.history.push(to);
+          model.chain = [to];
+        }
       },
       compare,
     ),
@@ -342,6 +406,8 @@ describe('identities', () => {
       overlapEnds,
       membership('disable'),
       membership('enable'),
+      revokeKey,
+      comeBack,
     ];
     const commands = fc.commands([...often, ...often, ...often, revoke], { maxCommands: 16, size: 'max' });
     const clusterId = (await given(plane).cluster()).id;
@@ -354,7 +420,13 @@ describe('identities', () => {
         node.nodeId = (created(await api.post(path)) as { approvedNodeId: string }).approvedNodeId;
         const agent = await node.api();
         const setup = () => ({
-          model: { history: [0], overlapping: new Set<number>(), isRevoked: false } as Model,
+          model: {
+            history: [0],
+            chain: [0],
+            overlapping: new Set<number>(),
+            revoked: new Set<number>(),
+            isRevoked: false,
+          } as Model,
           real: { node, agent, keys },
         });
         await fc.asyncModelRun(setup, history);

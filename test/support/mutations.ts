@@ -203,6 +203,20 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     }),
     actions: ['node.revoked'],
   },
+  revokeNodeIdentity: {
+    prepare: async (world) => {
+      const { node } = await world.assignment();
+      const { keys } = created(await world.api.get(`${nodePath(node)}/identity`)) as {
+        keys: { id: string }[];
+      };
+      return {
+        method: 'post',
+        path: `${nodePath(node)}/identities/${keys[0]?.id}/revoke`,
+        body: { reason: 'Leaked.' },
+      };
+    },
+    actions: ['node_identity.revoked', 'node.disabled'],
+  },
   revokePlatformNode: {
     prepare: async (world) => ({
       method: 'post',

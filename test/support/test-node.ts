@@ -111,6 +111,11 @@ export class TestNode {
     return this.publicKey.kty === 'EC' ? 'ES256' : 'EdDSA';
   }
 
+  /** Its key, for a node that is to have the same. */
+  get key(): { publicJwk: JWK; privateKey: CryptoKey } {
+    return { publicJwk: this.publicKey, privateKey: this.privateKey };
+  }
+
   /** The same node with another key of its own. */
   withKey({ publicJwk, privateKey }: { publicJwk: JWK; privateKey: CryptoKey }): TestNode {
     const other = new TestNode(this.url, this.name, publicJwk, privateKey, this.input);

@@ -9,10 +9,12 @@ export interface Grant {
   clusterId: string | null;
 }
 
-/** A node as it authenticated: one membership, and nothing else. */
+/** A node as it authenticated: one membership by one of its keys, and nothing else. */
 export interface NodePrincipal {
   nodeId: string;
   clusterId: string;
+  /** The identity whose key got the token. */
+  identityId: string;
 }
 
 /** Who is calling, and what they may do. */

@@ -78,8 +78,14 @@ export const CONFLICTS = {
   node_already_member: entry(
     409,
     'Node already a member',
-    'The physical node has a live membership in this cluster.',
-    'Nothing is left to do: one host has one membership in a cluster.',
+    'The physical node has a live membership in this cluster, with a key that works.',
+    'Nothing is left to do: one host has one membership in a cluster. Revoke its key first, should it need a new one.',
+  ),
+  node_without_identity: entry(
+    409,
+    'Node without identity',
+    'The key of the node was revoked, and it has no other.',
+    'Enroll the host anew, approve that with existingNodeId, then enable it.',
   ),
   node_revoked: entry(
     409,

@@ -35,10 +35,13 @@ export class EnrollmentCertificates {
   private async issue(source: Source, request: JoinRequest): Promise<string | null> {
     const { id, clusterId, approvedNodeId: nodeId, csr } = request;
     if (csr === null || nodeId === null) return null;
+    const identity = await this.identities.active(this.database, clusterId, nodeId);
+    if (identity === null) return null;
     const actor: Actor = { type: 'node', id: nodeId, displayName: nodeId, ...source };
     const keep = (tx: Tx, pem: string) => this.keep(tx, request, nodeId, pem);
     try {
-      return (await this.issuing.issue(actor, { clusterId, nodeId }, { csr }, keep)).certificate;
+      return (await this.issuing.issue(actor, { clusterId, nodeId, identityId: identity.id }, { csr }, keep))
+        .certificate;
     } catch (error) {
       if (!(error instanceof NotToBeIssued) && !(error instanceof DomainError)) throw error;
     }
@@ -48,9 +51,9 @@ export class EnrollmentCertificates {
   }
 
   private async keep(tx: Tx, request: JoinRequest, nodeId: string, pem: string): Promise<void> {
-    const key = await this.identities.key(tx, request.clusterId, nodeId);
+    const identity = await this.identities.active(tx, request.clusterId, nodeId);
     if (
-      key?.thumbprint !== request.nodeFingerprint ||
+      identity?.key.thumbprint !== request.nodeFingerprint ||
       !(await this.requests.keepCertificate(tx, request.id, pem))
     )
       throw new NotToBeIssued();

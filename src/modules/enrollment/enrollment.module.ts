@@ -20,6 +20,7 @@ import { JoinTokensController } from './join-tokens.controller.js';
 import { JoinTokensRepository } from './join-tokens.repository.js';
 import { JoinTokensService } from './join-tokens.service.js';
 import { KnownHosts } from './known-hosts.service.js';
+import { Readmissions } from './readmissions.service.js';
 
 @Module({
   imports: [AuthorityModule, ClustersModule, NodesModule, RolesModule, TrustModule],
@@ -38,6 +39,7 @@ import { KnownHosts } from './known-hosts.service.js';
     JoinTokensRepository,
     JoinTokensService,
     KnownHosts,
+    Readmissions,
   ],
   exports: [EnrollmentReadModel],
 })

@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import type { AuditEvents } from '../../common/audit/audit-event.js';
+import type { AuditEvent, AuditEvents } from '../../common/audit/audit-event.js';
 import type { Principal } from '../../common/auth/principal.js';
-import { conflict, forbidden, invalid } from '../../common/errors/domain-error.js';
-import { jsonPointer } from '../../common/json/json-pointer.js';
+import { conflict, forbidden } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { requirePermission } from '../access/require-permission.js';
@@ -11,7 +10,7 @@ import { blockedAgentVersion } from '../clusters/agent-version-policy.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
 import { RoleAssignmentsService } from '../roles/role-assignments.service.js';
-import type { RoleName } from '../roles/role-catalogue.js';
+import { type Admission, requireScope } from './admission.js';
 import {
   hostProofOverridden,
   type JoinRequest,
@@ -25,17 +24,10 @@ import { JoinRequestsRepository } from './join-requests.repository.js';
 import type { ApproveJoinRequest, JoinRequestView } from './join-requests.schema.js';
 import { JoinRequestsService, noSuchRequest } from './join-requests.service.js';
 import type { JoinToken } from './join-token.js';
-import { defaultRoles, outsideScope } from './join-token-scope.js';
+import { defaultRoles } from './join-token-scope.js';
 import { JoinTokensRepository } from './join-tokens.repository.js';
 import { KnownHosts } from './known-hosts.service.js';
-
-/** What an approval makes of a request. */
-interface Admission {
-  nodeName: string;
-  groupId: string | null;
-  labels: Record<string, string>;
-  roles: RoleName[];
-}
+import { Readmissions } from './readmissions.service.js';
 
 /** Turns join requests into members. */
 @Injectable()
@@ -50,6 +42,7 @@ export class JoinApprovalsService {
     private readonly roles: RoleAssignmentsService,
     private readonly policies: PolicyReadModel,
     private readonly knownHosts: KnownHosts,
+    private readonly readmissions: Readmissions,
   ) {}
 
   /**
@@ -71,15 +64,18 @@ export class JoinApprovalsService {
       requireDigest(request, input.requestDigest);
       const policy = await this.policies.get(tx, clusterId);
       if (!policy.tokenMakerMayApprove && isMaker(token, principal)) throw tokenMakerMayNotApprove();
-      const admission = await this.admissionOf(tx, request, token, input);
-      requireScope(token, admission);
-      if (admission.roles.length > 0)
-        requirePermission(principal, 'role_assignments.create', clusterId, 'To give roles by the approval');
       const { existingNodeId } = input;
       const knownHost =
         existingNodeId === undefined
           ? null
           : await this.knownHosts.require(tx, principal, request, existingNodeId, input);
+      const admission =
+        knownHost?.isMember === true
+          ? await this.readmissions.of(tx, token, knownHost.nodeId, input)
+          : await this.admissionOf(tx, request, token, input);
+      requireScope(token, admission);
+      if (admission.roles.length > 0)
+        requirePermission(principal, 'role_assignments.create', clusterId, 'To give roles by the approval');
       const how = { automatic: false, knownHost };
       const { approved, events } = await this.admit(tx, request, token, admission, how);
       return { result: await this.joinRequests.show(tx, approved), events };
@@ -143,22 +139,25 @@ export class JoinApprovalsService {
     const { clusterId, reportedFacts: facts } = request;
     const warnings = (await this.reviews.warnings(tx, clusterId, [request])).get(request.id) ?? [];
     const nodeId = knownHost?.nodeId ?? tx.newId();
-    await this.memberships.admit(tx, {
-      nodeId,
-      isNewNode: knownHost === null,
-      clusterId,
-      name: nodeName,
-      groupId,
-      labels,
-      publicKey: request.publicKey,
-      keyThumbprint: request.nodeFingerprint,
-      capabilities: request.reportedCapabilities,
-      facts,
-      agentVersion: request.agentVersion,
-      os: String(facts.os),
-      arch: String(facts.arch),
-      machineId: typeof facts.machineId === 'string' ? facts.machineId : null,
-    });
+    const key = { nodeId, clusterId, publicKey: request.publicKey, keyThumbprint: request.nodeFingerprint };
+    const rekeyed: AuditEvent[] = [];
+    if (knownHost?.isMember === true)
+      rekeyed.push(...(await this.memberships.giveKey(tx, key, request.reportedCapabilities, facts)));
+    else {
+      await this.memberships.admit(tx, {
+        ...key,
+        isNewNode: knownHost === null,
+        name: nodeName,
+        groupId,
+        labels,
+        capabilities: request.reportedCapabilities,
+        facts,
+        agentVersion: request.agentVersion,
+        os: String(facts.os),
+        arch: String(facts.arch),
+        machineId: typeof facts.machineId === 'string' ? facts.machineId : null,
+      });
+    }
     const by = { type: tx.actor.type, id: tx.actor.id ?? tx.actor.type };
     const approved = await this.requests.decide(
       tx,
@@ -174,8 +173,7 @@ export class JoinApprovalsService {
       roles,
       automatic,
       warnings: codes,
-      knownHost:
-        knownHost === null ? null : { isSameMachine: knownHost.isSameMachine, provenBy: knownHost.provenBy },
+      knownHost: knownHost === null ? null : howKnown(knownHost),
     });
     const vouched =
       knownHost === null || knownHost.provenBy !== null ? [] : [hostProofOverridden(request, knownHost)];
@@ -184,7 +182,7 @@ export class JoinApprovalsService {
     for (const role of roles) {
       given.push((await this.roles.assignInTx(tx, { clusterId, nodeId, role, organizationId })).events);
     }
-    return { approved, events: [event, ...vouched, ...given.flat()] };
+    return { approved, events: [event, ...vouched, ...rekeyed, ...given.flat()] };
   }
 }
 
@@ -196,12 +194,8 @@ function requireDigest(request: JoinRequest, reviewed: string | undefined): void
   });
 }
 
-function requireScope({ scope }: JoinToken, admission: Admission): void {
-  const outside = outsideScope(scope, admission);
-  if (outside.length === 0) return;
-  throw invalid('outside_token_scope', 'The approval gives more than the scope of the join token allows.', {
-    errors: outside.map(({ member, detail }) => ({ pointer: jsonPointer([member]), message: detail })),
-  });
+function howKnown({ isMember, isSameMachine, provenBy }: KnownHost) {
+  return { isMember, isSameMachine, provenBy };
 }
 
 function isMaker({ createdBy }: JoinToken, { actor }: Principal): boolean {

@@ -55,9 +55,11 @@ export interface JoinRequest extends NodeClaims {
   createdAt: Date;
 }
 
-/** A host that is a member elsewhere already, and why it is believed that a request comes from it. */
+/** A host that is a member already, here or elsewhere, and why it is believed that a request comes from it. */
 export interface KnownHost {
   nodeId: string;
+  /** It is a member of this very cluster, and its key there was revoked: the request brings a new one. */
+  isMember: boolean;
   /** Whether it reports the machine id of the host; null where one of them is not known. */
   isSameMachine: boolean | null;
   /** The key that signed the host proof; null: somebody vouched for it. */
@@ -137,7 +139,7 @@ interface ApprovedShape extends StatusShape {
   requestDigest: string;
   automatic: boolean;
   warnings: string[];
-  /** Set where the node was known from another cluster. */
+  /** Set where the node was known before. */
   knownHost: Omit<KnownHost, 'nodeId' | 'overrideReason'> | null;
 }
 

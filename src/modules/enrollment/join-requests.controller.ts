@@ -63,7 +63,8 @@ export class JoinRequestsController {
     summary: 'Admit the node of a join request',
     description:
       'With `requestDigest` it approves exactly what was reviewed. Giving roles needs role_assignments.create. With ' +
-      '`existingNodeId` a host that is a member of another cluster gets one more membership instead of becoming a node.',
+      '`existingNodeId` a host that is a member of another cluster gets one more membership instead of becoming a node; ' +
+      'a member of this cluster whose key was revoked gets the new key, and stays what it was otherwise.',
     access: { permission: 'join_requests.approve' },
     highRisk: true,
     guardedByAuthority: true,

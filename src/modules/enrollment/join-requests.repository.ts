@@ -65,7 +65,8 @@ export class JoinRequestsRepository {
   async approvedFor(tx: ReadTx, clusterId: string, nodeId: string): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(sql`
       SELECT r.id FROM node_join_requests AS r
-       WHERE r.cluster_id = ${clusterId}::uuid AND r.approved_node_id = ${nodeId}::uuid`);
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.approved_node_id = ${nodeId}::uuid
+       ORDER BY r.reviewed_at, r.id LIMIT 1`);
     return rows.map(({ id }) => id);
   }
 

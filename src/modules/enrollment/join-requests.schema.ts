@@ -75,8 +75,9 @@ export const ApproveJoinRequest = z
       'Approve only if the request is still the one that was reviewed.',
     ),
     existingNodeId: Id.optional().describe(
-      'The physical node that asks: it gets one more membership, isolated from its others. Needs nodes.join_existing ' +
-        'over the whole platform, and either `hostProof` or `override`.',
+      'The physical node that asks: it gets one more membership, isolated from its others, or, where its key in this ' +
+        'cluster was revoked, the new key of the membership that it has. Needs nodes.join_existing over the whole ' +
+        'platform, and either `hostProof` or `override`.',
     ),
     hostProof: z
       .string()

@@ -15,7 +15,10 @@ import type { ApproveJoinRequest } from './join-requests.schema.js';
 /** What of an approval is about a host that is known already. */
 export type HostInput = Pick<z.infer<typeof ApproveJoinRequest>, 'hostProof' | 'override'>;
 
-/** Decides whether a join request may become one more membership of a host that is a member of other clusters. */
+/**
+ * Decides whether a join request may become one more membership of a host that is a member of other clusters, or the
+ * new key of a membership whose key was revoked.
+ */
 @Injectable()
 export class KnownHosts {
   constructor(
@@ -38,19 +41,20 @@ export class KnownHosts {
     nodeId: string,
     { hostProof, override }: HostInput,
   ): Promise<KnownHost> {
-    requirePermission(principal, 'nodes.join_existing', null, 'To admit a known node to one more cluster');
+    requirePermission(principal, 'nodes.join_existing', null, 'To admit a node that is known already');
     const host = await this.hosts.hold(tx, nodeId);
     if (host === null) throw noSuchNode();
     const here = host.memberships.find(({ clusterId }) => clusterId === request.clusterId);
     if (here?.membershipStatus === 'revoked') throw revokedHere();
-    if (here !== undefined)
+    const isMember = here !== undefined;
+    if (isMember && (await this.identities.active(tx, request.clusterId, nodeId)) !== null)
       throw conflict('node_already_member', 'The node is a member of this cluster already.');
     if (host.memberships.every(({ membershipStatus }) => membershipStatus === 'revoked'))
       throw revokedEverywhere();
     const machineId = request.reportedFacts.machineId;
     const isSameMachine =
       host.machineId === null || typeof machineId !== 'string' ? null : machineId === host.machineId;
-    const known = { nodeId, isSameMachine };
+    const known = { nodeId, isMember, isSameMachine };
     if (hostProof === undefined)
       return { ...known, provenBy: null, overrideReason: override?.reason ?? null };
     const { signer, jti, rememberUntil } = await this.checked(tx, request, nodeId, hostProof);

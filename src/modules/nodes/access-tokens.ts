@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from 'jose';
+import type { NodePrincipal } from '../../common/auth/principal.js';
 import { ServiceAddress } from '../../common/http/service-address.js';
 import { newId } from '../../common/ids/uuid.js';
 import { PlatformKeys } from './platform-keys.js';
@@ -11,13 +12,7 @@ const TYPE = 'at+jwt';
 /** Verified tokens remembered, so that a poll costs no signature check. */
 const REMEMBERED = 200_000;
 
-/** Whom a token speaks for. */
-export interface TokenSubject {
-  nodeId: string;
-  clusterId: string;
-}
-
-interface Verified extends TokenSubject {
+interface Verified extends NodePrincipal {
   expiresAtMs: number;
 }
 
@@ -26,7 +21,10 @@ export function clusterAudience(clusterId: string): string {
   return `urn:fabric:cluster:${clusterId}`;
 }
 
-/** Issues and checks the access tokens of nodes: short-lived JWTs, bound to one cluster. */
+/**
+ * Issues and checks the access tokens of nodes: short-lived JWTs, bound to one cluster. A token names the key that it
+ * was got with, so that it ends when that key is revoked.
+ */
 @Injectable()
 export class AccessTokens {
   private readonly verified = new Map<string, Verified>();
@@ -40,13 +38,13 @@ export class AccessTokens {
 
   /** @param now the database's clock */
   async issue(
-    { nodeId, clusterId }: TokenSubject,
+    { nodeId, clusterId, identityId }: NodePrincipal,
     now: Date,
     lifetimeSeconds = ACCESS_TOKEN_SECONDS,
   ): Promise<string> {
     const key = await this.keys.active();
     const issuedAt = Math.floor(now.getTime() / 1000);
-    return new SignJWT({ cluster: clusterId })
+    return new SignJWT({ cluster: clusterId, identity: identityId })
       .setProtectedHeader({ alg: 'EdDSA', typ: TYPE, kid: key.kid })
       .setIssuer(this.address.publicUrl)
       .setSubject(nodeId)
@@ -71,13 +69,13 @@ export class AccessTokens {
   }
 
   /** Whom a token speaks for that was verified before and is still valid; null: ask `verify`. */
-  known(credential: string): TokenSubject | null {
+  known(credential: string): NodePrincipal | null {
     const subject = this.verified.get(digestOf(credential));
     return subject !== undefined && subject.expiresAtMs > Date.now() ? subject : null;
   }
 
   /** Whom a token speaks for, or why it does not. */
-  async verify(credential: string): Promise<TokenSubject | { reason: string }> {
+  async verify(credential: string): Promise<NodePrincipal | { reason: string }> {
     const digest = digestOf(credential);
     const known = this.verified.get(digest);
     if (known !== undefined && known.expiresAtMs > Date.now()) return known;
@@ -85,11 +83,16 @@ export class AccessTokens {
     const key = await this.keys.active();
     try {
       const { payload } = await jwtVerify(credential, key.publicKey, { algorithms: ['EdDSA'], typ: TYPE });
-      const { sub, cluster, aud, exp } = payload;
-      if (typeof sub !== 'string' || typeof cluster !== 'string' || exp === undefined)
+      const { sub, cluster, identity, aud, exp } = payload;
+      if (
+        typeof sub !== 'string' ||
+        typeof cluster !== 'string' ||
+        typeof identity !== 'string' ||
+        exp === undefined
+      )
         return { reason: 'claims are missing' };
       if (aud !== clusterAudience(cluster)) return { reason: 'the audience is another' };
-      const subject = { nodeId: sub, clusterId: cluster, expiresAtMs: exp * 1000 };
+      const subject = { nodeId: sub, clusterId: cluster, identityId: identity, expiresAtMs: exp * 1000 };
       this.remember(digest, subject);
       return subject;
     } catch (error) {

@@ -5,7 +5,7 @@ import type { Membership } from './membership.js';
 import type { NodeIdentity } from './node-identity.js';
 import type { NodeKey } from './node-key.js';
 
-/** The key by which a node is known, and the one before it. */
+/** The key by which a node is known, and the one before it, unless that was revoked. */
 export interface CurrentIdentity {
   active: NodeIdentity;
   previous: NodeIdentity | null;
@@ -24,7 +24,7 @@ export class IdentityRotationRepository {
         FROM node_identities AS i JOIN current AS c ON i.id = c.id OR i.id = c.rotated_from`);
     const active = rows.find((row) => row.identityStatus === 'active');
     if (active === undefined) return null;
-    return { active, previous: rows.find((row) => row.id === active.rotatedFrom) ?? null };
+    return { active, previous: rows.find((row) => row.identityStatus === 'rotated') ?? null };
   }
 
   /** Puts the new key in the place of the active one, which works on until `validUntil`. The node keeps its certificate. */
@@ -41,10 +41,10 @@ export class IdentityRotationRepository {
        WHERE i.id = ${active.id}::uuid AND i.identity_status = 'active'`);
     await tx.query(sql`
       INSERT INTO node_identities (id, cluster_id, node_id, public_key, key_thumbprint, created_at, rotated_from,
-             certificate_serial, certificate_not_before, certificate_not_after)
+             certificate_serial, certificate_not_before, certificate_not_after, certificate_revoked_at)
       SELECT ${tx.newId()}::uuid, ${clusterId}::uuid, ${nodeId}::uuid, ${JSON.stringify(newKey.jwk)}::jsonb,
              ${newKey.thumbprint}, ${now}, i.id, i.certificate_serial, i.certificate_not_before,
-             i.certificate_not_after
+             i.certificate_not_after, i.certificate_revoked_at
         FROM node_identities AS i WHERE i.id = ${active.id}::uuid`);
   }
 }

@@ -45,6 +45,28 @@ export class MembershipEnabled extends MembershipEvent {
   readonly kind = 'enabled';
 }
 
+/** A key that was revoked apart from its membership. */
+export interface RevokedIdentity {
+  /** The one that was to end. */
+  identityId: string;
+  /** All that ended, that one among them. */
+  identityIds: readonly string[];
+  reason: string;
+}
+
+/** Keys of a member were revoked; whatever was got with them ends, and the membership goes on. */
+export class IdentityRevoked extends MembershipEvent {
+  readonly kind = 'identity_revoked';
+
+  constructor(
+    clusterId: string,
+    nodeId: string,
+    readonly revoked: RevokedIdentity,
+  ) {
+    super(clusterId, nodeId);
+  }
+}
+
 /** A node reports other capabilities than before. */
 export class CapabilitiesChanged extends MembershipEvent {
   readonly kind = 'capabilities';

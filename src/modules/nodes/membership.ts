@@ -24,17 +24,21 @@ export interface Membership {
   facts: Record<string, unknown>;
 }
 
-/** A node that an approval admits. */
-export interface NewMember {
+/** The key by which a member is to be known. */
+export interface NewKey {
+  clusterId: string;
   nodeId: string;
+  publicKey: object;
+  keyThumbprint: string;
+}
+
+/** A node that an approval admits. */
+export interface NewMember extends NewKey {
   /** False: the host is known from another cluster. */
   isNewNode: boolean;
-  clusterId: string;
   name: string;
   groupId: string | null;
   labels: Record<string, string>;
-  publicKey: object;
-  keyThumbprint: string;
   capabilities: string[];
   facts: Record<string, unknown>;
   agentVersion: string;
@@ -46,10 +50,10 @@ export interface NewMember {
 /** What an operator may change of a membership. */
 export type MembershipSettings = Pick<Membership, 'name' | 'groupId' | 'labels' | 'telemetryEnabled'>;
 
-/** The refusal of a node whose membership ended while its token was still known: like that of any bad token. */
+/** The refusal of a node whose membership or key ended while its token was still known: like that of any bad token. */
 export function membershipOver(cause?: unknown): DomainError {
   return unauthenticated('unauthenticated', 'The bearer token is not valid.', {
-    reason: 'the membership is revoked',
+    reason: 'the membership or the identity is revoked',
     cause,
   });
 }

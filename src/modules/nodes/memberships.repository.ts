@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import type { Membership, MembershipSettings, NewMember } from './membership.js';
+import type { Membership, MembershipSettings, NewKey, NewMember } from './membership.js';
 
 const COLUMNS = sql`m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.name, m.membership_status AS "membershipStatus",
   m.group_id AS "groupId", m.labels, m.telemetry_enabled AS "telemetryEnabled", m.capabilities, m.facts`;
@@ -19,10 +19,15 @@ export class MembershipsRepository {
       VALUES (${member.clusterId}::uuid, ${member.nodeId}::uuid, ${member.name}, ${member.groupId}::uuid,
              ${JSON.stringify(member.labels)}::jsonb, ${member.capabilities}::text[], ${JSON.stringify(member.facts)}::jsonb,
              ${member.agentVersion}, ${member.os}, ${member.arch}, ${tx.now}, ${tx.now}, ${tx.now})`);
+    await this.addKey(tx, member);
+  }
+
+  /** Makes it the key by which the member is known; it has none that is active. */
+  async addKey(tx: Tx, { clusterId, nodeId, publicKey, keyThumbprint }: NewKey): Promise<void> {
     await tx.query(sql`
       INSERT INTO node_identities (id, cluster_id, node_id, public_key, key_thumbprint, created_at)
-      VALUES (${tx.newId()}::uuid, ${member.clusterId}::uuid, ${member.nodeId}::uuid,
-             ${JSON.stringify(member.publicKey)}::jsonb, ${member.keyThumbprint}, ${tx.now})`);
+      VALUES (${tx.newId()}::uuid, ${clusterId}::uuid, ${nodeId}::uuid, ${JSON.stringify(publicKey)}::jsonb,
+             ${keyThumbprint}, ${tx.now})`);
   }
 
   /** Locks the row against every other change of it. Not shared: whoever holds it goes on to number its snapshot. */
@@ -72,6 +77,11 @@ export class MembershipsRepository {
     await tx.query(sql`
       UPDATE node_identities AS i SET identity_status = 'revoked', revoked_at = ${tx.now}
        WHERE i.cluster_id = ${clusterId}::uuid AND i.node_id = ${nodeId}::uuid AND i.identity_status <> 'revoked'`);
+    return this.raiseEpoch(tx, clusterId);
+  }
+
+  /** Raises the cluster's revocation epoch. Returns the new one. */
+  async raiseEpoch(tx: Tx, clusterId: string): Promise<number> {
     const [row] = await tx.query<{ epoch: number }>(sql`
       UPDATE clusters AS c SET revocation_epoch = c.revocation_epoch + 1
        WHERE c.id = ${clusterId}::uuid RETURNING c.revocation_epoch AS epoch`);

@@ -16,6 +16,7 @@ import {
   type Membership,
   type MembershipSettings,
   membershipOver,
+  type NewKey,
   type NewMember,
   nodeReported,
   nodeRevoked,
@@ -30,6 +31,8 @@ import {
   NodeAdmitted,
 } from './membership-events.js';
 import { MembershipsRepository } from './memberships.repository.js';
+import { NodeIdentities } from './node-identities.js';
+import { identityReplaced } from './node-identity.js';
 import { nodeEtag } from './node-view.js';
 import { NodesReadModel } from './nodes.read-model.js';
 import type { NodeView, PatchNode } from './nodes.schema.js';
@@ -50,6 +53,7 @@ export class MembershipsService implements OnModuleInit {
     private readonly transactor: Transactor,
     private readonly memberships: MembershipsRepository,
     private readonly nodes: NodesReadModel,
+    private readonly identities: NodeIdentities,
     private readonly events: TxEvents,
   ) {}
 
@@ -66,6 +70,24 @@ export class MembershipsService implements OnModuleInit {
     await translate(() => this.memberships.insert(tx, member));
     tx.touch(member.clusterId, [member.nodeId]);
     await tx.raise(new NodeAdmitted(member.clusterId, member.nodeId));
+  }
+
+  /**
+   * Makes it the key of a member whose last one was revoked, in the transaction of the approval, and takes what the host
+   * says of itself. The member stays what it was, disabled too. Its events.
+   * @throws not_found; conflict `membership_revoked`, `node_already_member`, `key_already_enrolled`
+   */
+  async giveKey(
+    tx: Tx,
+    key: NewKey,
+    capabilities: string[],
+    facts: Record<string, unknown>,
+  ): Promise<AuditEvent[]> {
+    const { clusterId, nodeId, keyThumbprint } = key;
+    const member = await this.lockMember(tx, clusterId, nodeId);
+    await translate(() => this.memberships.addKey(tx, key));
+    tx.touch(clusterId, [nodeId]);
+    return [identityReplaced(member, keyThumbprint), ...(await this.note(tx, member, capabilities, facts))];
   }
 
   /** A member that is not revoked, locked until the transaction ends. @throws invalid `node_not_member` */
@@ -128,20 +150,29 @@ export class MembershipsService implements OnModuleInit {
     return this.transactor.mutate(actor, async (tx) => {
       const { member, view } = await this.lockLive(tx, clusterId, nodeId);
       if (member.membershipStatus === 'disabled') return { result: view, unchanged: true };
-      await this.memberships.setStatus(tx, member, 'disabled');
-      tx.touch(clusterId, [nodeId]);
-      const taken = new MembershipDisabled(clusterId, nodeId, 'active', force);
-      await tx.raise(taken);
-      const event = nodeSwitched(member, 'disabled', reason, insistence(force, taken.rolesBelowMinimum));
+      const event = await this.disableInTx(tx, member, { reason, force });
       return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
     });
   }
 
-  /** Gives a disabled member its work back. Again changes nothing. @throws not_found; conflict `membership_revoked` */
+  /** The same of a locked, active member in the caller's transaction. Its event.
+   *  @throws what subscribers of {@link MembershipDisabled} throw unless `force` is given */
+  async disableInTx(tx: Tx, member: Membership, { reason, force }: Taking): Promise<AuditEvent> {
+    const { clusterId, nodeId } = member;
+    await this.memberships.setStatus(tx, member, 'disabled');
+    tx.touch(clusterId, [nodeId]);
+    const taken = new MembershipDisabled(clusterId, nodeId, 'active', force);
+    await tx.raise(taken);
+    return nodeSwitched(member, 'disabled', reason, insistence(force, taken.rolesBelowMinimum));
+  }
+
+  /** Gives a disabled member its work back. Again changes nothing.
+   *  @throws not_found; conflict `membership_revoked`, `node_without_identity` */
   enable(actor: Actor, clusterId: string, nodeId: string): Promise<NodeView> {
     return this.transactor.mutate(actor, async (tx) => {
       const { member, view } = await this.lockLive(tx, clusterId, nodeId);
       if (member.membershipStatus === 'active') return { result: view, unchanged: true };
+      if ((await this.identities.active(tx, clusterId, nodeId)) === null) throw withoutIdentity();
       await this.memberships.setStatus(tx, member, 'active');
       tx.touch(clusterId, [nodeId]);
       await tx.raise(new MembershipEnabled(clusterId, nodeId));
@@ -197,13 +228,24 @@ export class MembershipsService implements OnModuleInit {
       const member = await this.memberships.lock(tx, clusterId, nodeId);
       // The guard may know it from before the revocation, on another instance.
       if (member === null || member.membershipStatus === 'revoked') throw membershipOver();
-      const events = nodeReported(member, capabilities, facts);
-      if (events.length === 0) return { result: undefined };
-      await this.memberships.report(tx, member, capabilities, facts);
-      tx.touch(clusterId, [nodeId]);
-      await tx.raise(new CapabilitiesChanged(clusterId, nodeId));
-      return { result: undefined, events };
+      return { result: undefined, events: await this.note(tx, member, capabilities, facts) };
     });
+  }
+
+  /** Writes down what is new in what the host says of itself. Its events. */
+  private async note(
+    tx: Tx,
+    member: Membership,
+    capabilities: string[],
+    facts: Record<string, unknown>,
+  ): Promise<AuditEvent[]> {
+    const { clusterId, nodeId } = member;
+    const events = nodeReported(member, capabilities, facts);
+    if (events.length === 0) return events;
+    await this.memberships.report(tx, member, capabilities, facts);
+    tx.touch(clusterId, [nodeId]);
+    await tx.raise(new CapabilitiesChanged(clusterId, nodeId));
+    return events;
   }
 
   private async lockLive(
@@ -235,10 +277,14 @@ async function translate(write: () => Promise<void>): Promise<void> {
         cause: error,
       });
     }
-    if (violates(error, 'cluster_memberships_pkey')) {
-      throw conflict('node_already_member', 'The node is, or was, a member of this cluster.', {
-        cause: error,
-      });
+    if (violates(error, 'cluster_memberships_pkey') || violates(error, 'node_identities_one_active')) {
+      throw conflict(
+        'node_already_member',
+        'The node is, or was, a member of this cluster, with a key that works.',
+        {
+          cause: error,
+        },
+      );
     }
     if (postgresRefusal(error)?.constraint === 'cluster_memberships_cluster_id_group_id_fkey') {
       const errors = [{ pointer: '#/groupId', message: 'No such group in this cluster.' }];
@@ -246,6 +292,10 @@ async function translate(write: () => Promise<void>): Promise<void> {
     }
     throw error;
   }
+}
+
+function withoutIdentity() {
+  return conflict('node_without_identity', 'The key of the node is revoked: nothing could do its work.');
 }
 
 function noSuchNode() {

@@ -3,7 +3,7 @@ import { type Authentication, type Authenticator, Authenticators } from '../../c
 import type { Actor } from '../../common/request/actor.js';
 import type { RequestContext } from '../../common/request/request-context.js';
 import { AccessTokens } from './access-tokens.js';
-import { type NodeState, NodeStates } from './node-states.js';
+import { letsIn, type NodeState, NodeStates } from './node-states.js';
 
 /** A node that is known without asking the database. */
 export interface KnownNode {
@@ -14,7 +14,7 @@ export interface KnownNode {
   state: NodeState;
 }
 
-/** Knows nodes by their access tokens. A revoked membership is refused at once, whatever its token says. */
+/** Knows nodes by their access tokens. A revoked membership, and a revoked key, is refused at once, whatever its token says. */
 @Injectable()
 export class NodeAuthenticator implements Authenticator, OnModuleInit {
   constructor(
@@ -35,23 +35,29 @@ export class NodeAuthenticator implements Authenticator, OnModuleInit {
   known(credential: string): KnownNode | null {
     const subject = this.tokens.known(credential);
     if (subject === null) return null;
-    const { nodeId, clusterId } = subject;
+    const { nodeId, clusterId, identityId } = subject;
     const state = this.states.known(clusterId, nodeId);
-    if (state === null || state.membershipStatus === 'revoked') return null;
+    if (!letsIn(state, identityId)) return null;
     return { nodeId, clusterId, key: keyOf(clusterId, nodeId), state };
   }
 
   async authenticate(credential: string, request: RequestContext): Promise<Authentication> {
     const subject = await this.tokens.verify(credential);
     if ('reason' in subject) return { refused: subject.reason };
-    const { nodeId, clusterId } = subject;
+    const { nodeId, clusterId, identityId } = subject;
     const state = await this.states.get(clusterId, nodeId);
-    if (state === null || state.membershipStatus === 'revoked')
-      return { refused: 'the membership is revoked' };
+    if (!letsIn(state, identityId)) return { refused: 'the membership or the identity is revoked' };
     const actor = nodeActor(nodeId, request);
     const key = keyOf(clusterId, nodeId);
     return {
-      principal: { actor, key, bootstrap: false, highRisk: false, grants: [], node: { nodeId, clusterId } },
+      principal: {
+        actor,
+        key,
+        bootstrap: false,
+        highRisk: false,
+        grants: [],
+        node: { nodeId, clusterId, identityId },
+      },
     };
   }
 }

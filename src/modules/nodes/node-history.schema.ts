@@ -23,6 +23,9 @@ export const NodeIdentityView = z
             .describe('`rotated`: replaced by a newer key; works on until `validUntil`.'),
           createdAt: Instant,
           rotatedAt: Instant.nullable().meta({ example: null }),
+          rotatedFrom: Id.nullable()
+            .describe('The identity that it took the place of.')
+            .meta({ example: null }),
           validUntil: Instant.nullable().meta({ example: null }),
           revokedAt: Instant.nullable().meta({ example: null }),
           certificate: z
@@ -32,7 +35,9 @@ export const NodeIdentityView = z
               notAfter: Instant,
               status: z
                 .enum(['active', 'expired', 'revoked'])
-                .describe('`revoked`: ended with the membership, before its time.'),
+                .describe(
+                  '`revoked`: ended before its time, with the membership or with the key that asked for it.',
+                ),
             })
             .nullable()
             .describe('The certificate that was last issued while this was the key of the node.'),

@@ -11,7 +11,7 @@ import type { NodeIdentityView, NodeTimelineQuery, TimelineEntry } from './node-
 
 type KeyView = NodeIdentityView['keys'][number];
 
-interface KeyRow extends Pick<KeyView, 'id' | 'thumbprint' | 'publicKey' | 'status'> {
+interface KeyRow extends Pick<KeyView, 'id' | 'thumbprint' | 'publicKey' | 'status' | 'rotatedFrom'> {
   createdAt: Date;
   rotatedAt: Date | null;
   validUntil: Date | null;
@@ -19,6 +19,7 @@ interface KeyRow extends Pick<KeyView, 'id' | 'thumbprint' | 'publicKey' | 'stat
   serial: string | null;
   notBefore: Date | null;
   notAfter: Date | null;
+  certificateRevokedAt: Date | null;
 }
 
 /** What a member has been: its keys, and what happened to it. */
@@ -32,18 +33,22 @@ export class NodeHistoryService {
 
   /** The keys by which the node is, or was, known in the cluster. @throws not_found */
   identity(clusterId: string, nodeId: string): Promise<NodeIdentityView> {
-    return this.transactor.read(async (tx) => {
-      const membershipStatus = await statusOf(tx, clusterId, nodeId);
-      const rows = await tx.query<KeyRow>(sql`
-        SELECT i.id, i.key_thumbprint AS thumbprint, i.public_key AS "publicKey", i.identity_status AS status,
-               i.created_at AS "createdAt", i.rotated_at AS "rotatedAt", i.valid_until AS "validUntil",
-               i.revoked_at AS "revokedAt", i.certificate_serial AS serial,
-               i.certificate_not_before AS "notBefore", i.certificate_not_after AS "notAfter"
-          FROM node_identities AS i
-         WHERE i.cluster_id = ${clusterId}::uuid AND i.node_id = ${nodeId}::uuid
-         ORDER BY i.created_at DESC, i.id DESC`);
-      return { nodeId, clusterId, membershipStatus, keys: rows.map((row) => keyView(row, tx.now)) };
-    });
+    return this.transactor.read((tx) => this.show(tx, clusterId, nodeId));
+  }
+
+  /** The same, as it is in the caller's transaction. @throws not_found */
+  async show(tx: ReadTx, clusterId: string, nodeId: string): Promise<NodeIdentityView> {
+    const membershipStatus = await statusOf(tx, clusterId, nodeId);
+    const rows = await tx.query<KeyRow>(sql`
+      SELECT i.id, i.key_thumbprint AS thumbprint, i.public_key AS "publicKey", i.identity_status AS status,
+             i.created_at AS "createdAt", i.rotated_at AS "rotatedAt", i.valid_until AS "validUntil",
+             i.revoked_at AS "revokedAt", i.rotated_from AS "rotatedFrom", i.certificate_serial AS serial,
+             i.certificate_not_before AS "notBefore", i.certificate_not_after AS "notAfter",
+             i.certificate_revoked_at AS "certificateRevokedAt"
+        FROM node_identities AS i
+       WHERE i.cluster_id = ${clusterId}::uuid AND i.node_id = ${nodeId}::uuid
+       ORDER BY i.created_at DESC, i.id DESC`);
+    return { nodeId, clusterId, membershipStatus, keys: rows.map((row) => keyView(row, tx.now)) };
   }
 
   /** What the node did and what was done to it in this cluster, newest first. @throws not_found */
@@ -76,25 +81,27 @@ async function statusOf(
 }
 
 function keyView(key: KeyRow, now: Date): KeyView {
-  const { serial: _serial, notBefore: _notBefore, notAfter: _notAfter, ...row } = key;
+  const { id, thumbprint, publicKey, status, createdAt, rotatedAt, rotatedFrom, validUntil, revokedAt } = key;
   return {
-    ...row,
-    createdAt: row.createdAt.toISOString(),
-    rotatedAt: row.rotatedAt?.toISOString() ?? null,
-    validUntil: row.validUntil?.toISOString() ?? null,
-    revokedAt: row.revokedAt?.toISOString() ?? null,
+    id,
+    thumbprint,
+    publicKey,
+    status,
+    createdAt: createdAt.toISOString(),
+    rotatedAt: rotatedAt?.toISOString() ?? null,
+    rotatedFrom,
+    validUntil: validUntil?.toISOString() ?? null,
+    revokedAt: revokedAt?.toISOString() ?? null,
     certificate: certificateView(key, now),
   };
 }
 
-/** A membership ends its certificates with it: one that was not over by then is revoked. */
 function certificateView(
-  { serial, notBefore, notAfter, revokedAt }: KeyRow,
+  { serial, notBefore, notAfter, certificateRevokedAt }: KeyRow,
   now: Date,
 ): KeyView['certificate'] {
   if (serial === null || notBefore === null || notAfter === null) return null;
-  const isRevoked = revokedAt !== null && revokedAt < notAfter;
-  const status = isRevoked ? 'revoked' : notAfter <= now ? 'expired' : 'active';
+  const status = certificateRevokedAt !== null ? 'revoked' : notAfter <= now ? 'expired' : 'active';
   return { serial, notBefore: notBefore.toISOString(), notAfter: notAfter.toISOString(), status };
 }
 

@@ -1,8 +1,14 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import type { NodeJwk } from './node-key.js';
 
-/** `active` goes to `rotated` or `revoked`, `rotated` to `revoked`; a key never becomes the node's key again. */
 export type IdentityStatus = 'active' | 'rotated' | 'revoked';
+
+/** Statuses that an identity may go to; a key never becomes the node's key again. */
+export const NEXT_IDENTITY_STATUS: Record<IdentityStatus, readonly IdentityStatus[]> = {
+  active: ['rotated', 'revoked'],
+  rotated: ['revoked'],
+  revoked: [],
+};
 
 /** How long a replaced key still works: as long as the answer to the rotation may be on its way, and be asked again. */
 export const ROTATION_OVERLAP_SECONDS = 60;
@@ -28,6 +34,15 @@ export function keyWorks(
   return identityStatus === 'rotated' && validUntil !== null && now < validUntil;
 }
 
+/**
+ * What ends with the identity when it is revoked: itself, and where it is the active one every key that was replaced
+ * as well, since none of them may act for a node that has no key. Empty: it had ended before.
+ */
+export function endingWith(identity: NodeIdentity, all: readonly NodeIdentity[]): NodeIdentity[] {
+  const ending = identity.identityStatus === 'active' ? all : [identity];
+  return ending.filter(({ identityStatus }) => NEXT_IDENTITY_STATUS[identityStatus].includes('revoked'));
+}
+
 /** What a rotation that is asked for comes to, by whose key signed it. */
 export type RotationVerdict = 'rotate' | 'repeated' | 'superseded' | 'unchanged_key';
 
@@ -51,23 +66,66 @@ declare module '../../common/audit/audit-event.js' {
       before: { keyThumbprint: string };
       after: { keyThumbprint: string; previousKeyValidUntil: string };
     };
+    'node_identity.revoked': {
+      before: { identityId: string; keyThumbprint: string; identityStatus: IdentityStatus };
+      after: { identityStatus: 'revoked'; revocationEpoch: number };
+    };
+    'node_identity.replaced': { before: null; after: { keyThumbprint: string } };
   }
 }
 
+/** The member whose key it is. */
+interface Bearer {
+  clusterId: string;
+  nodeId: string;
+  name: string;
+}
+
+const about = ({ clusterId, nodeId, name }: Bearer) => ({
+  resource: { type: 'node', id: nodeId, name },
+  clusterId,
+  outcome: 'success' as const,
+});
+
 /** The event of a rotation. */
 export function identityRotated(
-  member: { clusterId: string; nodeId: string; name: string },
+  member: Bearer,
   previous: NodeIdentity,
   keyThumbprint: string,
   previousKeyValidUntil: Date,
 ): AuditEvent {
   return {
     action: 'node_identity.rotated',
-    resource: { type: 'node', id: member.nodeId, name: member.name },
-    clusterId: member.clusterId,
-    outcome: 'success',
+    ...about(member),
     reason: null,
     before: { keyThumbprint: previous.keyThumbprint },
     after: { keyThumbprint, previousKeyValidUntil: previousKeyValidUntil.toISOString() },
+  };
+}
+
+/** The event of a key that was revoked apart from its membership. */
+export function identityRevoked(
+  member: Bearer,
+  { id: identityId, keyThumbprint, identityStatus }: NodeIdentity,
+  reason: string,
+  revocationEpoch: number,
+): AuditEvent {
+  return {
+    action: 'node_identity.revoked',
+    ...about(member),
+    reason,
+    before: { identityId, keyThumbprint, identityStatus },
+    after: { identityStatus: 'revoked', revocationEpoch },
+  };
+}
+
+/** The event of a member that got a new key after its last one was revoked. */
+export function identityReplaced(member: Bearer, keyThumbprint: string): AuditEvent {
+  return {
+    action: 'node_identity.replaced',
+    ...about(member),
+    reason: null,
+    before: null,
+    after: { keyThumbprint },
   };
 }

@@ -8,6 +8,8 @@ import type { Touched } from '../../common/transaction/ports.js';
 /** What every call of a node depends on. */
 export interface NodeState {
   membershipStatus: 'active' | 'disabled' | 'revoked';
+  /** Keys that were revoked; hardly a node has any. */
+  revokedIdentityIds: readonly string[];
   generation: number;
   /** The node's own part of it. */
   generationCounter: number;
@@ -19,6 +21,13 @@ export interface NodeState {
   /** When the generation last grew. */
   generationChangedAt: Date;
   snapshotLifetimeSeconds: number;
+}
+
+/** Whether what was got with this key counts: the membership lives, and nobody has revoked the key. */
+export function letsIn(state: NodeState | null, identityId: string): state is NodeState {
+  return (
+    state !== null && state.membershipStatus !== 'revoked' && !state.revokedIdentityIds.includes(identityId)
+  );
 }
 
 /** Changes of a cluster that every node's state depends on. */
@@ -108,6 +117,9 @@ export class NodeStates implements OnModuleInit {
   private async loadAll(nodes: readonly NodeKey[]): Promise<Map<string, NodeState>> {
     const rows = await this.database.query<NodeState & NodeKey>(sql`
       SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.membership_status AS "membershipStatus",
+             ARRAY(SELECT i.id FROM node_identities AS i
+                    WHERE i.cluster_id = m.cluster_id AND i.node_id = m.node_id AND i.identity_status = 'revoked')
+               AS "revokedIdentityIds",
              c.generation_base + m.generation_counter AS generation, m.generation_counter AS "generationCounter",
              c.generation_base AS "generationBase", c.node_content_base AS "nodeContentBase", a.term AS "authorityTerm",
              greatest(c.generation_changed_at, m.generation_changed_at) AS "generationChangedAt",

@@ -30,7 +30,7 @@ export interface TokenRefusal {
   reason: string;
 }
 
-interface IdentityRow extends Pick<NodeIdentity, 'publicKey' | 'identityStatus' | 'validUntil'> {
+interface IdentityRow extends Pick<NodeIdentity, 'id' | 'publicKey' | 'identityStatus' | 'validUntil'> {
   now: Date;
 }
 
@@ -51,7 +51,7 @@ export class NodeTokensService {
       return refused('The client assertion is not a JWT of a node.', 'not a JWT with sub and cluster');
     const { nodeId, clusterId } = claimed;
     const known = await this.database.query<IdentityRow>(sql`
-      SELECT i.public_key AS "publicKey", i.identity_status AS "identityStatus", i.valid_until AS "validUntil",
+      SELECT i.id, i.public_key AS "publicKey", i.identity_status AS "identityStatus", i.valid_until AS "validUntil",
              date_trunc('milliseconds', now()) AS now
         FROM node_identities AS i
         JOIN cluster_memberships AS m ON m.cluster_id = i.cluster_id AND m.node_id = i.node_id
@@ -86,7 +86,8 @@ export class NodeTokensService {
       return refused('This client assertion was used before.', 'jti used before');
     }
     const expires_in = lifetimeSeconds(identity);
-    const access_token = await this.tokens.issue({ nodeId, clusterId }, identity.now, expires_in);
+    const principal = { nodeId, clusterId, identityId: identity.id };
+    const access_token = await this.tokens.issue(principal, identity.now, expires_in);
     return { access_token, token_type: 'Bearer', expires_in };
   }
 }

@@ -96,7 +96,12 @@ export class NodesController {
     guardedByAuthority: true,
     response: NodeView,
     etag: nodeEtag,
-    problems: ['cluster_archived', 'cluster_not_authoritative', 'membership_revoked'],
+    problems: [
+      'cluster_archived',
+      'cluster_not_authoritative',
+      'membership_revoked',
+      'node_without_identity',
+    ],
   })
   enable(
     @CurrentActor() actor: Actor,

@@ -10,6 +10,9 @@ import { HealthWatch } from './health-watch.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
 import { HeartbeatsService } from './heartbeats.service.js';
+import { IdentityRevocationsController } from './identity-revocations.controller.js';
+import { IdentityRevocationsRepository } from './identity-revocations.repository.js';
+import { IdentityRevocationsService } from './identity-revocations.service.js';
 import { IdentityRotationController } from './identity-rotation.controller.js';
 import { IdentityRotationRepository } from './identity-rotation.repository.js';
 import { IdentityRotationService } from './identity-rotation.service.js';
@@ -54,6 +57,7 @@ import { TermClaims } from './term-claims.js';
     NodeGroupsController,
     PlatformNodesController,
     NodeAgentsController,
+    IdentityRevocationsController,
     IdentityRotationController,
     NodeTokensController,
   ],
@@ -66,6 +70,8 @@ import { TermClaims } from './term-claims.js';
     HeartbeatFollowers,
     HeartbeatsRepository,
     HeartbeatsService,
+    IdentityRevocationsRepository,
+    IdentityRevocationsService,
     IdentityRotationRepository,
     IdentityRotationService,
     MembershipsReadModel,

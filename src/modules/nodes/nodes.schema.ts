@@ -92,4 +92,8 @@ export const Taking = z
 
 export const DisableNode = Taking.meta({ id: 'DisableNode' });
 
-export const RevokeNode = z.strictObject({ reason: Reason, force: Force }).meta({ id: 'RevokeNode' });
+const Ending = z.strictObject({ reason: Reason, force: Force });
+
+export const RevokeNode = Ending.meta({ id: 'RevokeNode' });
+
+export const RevokeIdentity = Ending.meta({ id: 'RevokeIdentity' });

@@ -4,6 +4,9 @@ import type { CloneSign } from './heartbeat-order.js';
 /** The kind of risky state that a suspected clone is. */
 export const CLONE_SUSPECTED = 'clone_suspected';
 
+/** The kind of risky state that a member without a key is: its last one was revoked. */
+export const IDENTITY_REVOKED = 'identity_revoked';
+
 /** The kind of risky state that a version of the agent is which the policy of the cluster does not allow. */
 export const AGENT_VERSION_BLOCKED = 'agent_version_blocked';
 

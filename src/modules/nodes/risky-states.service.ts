@@ -10,6 +10,7 @@ import {
   AGENT_VERSION_BLOCKED,
   CLONE_SUSPECTED,
   cloneSuspected,
+  IDENTITY_REVOKED,
   type RiskyState,
   riskyStateAcknowledged,
 } from './risky-state.js';
@@ -36,6 +37,11 @@ export class RiskyStatesService implements OnModuleInit {
       OR (p.minimum_agent_version_order IS NOT NULL
           AND (m.agent_version_order IS NULL OR m.agent_version_order < p.minimum_agent_version_order))
       THEN ARRAY[${AGENT_VERSION_BLOCKED}] ELSE ARRAY[]::text[] END`);
+    // Without a key there is no active member.
+    this.facets.addRiskyStates(sql`CASE WHEN m.membership_status = 'disabled' AND NOT EXISTS (
+      SELECT 1 FROM node_identities AS i
+       WHERE i.cluster_id = m.cluster_id AND i.node_id = m.node_id AND i.identity_status = 'active')
+      THEN ARRAY[${IDENTITY_REVOKED}] ELSE ARRAY[]::text[] END`);
   }
 
   /**

@@ -3,7 +3,7 @@ import type { NodePrincipal } from '../../common/auth/principal.js';
 import { DatabaseClock } from '../../common/database/database-clock.js';
 import { matchesIfNoneMatch } from '../../common/http/etag.js';
 import { membershipOver } from '../nodes/membership.js';
-import { NodeStates } from '../nodes/node-states.js';
+import { letsIn, NodeStates } from '../nodes/node-states.js';
 import type { Departure } from './departure.js';
 import { HeldPolls } from './held-polls.js';
 import { issueAt } from './issue.js';
@@ -39,7 +39,7 @@ export class SnapshotPolls {
     private readonly issuer: SnapshotIssuer,
   ) {}
 
-  /** @throws unauthenticated when the membership ends while the poll is held */
+  /** @throws unauthenticated when the membership, or the key of the caller, ends while the poll is held */
   async poll(
     node: NodePrincipal,
     { ifNoneMatch, waitSeconds, wantsHints, caller }: SnapshotPoll,
@@ -73,9 +73,12 @@ export class SnapshotPolls {
     }
   }
 
-  private async look({ clusterId, nodeId }: NodePrincipal, ifNoneMatch: string | null): Promise<Look> {
+  private async look(
+    { clusterId, nodeId, identityId }: NodePrincipal,
+    ifNoneMatch: string | null,
+  ): Promise<Look> {
     const state = await this.states.get(clusterId, nodeId);
-    if (state === null || state.membershipStatus === 'revoked') throw membershipOver();
+    if (!letsIn(state, identityId)) throw membershipOver();
     const now = this.clock.now();
     const issue = issueAt(nodeId, state.snapshotLifetimeSeconds, now);
     const untilMs = issue.endsAt.getTime() - now.getTime();

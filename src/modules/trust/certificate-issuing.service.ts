@@ -18,7 +18,7 @@ import { AssertionIds, membershipIssuer } from '../nodes/assertion-ids.js';
 import { membershipOver } from '../nodes/membership.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
-import { NodeIdentities } from '../nodes/node-identities.js';
+import { type KnownIdentity, NodeIdentities } from '../nodes/node-identities.js';
 import type { NodeKey } from '../nodes/node-key.js';
 import { type CertificateAuthority, trustBundle } from './authority.js';
 import {
@@ -41,7 +41,7 @@ interface Grounds {
   authority: CertificateAuthority;
   /** PEM of all roots. */
   bundle: string;
-  identity: NodeKey;
+  identity: KnownIdentity;
   now: Date;
 }
 
@@ -69,22 +69,24 @@ export class CertificateIssuing {
    */
   async issue(
     actor: Actor,
-    { clusterId, nodeId }: NodePrincipal,
+    { clusterId, nodeId, identityId }: NodePrincipal,
     { csr, assertion, lifetimeSeconds = CERTIFICATE_SECONDS }: z.infer<typeof RequestCertificate>,
     alongside?: (tx: Tx, certificate: string) => Promise<void>,
   ): Promise<IssuedCertificate> {
     const requested = readCsr(csr);
     const { authority, bundle, identity, now } = await this.grounds(clusterId, nodeId);
-    if (requested.thumbprint === identity.thumbprint)
+    if (requested.thumbprint === identity.key.thumbprint)
       throw keyNotFresh('It is the identity key of the node.');
     const held =
       assertion === undefined
         ? null
-        : await this.checkAssertion(assertion, { identity, clusterId, nodeId, csr, now });
+        : await this.checkAssertion(assertion, { identity: identity.key, clusterId, nodeId, csr, now });
     const { validToDate } = readCertificate(authority.certificate);
     const certificate: NodeCertificate = {
       clusterId,
       nodeId,
+      // Who shows the key may ask with any token of the node; who does not is known by the token alone.
+      identityId: held === null ? identityId : identity.id,
       serial: newSerial(),
       authorityKid: authority.kid,
       keyThumbprint: requested.thumbprint,
@@ -98,7 +100,7 @@ export class CertificateIssuing {
     const signing = this.authorities.signing(clusterId, authority);
     const pem = await makeLeaf({ ...certificate, publicKey: requested.key, issuer, crlUrl }, signing);
     return this.transactor.mutateDirect(actor, async (tx) => {
-      await this.admitRequest(tx, certificate, held);
+      await this.admitRequest(tx, certificate, identityId, held);
       if (!(await this.certificates.insert(tx, certificate)))
         throw unavailable('unavailable', 'The authority was rotated meanwhile.', { retryAfterSeconds: 1 });
       await this.identities.noteCertificate(tx, clusterId, nodeId, certificate);
@@ -116,7 +118,7 @@ export class CertificateIssuing {
       const authority = authorities.find(({ phase }) => phase === 'active');
       if (authority === undefined)
         throw new Error(`cluster ${clusterId} has no active certificate authority`);
-      const identity = await this.identities.key(tx, clusterId, nodeId);
+      const identity = await this.identities.active(tx, clusterId, nodeId);
       if (identity === null) throw membershipOver();
       return { authority, bundle: trustBundle(authorities).pem, identity, now: tx.now };
     });
@@ -150,6 +152,7 @@ export class CertificateIssuing {
   private async admitRequest(
     tx: Tx,
     certificate: NodeCertificate,
+    callerId: string,
     held: HeldAssertion | null,
   ): Promise<void> {
     const { clusterId, nodeId, keyThumbprint } = certificate;
@@ -157,6 +160,8 @@ export class CertificateIssuing {
     const member = await this.memberships.requireMember(tx, clusterId, nodeId).catch((error: unknown) => {
       throw error instanceof DomainError ? membershipOver(error) : error;
     });
+    // The guard may know it from before the revocation, on another instance.
+    if (await this.identities.isAnyRevoked(tx, [callerId, certificate.identityId])) throw membershipOver();
     if (member.membershipStatus === 'disabled')
       throw forbidden('membership_disabled', 'The membership is disabled: it gets no certificate.');
     await this.requireAuthority(tx, cluster?.state, certificate);

@@ -8,6 +8,8 @@ export interface NodeCertificate extends Validity {
   /** 128 bits in upper-case hexadecimal. */
   serial: string;
   nodeId: string;
+  /** The identity that asked for it; null: not known, from before it was recorded. */
+  identityId: string | null;
   authorityKid: string;
   keyThumbprint: string;
   issuedAt: Date;
@@ -100,7 +102,7 @@ export function certificateIssued(certificate: NodeCertificate, asserted: boolea
   };
 }
 
-/** The event of the end of all certificates that a node had. */
+/** The event of the end of certificates of a node. */
 export function certificatesRevoked(
   clusterId: string,
   nodeId: string,

@@ -10,7 +10,8 @@ export interface CertificateFilter {
   status?: CertificateStatus | undefined;
 }
 
-const COLUMNS = sql`n.cluster_id AS "clusterId", n.serial, n.node_id AS "nodeId", n.authority_kid AS "authorityKid",
+const COLUMNS = sql`n.cluster_id AS "clusterId", n.serial, n.node_id AS "nodeId", n.identity_id AS "identityId",
+  n.authority_kid AS "authorityKid",
   n.key_thumbprint AS "keyThumbprint", n.issued_at AS "issuedAt", n.not_before AS "notBefore",
   n.not_after AS "notAfter", n.revoked_at AS "revokedAt", n.revocation_reason AS "revocationReason"`;
 
@@ -19,9 +20,10 @@ export class CertificatesRepository {
   /** Records a certificate; false when its authority was retired since it was signed. */
   async insert(tx: Tx, certificate: NodeCertificate): Promise<boolean> {
     const rows = await tx.query(sql`
-      INSERT INTO node_certificates (cluster_id, serial, node_id, authority_kid, key_thumbprint, issued_at, not_before, not_after)
-      SELECT k.cluster_id, ${certificate.serial}, ${certificate.nodeId}::uuid, k.kid, ${certificate.keyThumbprint},
-             ${certificate.issuedAt}, ${certificate.notBefore}, ${certificate.notAfter}
+      INSERT INTO node_certificates (cluster_id, serial, node_id, identity_id, authority_kid, key_thumbprint, issued_at,
+             not_before, not_after)
+      SELECT k.cluster_id, ${certificate.serial}, ${certificate.nodeId}::uuid, ${certificate.identityId}::uuid, k.kid,
+             ${certificate.keyThumbprint}, ${certificate.issuedAt}, ${certificate.notBefore}, ${certificate.notAfter}
         FROM cluster_keys AS k
        WHERE k.cluster_id = ${certificate.clusterId}::uuid AND k.kid = ${certificate.authorityKid} AND k.phase <> 'retired'
       RETURNING serial`);
@@ -49,11 +51,24 @@ export class CertificatesRepository {
     return rows.length > 0;
   }
 
-  /** Ends every certificate of a node that is still good, and returns their serials. */
-  async revokeAll(tx: Tx, clusterId: string, nodeId: string, reason: string): Promise<string[]> {
+  /**
+   * Ends certificates of a node that are still good, and returns their serials.
+   * @param identityIds only those that these identities asked for, and those of which nobody knows; null: all
+   */
+  async revoke(
+    tx: Tx,
+    clusterId: string,
+    nodeId: string,
+    identityIds: readonly string[] | null,
+    reason: string,
+  ): Promise<string[]> {
+    const concerned =
+      identityIds === null
+        ? sql`true`
+        : sql`(n.identity_id IS NULL OR n.identity_id = ANY(${identityIds}::uuid[]))`;
     const rows = await tx.query<{ serial: string }>(sql`
       UPDATE node_certificates AS n SET revoked_at = ${tx.now}, revocation_reason = ${reason}
-       WHERE n.cluster_id = ${clusterId}::uuid AND n.node_id = ${nodeId}::uuid
+       WHERE n.cluster_id = ${clusterId}::uuid AND n.node_id = ${nodeId}::uuid AND ${concerned}
          AND n.revoked_at IS NULL AND n.not_after > ${tx.now}
       RETURNING n.serial`);
     return rows.map(({ serial }) => serial).sort();

@@ -62,8 +62,11 @@ export const RenewalView = z
       .object({ start: Instant, end: Instant })
       .describe('Renew at a random instant of it, at once when it is over (as RFC 9773 does).'),
     reason: z
-      .enum(['scheduled', 'authority_tainted'])
-      .describe('`authority_tainted`: what the authority has issued is to be replaced now.'),
+      .enum(['scheduled', 'authority_tainted', 'revoked'])
+      .describe(
+        '`authority_tainted`: what the authority has issued is to be replaced now. `revoked`: the certificate was revoked ' +
+          'with the key that had asked for it, and the node goes on with another key.',
+      ),
   })
   .meta({ id: 'CertificateRenewal' });
 export type RenewalView = z.infer<typeof RenewalView>;
@@ -73,6 +76,9 @@ export const CertificateView = z
     serial: Serial,
     clusterId: Id,
     nodeId: Id,
+    identityId: Id.nullable().describe(
+      'The identity whose key asked for it; null where nobody knows any more.',
+    ),
     authorityKid: z.string().meta({ example: 'NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs' }),
     keyThumbprint: z
       .string()

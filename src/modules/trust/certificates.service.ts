@@ -6,7 +6,8 @@ import { type Page, Paging } from '../../common/http/paging.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
-import { MembershipEnded } from '../nodes/membership-events.js';
+import { IdentityRevoked, MembershipEnded, type RevokedIdentity } from '../nodes/membership-events.js';
+import { NodeIdentities } from '../nodes/node-identities.js';
 import {
   certificateStatus,
   certificatesRevoked,
@@ -18,9 +19,7 @@ import { CertificatesRepository } from './certificates.repository.js';
 import type { CertificateQuery, CertificateView, RenewalView } from './certificates.schema.js';
 import { RevocationsRepository } from './revocations.repository.js';
 
-const MEMBERSHIP_REVOKED = 'membership_revoked';
-
-/** Shows the certificates of nodes, and ends them with the membership. */
+/** Shows the certificates of nodes, and ends them with the membership or with the key that asked for them. */
 @Injectable()
 export class CertificatesService implements OnModuleInit {
   constructor(
@@ -28,12 +27,16 @@ export class CertificatesService implements OnModuleInit {
     private readonly certificates: CertificatesRepository,
     private readonly revocations: RevocationsRepository,
     private readonly authorities: CertificateAuthorities,
+    private readonly identities: NodeIdentities,
     private readonly paging: Paging,
     private readonly events: TxEvents,
   ) {}
 
   onModuleInit(): void {
-    this.events.on(MembershipEnded, (tx, { clusterId, nodeId }) => this.revokeAll(tx, clusterId, nodeId));
+    this.events.on(MembershipEnded, (tx, { clusterId, nodeId }) => this.revoke(tx, clusterId, nodeId, null));
+    this.events.on(IdentityRevoked, (tx, { clusterId, nodeId, revoked }) =>
+      this.revoke(tx, clusterId, nodeId, revoked),
+    );
   }
 
   /** When the node is to renew the certificate that it was given last. @throws not_found when it never had one */
@@ -43,15 +46,17 @@ export class CertificatesService implements OnModuleInit {
       if (certificate === null) throw notFound('not_found', 'The node has no certificate.');
       const authorities = await this.authorities.list(tx, clusterId);
       const issuer = authorities.find(({ kid }) => kid === certificate.authorityKid);
+      const reason = renewalReason(certificate, issuer?.phase);
       const { start, end } = renewalWindow(certificate);
-      const isTainted = issuer?.phase === 'tainted' || issuer?.phase === 'retired';
-      const window = isTainted ? { start: certificate.issuedAt, end: certificate.issuedAt } : { start, end };
+      // What cannot wait has a window that was over from the start.
+      const at = certificate.issuedAt;
+      const window = reason === 'scheduled' ? { start, end } : { start: at, end: at };
       return {
         serial: certificate.serial,
         status: certificateStatus(certificate, tx.now),
         notAfter: certificate.notAfter.toISOString(),
         suggestedWindow: { start: window.start.toISOString(), end: window.end.toISOString() },
-        reason: isTainted ? 'authority_tainted' : 'scheduled',
+        reason,
       };
     });
   }
@@ -71,13 +76,28 @@ export class CertificatesService implements OnModuleInit {
     });
   }
 
-  /** Ends a node's certificates in the transaction that ended its membership, and records what raised the epoch. */
-  private async revokeAll(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
-    const serials = await this.certificates.revokeAll(tx, clusterId, nodeId, MEMBERSHIP_REVOKED);
-    const epoch = await this.revocations.record(tx, clusterId, nodeId);
+  /** Ends certificates of a node in the transaction that ended what they rest on, and records what raised the epoch.
+   *  @param identity the keys that asked for them; null: all */
+  private async revoke(
+    tx: Tx,
+    clusterId: string,
+    nodeId: string,
+    identity: RevokedIdentity | null,
+  ): Promise<void> {
+    const reason = identity === null ? 'membership_revoked' : 'identity_revoked';
+    const identityIds = identity?.identityIds ?? null;
+    const serials = await this.certificates.revoke(tx, clusterId, nodeId, identityIds, reason);
+    await this.identities.noteRevoked(tx, clusterId, nodeId, serials);
+    const epoch = await this.revocations.record(tx, clusterId, nodeId, identity);
     if (serials.length === 0) return;
     tx.audit(certificatesRevoked(clusterId, nodeId, serials, epoch));
   }
+}
+
+/** Why the certificate is to be renewed when it is. @param phase of its authority */
+function renewalReason({ revokedAt }: NodeCertificate, phase: string | undefined): RenewalView['reason'] {
+  if (revokedAt !== null) return 'revoked';
+  return phase === 'tainted' || phase === 'retired' ? 'authority_tainted' : 'scheduled';
 }
 
 function certificateView(certificate: NodeCertificate, now: Date): CertificateView {

@@ -7,6 +7,8 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 export interface Revocation {
   epoch: number;
   nodeId: string;
+  /** The one key that was revoked; null: the membership was. */
+  identityId: string | null;
   reason: string | null;
   revokedAt: Date;
 }
@@ -31,7 +33,7 @@ export interface RevocationMember {
   appliedAt: Date | null;
 }
 
-const COLUMNS = sql`r.epoch, r.node_id AS "nodeId", r.reason, r.revoked_at AS "revokedAt"`;
+const COLUMNS = sql`r.epoch, r.node_id AS "nodeId", r.identity_id AS "identityId", r.reason, r.revoked_at AS "revokedAt"`;
 
 /** Unrevoked members with what they apply. An epoch that the cluster has not reached, as after a restore, is none. */
 const members = (clusterId: string, epoch: number) => sql`
@@ -46,11 +48,18 @@ const members = (clusterId: string, epoch: number) => sql`
 
 @Injectable()
 export class RevocationsRepository {
-  /** Records the node's revocation under the epoch that it has just raised in this transaction; returns that epoch. */
-  async record(tx: Tx, clusterId: string, nodeId: string): Promise<number> {
+  /** Records a revocation under the epoch that it has just raised in this transaction; returns that epoch.
+   *  @param identity the one key that was revoked; null: the membership was */
+  async record(
+    tx: Tx,
+    clusterId: string,
+    nodeId: string,
+    identity: { identityId: string; reason: string } | null,
+  ): Promise<number> {
     const [row] = await tx.query<{ epoch: number }>(sql`
-      INSERT INTO revocations AS r (cluster_id, epoch, node_id, reason, revoked_at)
-      SELECT c.id, c.revocation_epoch, m.node_id, m.revocation_reason, ${tx.now}
+      INSERT INTO revocations AS r (cluster_id, epoch, node_id, identity_id, reason, revoked_at)
+      SELECT c.id, c.revocation_epoch, m.node_id, ${identity?.identityId ?? null}::uuid,
+             coalesce(${identity?.reason ?? null}, m.revocation_reason), ${tx.now}
         FROM clusters AS c JOIN cluster_memberships AS m ON m.cluster_id = c.id
        WHERE c.id = ${clusterId}::uuid AND m.node_id = ${nodeId}::uuid
       RETURNING r.epoch`);

@@ -9,7 +9,10 @@ export const RevocationSummary = z
   .object({
     epoch: Epoch,
     clusterId: Id,
-    nodeId: Id.describe('Whose membership was revoked.'),
+    nodeId: Id.describe('Whose membership, or key, was revoked.'),
+    identityId: Id.nullable()
+      .describe('The one key of the node that was revoked; null: its membership was.')
+      .meta({ example: null }),
     reason: z.string().nullable().meta({ example: 'Host was decommissioned.' }),
     revokedAt: Instant,
   })

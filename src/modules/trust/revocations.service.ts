@@ -70,8 +70,11 @@ export class RevocationsService {
   }
 }
 
-function summary(clusterId: string, { epoch, nodeId, reason, revokedAt }: Revocation): RevocationSummary {
-  return { epoch, clusterId, nodeId, reason, revokedAt: revokedAt.toISOString() };
+function summary(
+  clusterId: string,
+  { epoch, nodeId, identityId, reason, revokedAt }: Revocation,
+): RevocationSummary {
+  return { epoch, clusterId, nodeId, identityId, reason, revokedAt: revokedAt.toISOString() };
 }
 
 function whole(milliseconds: number | null): number | null {
