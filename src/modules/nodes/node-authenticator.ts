@@ -1,14 +1,13 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { type Authentication, type Authenticator, Authenticators } from '../../common/auth/authenticators.js';
+import type { NodePrincipal } from '../../common/auth/principal.js';
 import type { Actor } from '../../common/request/actor.js';
 import type { RequestContext } from '../../common/request/request-context.js';
 import { AccessTokens } from './access-tokens.js';
 import { letsIn, type NodeState, NodeStates } from './node-states.js';
 
 /** A node that is known without asking the database. */
-export interface KnownNode {
-  nodeId: string;
-  clusterId: string;
+export interface KnownNode extends NodePrincipal {
   /** Key of its principal. */
   key: string;
   state: NodeState;
@@ -38,7 +37,7 @@ export class NodeAuthenticator implements Authenticator, OnModuleInit {
     const { nodeId, clusterId, identityId } = subject;
     const state = this.states.known(clusterId, nodeId);
     if (!letsIn(state, identityId)) return null;
-    return { nodeId, clusterId, key: keyOf(clusterId, nodeId), state };
+    return { nodeId, clusterId, identityId, key: keyOf(clusterId, nodeId), state };
   }
 
   async authenticate(credential: string, request: RequestContext): Promise<Authentication> {
