@@ -281,6 +281,65 @@ describe('expiry', () => {
   });
 });
 
+describe('a clock that steps back by what is not recorded yet', () => {
+  /** The clock shows this many seconds more for as long as `meanwhile` takes, and nobody writes that down. */
+  async function ahead<R>(seconds: number, meanwhile: () => Promise<R>): Promise<R> {
+    const [before] = await plane.database.query<{ at: Date }>('SELECT fabric_now() AS at');
+    await stage.advance(seconds);
+    const result = await meanwhile();
+    await plane.database.query('UPDATE database_clock SET recorded_at = $1', [before?.at]);
+    return result;
+  }
+  const timeOf = ({ body }: Answer) => Date.parse(body.serverTime);
+  const fence = (body = {}) => tunnel.act('fence', { reason: 'gone', ...body });
+
+  it('leaves the time of decisions over a connection where it was', async () => {
+    const held = await ahead(20, () => tunnel.acquire(one));
+    const times = [timeOf(held)];
+    const then = async (answer: Promise<Answer>) => times.push(timeOf(await answer));
+    await then(tunnel.acquire(one));
+    await then(tunnel.active());
+    await then(tunnel.renew(one, token(held)));
+    await then(ahead(20, () => tunnel.renew(one, token(held))));
+    await then(tunnel.renew(one, token(held)));
+    await then(tunnel.act('renew', { nodeId: one.id, fencingToken: token(held) }));
+    await then(ahead(25, () => tunnel.release(one, token(held))));
+    await then(tunnel.acquire(two));
+    await then(ahead(40, () => fence()));
+    await then(fence());
+    await then(stage.api.get(`${tunnel.path}/lease/explain?nodeId=${one.id}`));
+    await then(tunnel.acquire(one));
+    expect(times.filter(Number.isFinite)).toHaveLength(13);
+    expect([...times].sort((earlier, later) => earlier - later)).toEqual(times);
+  });
+
+  it.each<[string, (held: number) => Promise<Answer>]>([
+    ['to renew', (held) => tunnel.renew(one, held)],
+    ['to renew for its owner', (held) => tunnel.act('renew', { nodeId: one.id, fencingToken: held })],
+    ['to release', (held) => tunnel.release(one, held)],
+    ['to fence that very token', (held) => fence({ fencingToken: held })],
+  ])('does not bring back a lease that was refused as over, %s', async (_, call) => {
+    const held = token(await tunnel.acquire(one));
+    expect(refusal(await ahead(30, () => call(held)))).toEqual(lost);
+    expect(refusal(await tunnel.renew(one, held))).toEqual(lost);
+    expect((await tunnel.active()).status).toBe(404);
+    // Its end is the first instant at which it can be another's, whatever the clock shows.
+    const next = await tunnel.held(two);
+    const [, former] = await tunnel.leases();
+    expect(Date.parse(next.acquiredAt)).toBeGreaterThanOrEqual(Date.parse(former?.endedAt ?? ''));
+    expect((await tunnel.events()).filter(({ action }) => action === 'vpn_lease.expired')).toHaveLength(1);
+  });
+
+  it('does not bring back one that the worker has written down, nor lets anybody follow before its end', async () => {
+    await tunnel.acquire(one);
+    await ahead(45, () => plane.app.get(Jobs).runNow('vpn', 'lease-expiry', tunnel.id));
+    const next = await tunnel.held(two);
+    const [, former] = await tunnel.leases();
+    expect(former?.status).toBe('expired');
+    expect(Date.parse(next.acquiredAt)).toBeGreaterThanOrEqual(Date.parse(former?.endedAt ?? '') + 15_000);
+  });
+});
+
 describe('the database as the last referee', () => {
   const row = (change: Record<string, unknown>) => {
     const values = {
@@ -362,11 +421,19 @@ describe('the database as the last referee', () => {
     await tunnel.release(one, held);
     for (const revival of [`status = 'active', ended_at = NULL, end_reason = NULL`, `end_reason = 'other'`])
       await refuses(change(revival), 'vpn_connection_leases_ended_is_final');
+    for (const [set, constraint] of [
+      ['last_sequence = last_sequence - 1', 'vpn_connections_sequence_only_grows'],
+      [`decided_at = decided_at - interval '1 ms'`, 'vpn_connections_decisions_go_forward'],
+      ['decided_at = NULL', 'vpn_connections_decisions_go_forward'],
+    ] as const)
+      await refuses(
+        session.query(`UPDATE vpn_connections SET ${set} WHERE id = $1`, [tunnel.id]),
+        constraint,
+      );
+    await next();
     await refuses(
-      session.query('UPDATE vpn_connections SET last_sequence = last_sequence - 1 WHERE id = $1', [
-        tunnel.id,
-      ]),
-      'vpn_connections_sequence_only_grows',
+      row({ acquired_at: `(SELECT decided_at - interval '1 ms' FROM vpn_connections WHERE id = $1)` }),
+      'vpn_connection_leases_begin_last',
     );
   });
 });

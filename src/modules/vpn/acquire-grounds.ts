@@ -9,7 +9,7 @@ import { MembershipsService } from '../nodes/memberships.service.js';
 import { RolesReadModel } from '../roles/roles.read-model.js';
 import type { AcquireGround } from './acquire-rules.js';
 import { type Candidate, eligibleUntil, ineligibleReasons } from './eligibility.js';
-import { fencingToken } from './lease.js';
+import { decisionTime, fencingToken } from './lease.js';
 import { LeasePrecedence } from './lease-precedence.js';
 import { type FormerLease, type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { candidateOf } from './vpn-candidates.js';
@@ -92,7 +92,7 @@ export class AcquireGrounds {
     const [state] = await this.leases.states(tx, [connectionId]);
     if (state === undefined) throw noSuchConnection();
     const { connection, lease } = state;
-    const now = await clock();
+    const now = decisionTime(await clock(), connection, lease);
     const isAllowed = places.some((place) => place.nodeId === nodeId);
     const candidate: Candidate = candidateOf(member, { grants, policy, isAllowed });
     const former: FormerLease | null =

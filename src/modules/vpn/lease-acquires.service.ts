@@ -80,7 +80,7 @@ export class LeaseAcquiresService {
     requireAcquirable(ground);
     const over = stored === null ? null : ended(stored, 'expired', stored.expiresAt);
     if (over !== null) await this.leases.update(tx, over);
-    const sequence = await this.leases.raiseSequence(tx, connection, { endsReservation: true });
+    const sequence = await this.leases.raiseSequence(tx, connection, { now, endsReservation: true });
     const lease = newLease(base, tx.newId(), sequence);
     await this.leases.insert(tx, lease);
     this.lookAtExpiry(tx, lease);

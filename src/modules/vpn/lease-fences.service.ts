@@ -4,8 +4,9 @@ import type { Actor } from '../../common/request/actor.js';
 import type { Outcome } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { AuthorityReadModel } from '../authority/authority.read-model.js';
-import { ended, fencingToken, isInForce, type Lease, leaseLost } from './lease.js';
+import { decisionTime, ended, fencingToken, isInForce, type Lease, leaseLost } from './lease.js';
 import { connectionFenced, leaseEnded } from './lease-events.js';
+import { LeaseExpiry } from './lease-expiry.js';
 import { LeaseTransactions } from './lease-transactions.js';
 import { type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { type FencedConnection, type FenceLease, leaseView } from './leases.schema.js';
@@ -20,6 +21,7 @@ export class LeaseFencesService {
     private readonly transactions: LeaseTransactions,
     private readonly leases: LeasesRepository,
     private readonly authorities: AuthorityReadModel,
+    private readonly expiry: LeaseExpiry,
   ) {}
 
   /**
@@ -28,25 +30,29 @@ export class LeaseFencesService {
    * @throws not_found; conflict `lease_lost`; unavailable
    */
   fence(actor: Actor, clusterId: string, connectionId: string, fence: Fence): Promise<FencedConnection> {
-    return this.transactions.atOnce(actor, async (tx) => {
-      if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
-      const [state] = await this.leases.states(tx, [connectionId]);
-      const former =
-        fence.fencingToken === undefined
-          ? null
-          : await this.fencedBefore(tx, connectionId, fence.fencingToken);
-      const now = await tx.clock();
-      if (state === undefined) throw noSuchConnection();
-      const { connection, lease } = state;
-      if (
-        fence.fencingToken !== undefined &&
-        !(isInForce(lease, now) && lease?.fencingToken === fence.fencingToken)
-      ) {
-        if (former === null || lease !== null) throw leaseLost();
-        return { result: await this.answer(tx, { connection, lease: former, now }), unchanged: true };
-      }
-      return this.end(tx, { connection, lease, now }, fence);
-    });
+    return this.expiry.refusing({ clusterId, connectionId }, (found) =>
+      this.transactions.atOnce(actor, async (tx) => {
+        if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
+        const [state] = await this.leases.states(tx, [connectionId]);
+        const former =
+          fence.fencingToken === undefined
+            ? null
+            : await this.fencedBefore(tx, connectionId, fence.fencingToken);
+        const clock = await tx.clock();
+        if (state === undefined) throw noSuchConnection();
+        const { connection, lease } = state;
+        const now = decisionTime(clock, connection, lease);
+        found(lease, now);
+        if (
+          fence.fencingToken !== undefined &&
+          !(isInForce(lease, now) && lease?.fencingToken === fence.fencingToken)
+        ) {
+          if (former === null || lease !== null) throw leaseLost();
+          return { result: await this.answer(tx, { connection, lease: former, now }), unchanged: true };
+        }
+        return this.end(tx, { connection, lease, now }, fence);
+      }),
+    );
   }
 
   private async end(
@@ -62,7 +68,7 @@ export class LeaseFencesService {
           ? ended(lease, 'fenced', now, reason)
           : ended(lease, 'expired', lease.expiresAt);
     if (over !== null) await this.leases.update(tx, over);
-    const lastSequence = await this.leases.raiseSequence(tx, connection, { endsReservation: false });
+    const lastSequence = await this.leases.raiseSequence(tx, connection, { now, endsReservation: false });
     const heldUntil = holdSeconds === undefined ? null : new Date(now.getTime() + holdSeconds * 1_000);
     if (heldUntil !== null) await this.leases.holdAfterFence(tx, connection, heldUntil);
     const fenced = isActive ? over : null;

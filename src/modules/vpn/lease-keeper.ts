@@ -12,7 +12,7 @@ import {
   type IneligibleReason,
   ineligibleReasons,
 } from './eligibility.js';
-import { ended, isInForce, type Lease } from './lease.js';
+import { decisionTime, ended, isInForce, type Lease } from './lease.js';
 import { handoverWithdrawn, leaseEnded } from './lease-events.js';
 import { type ConnectionState, type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { VpnCandidates } from './vpn-candidates.js';
@@ -55,10 +55,10 @@ export class LeaseKeeper implements OnModuleInit {
     const concerned = new Set(states.flatMap(({ connection, lease }) => nodesOf(connection, lease)));
     const candidates = await this.candidates.of(tx, clusterId, [...concerned]);
     const allowed = await this.leases.allowedPairs(tx, locked);
-    const now = await tx.clock();
+    const clock = await tx.clock();
     for (const state of states) {
       const { id } = state.connection;
-      await this.settle(tx, state, state.connection, now, (nodeId) =>
+      await this.settle(tx, state, state.connection, clock, (nodeId) =>
         candidates(nodeId, allowed.has(`${id}/${nodeId}`)),
       );
     }
@@ -70,8 +70,8 @@ export class LeaseKeeper implements OnModuleInit {
     if (state === undefined) return;
     const { connection, lease } = state;
     const candidates = await this.candidates.of(tx, connection.clusterId, nodesOf(connection, lease));
-    const now = await tx.clock();
-    await this.settle(tx, state, next, now, (nodeId) =>
+    const clock = await tx.clock();
+    await this.settle(tx, state, next, clock, (nodeId) =>
       candidates(nodeId, next?.allowedNodeIds.includes(nodeId) ?? false),
     );
   }
@@ -80,9 +80,10 @@ export class LeaseKeeper implements OnModuleInit {
     tx: Tx,
     { connection, lease }: ConnectionState,
     next: HeldConnection | null,
-    now: Date,
+    clock: Date,
     candidateOf: (nodeId: string) => Candidate,
   ): Promise<void> {
+    const now = decisionTime(clock, connection, lease);
     const reasonOf = (nodeId: string): IneligibleReason | null =>
       next === null ? 'connection_deleted' : (ineligibleReasons(next, candidateOf(nodeId), now)[0] ?? null);
     const { reservedNodeId } = connection;
@@ -94,14 +95,14 @@ export class LeaseKeeper implements OnModuleInit {
     }
     if (lease === null) return;
     const reason = reasonOf(lease.ownerNodeId);
-    if (!isInForce(lease, now)) await this.end(tx, connection, ended(lease, 'expired', lease.expiresAt));
-    else if (reason !== null) await this.end(tx, connection, ended(lease, 'fenced', now, reason));
+    if (!isInForce(lease, now)) await this.end(tx, connection, ended(lease, 'expired', lease.expiresAt), now);
+    else if (reason !== null) await this.end(tx, connection, ended(lease, 'fenced', now, reason), now);
     else if (next !== null)
       await this.bound(tx, lease, eligibleUntil(next, candidateOf(lease.ownerNodeId), now));
   }
 
-  private async end(tx: Tx, connection: LeasedConnection, lease: Lease): Promise<void> {
-    await this.leases.update(tx, lease);
+  private async end(tx: Tx, connection: LeasedConnection, lease: Lease, now: Date): Promise<void> {
+    await this.leases.end(tx, lease, now);
     tx.audit(leaseEnded(connection, lease));
   }
 

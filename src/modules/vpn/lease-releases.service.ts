@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import type { Actor } from '../../common/request/actor.js';
 import type { Outcome } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
-import { ended, isHolder, type Lease, leaseLost } from './lease.js';
+import { decisionTime, ended, isHolder, type Lease, leaseLost } from './lease.js';
 import { leaseEnded } from './lease-events.js';
+import { type Found, LeaseExpiry } from './lease-expiry.js';
 import type { HolderAsk } from './lease-renewals.service.js';
 import { LeaseTransactions } from './lease-transactions.js';
 import { LeasesRepository } from './leases.repository.js';
@@ -21,6 +22,7 @@ export class LeaseReleasesService {
   constructor(
     private readonly transactions: LeaseTransactions,
     private readonly leases: LeasesRepository,
+    private readonly expiry: LeaseExpiry,
   ) {}
 
   /**
@@ -29,22 +31,31 @@ export class LeaseReleasesService {
    * @throws not_found; conflict `lease_lost`; unavailable
    */
   release(actor: Actor, ask: HolderAsk & { isOwn: boolean }): Promise<Released> {
-    return this.transactions.run(actor, ask.connectionId, (tx) => this.releaseIn(tx, ask));
+    return this.expiry.refusing(ask, (found) =>
+      this.transactions.run(actor, ask.connectionId, (tx) => this.releaseIn(tx, ask, found)),
+    );
   }
 
-  private async releaseIn(tx: Tx, ask: HolderAsk & { isOwn: boolean }): Promise<Outcome<Released>> {
+  private async releaseIn(
+    tx: Tx,
+    ask: HolderAsk & { isOwn: boolean },
+    found: Found,
+  ): Promise<Outcome<Released>> {
     const { clusterId, connectionId, nodeId, fencingToken, isOwn } = ask;
     if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
     const places = await this.leases.places(tx, connectionId, nodeId);
     if (isOwn && !places.some((place) => place.nodeId === nodeId)) throw noSuchConnection();
     const [state] = await this.leases.states(tx, [connectionId]);
     const named = await this.leases.findByToken(tx, connectionId, fencingToken);
-    const now = await tx.clock();
+    const clock = await tx.clock();
+    if (state === undefined) throw noSuchConnection();
+    const now = decisionTime(clock, state.connection, state.lease);
     if (named?.status === 'released' && named.ownerNodeId === nodeId)
       return { result: { lease: named, now }, unchanged: true };
-    if (state === undefined || named === null || !isHolder(named, ask, now)) throw leaseLost();
+    found(state.lease, now);
+    if (named === null || !isHolder(named, ask, now)) throw leaseLost();
     const lease = ended(named, 'released', now);
-    await this.leases.update(tx, lease);
+    await this.leases.end(tx, lease, now);
     return { result: { lease, now }, events: [leaseEnded(state.connection, lease)] };
   }
 }

@@ -1,17 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { Counter } from 'prom-client';
+import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { Batches } from '../../common/batching/batches.js';
 import { Database } from '../../common/database/database.js';
 import { Metrics } from '../../common/observability/metrics.js';
 import { type Actor, systemActor } from '../../common/request/actor.js';
-import { currentRequest } from '../../common/request/request-context.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import { isHolder, isInForce, type Lease, leaseLost, renewed } from './lease.js';
+import { decisionTime, isHolder, isInForce, type Lease, leaseLost, renewed } from './lease.js';
 import { leaseRenewed } from './lease-events.js';
 import { LeaseExpiry } from './lease-expiry.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type LeaseLook, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import type { Reserved } from './leases.schema.js';
 import { noSuchConnection } from './vpn-connection.js';
 
@@ -28,6 +28,12 @@ export interface Renewed {
   lease: Lease;
   reserved: Reserved;
   now: Date;
+}
+
+/** Renewals of locked connections, and what was found over meanwhile. */
+interface Decided {
+  renewals: Map<string, Renewed>;
+  events: AuditEvent[];
 }
 
 /** `busy`: somebody else is at the connection; whoever asks waits for it alone. */
@@ -86,22 +92,22 @@ export class LeaseRenewals {
 
   /** By somebody else for the holder; that is audited. @throws not_found; conflict `lease_lost`; unavailable */
   async renewFor(actor: Actor, ask: HolderAsk): Promise<Renewed> {
-    try {
-      return await this.transactions.run(actor, ask.connectionId, async (tx) => {
+    return this.expiry.refusing(ask, (found) =>
+      this.transactions.run(actor, ask.connectionId, async (tx) => {
         if (!(await this.leases.lock(tx, ask.clusterId, ask.connectionId))) throw noSuchConnection();
         const [state] = await this.leases.states(tx, [ask.connectionId]);
-        const now = await tx.clock();
-        const { connection, lease: before = null } = state ?? {};
-        if (connection === undefined || before === null || !isHolder(before, ask, now)) throw leaseLost();
+        const clock = await tx.clock();
+        if (state === undefined || state.lease === null) throw leaseLost();
+        const { connection, lease: before } = state;
+        const now = decisionTime(clock, connection, before);
+        found(before, now);
+        if (!isHolder(before, ask, now)) throw leaseLost();
         const lease = renewed(before, now, connection.leaseTtlSeconds);
         await this.leases.renewAll(tx, [lease]);
         const result = { lease, reserved: connection, now };
         return { result, events: [leaseRenewed(connection, before, lease)] };
-      });
-    } catch (error) {
-      await this.noteOver(ask);
-      throw error;
-    }
+      }),
+    );
   }
 
   private async renewAll(asks: readonly HolderAsk[]): Promise<ReadonlyMap<string, BatchResult>> {
@@ -110,11 +116,11 @@ export class LeaseRenewals {
         tx,
         asks.map(({ connectionId }) => connectionId),
       );
-      const renewals = await this.renewLocked(tx, asks, free);
+      const { renewals, events } = await this.renewLocked(tx, asks, free);
       const results = new Map<string, BatchResult>(renewals);
       const isFree = new Set(free);
       for (const { connectionId } of asks) if (!isFree.has(connectionId)) results.set(connectionId, 'busy');
-      return { result: results };
+      return { result: results, events };
     });
   }
 
@@ -123,23 +129,25 @@ export class LeaseRenewals {
     const { clusterId, connectionId } = ask;
     return this.transactions.observe(connectionId, async (tx) => {
       if (!(await this.leases.lock(tx, clusterId, connectionId))) return { result: null };
-      const renewals = await this.renewLocked(tx, [ask], [connectionId]);
-      return { result: renewals.get(connectionId) ?? null };
+      const { renewals, events } = await this.renewLocked(tx, [ask], [connectionId]);
+      return { result: renewals.get(connectionId) ?? null, events };
     });
   }
 
-  /** Decides by what is read after the locks, the time too. */
-  private async renewLocked(
-    tx: Tx,
-    asks: readonly HolderAsk[],
-    locked: readonly string[],
-  ): Promise<Map<string, Renewed>> {
+  /**
+   * Decides by what is read after the locks, the time too. What it finds over it writes down at once: who is told so
+   * must not see it live again when the clock steps back.
+   */
+  private async renewLocked(tx: Tx, asks: readonly HolderAsk[], locked: readonly string[]): Promise<Decided> {
     const renewals = new Map<string, Renewed>();
-    if (locked.length === 0) return renewals;
+    const overAt = new Map<string, Date>();
+    if (locked.length === 0) return { renewals, events: [] };
     const byConnection = new Map(asks.map((ask) => [ask.connectionId, ask]));
     for (const { lease, leaseTtlSeconds, now, ...reserved } of await this.leases.renewable(tx, locked)) {
       const ask = byConnection.get(lease.connectionId);
-      if (ask === undefined || lease.clusterId !== ask.clusterId || !isHolder(lease, ask, now)) continue;
+      if (ask === undefined || lease.clusterId !== ask.clusterId) continue;
+      if (!isInForce(lease, now)) overAt.set(lease.connectionId, now);
+      if (!isHolder(lease, ask, now)) continue;
       renewals.set(lease.connectionId, { lease: renewed(lease, now, leaseTtlSeconds), reserved, now });
     }
     if (renewals.size > 0)
@@ -147,21 +155,21 @@ export class LeaseRenewals {
         tx,
         [...renewals.values()].map(({ lease }) => lease),
       );
-    return renewals;
+    return { renewals, events: await this.endOver(tx, overAt) };
+  }
+
+  private async endOver(tx: Tx, overAt: ReadonlyMap<string, Date>): Promise<AuditEvent[]> {
+    if (overAt.size === 0) return [];
+    const events: AuditEvent[] = [];
+    for (const state of await this.leases.states(tx, [...overAt.keys()]))
+      events.push(...(await this.expiry.endOver(tx, state, overAt.get(state.connection.id) ?? tx.now)));
+    return events;
   }
 
   /** @throws not_found where the node may not know the connection */
-  private async refuse(ask: HolderAsk): Promise<void> {
-    const seen = await this.noteOver(ask);
-    if (seen === null || !seen.isAllowed) throw noSuchConnection();
-  }
-
-  /** Whoever finds a lease over writes that down, so that a clock that steps back a little does not revive it. */
-  private async noteOver({ clusterId, connectionId, nodeId }: HolderAsk): Promise<LeaseLook | null> {
+  private async refuse({ clusterId, connectionId, nodeId }: HolderAsk): Promise<void> {
     const query: ReadTx['query'] = (statement) => this.database.query(statement);
     const seen = await this.leases.look(query, clusterId, connectionId, nodeId);
-    const isOver = seen !== null && seen.lease !== null && !isInForce(seen.lease, seen.now);
-    if (isOver && currentRequest()?.dryRun !== true) await this.expiry.note(connectionId);
-    return seen;
+    if (seen === null || !seen.isAllowed) throw noSuchConnection();
   }
 }

@@ -48,6 +48,18 @@ export function termOfToken(token: number): number {
   return Math.floor(token / SEQUENCES);
 }
 
+/**
+ * The time by which a connection's lease is decided over, or shown: the clock's, and never before a decision that was
+ * made. The record of the database's clock is about a second old; what was decided within that second stands here.
+ */
+export function decisionTime(
+  clock: Date,
+  { decidedAt }: { decidedAt: Date | null },
+  lease: Pick<Lease, 'renewedAt'> | null,
+): Date {
+  return new Date(Math.max(Number(clock), Number(decidedAt ?? 0), Number(lease?.renewedAt ?? 0)));
+}
+
 /** Whether the lease gives its owner anything at `now`. */
 export function isInForce(lease: Lease | null, now: Date): boolean {
   return lease !== null && lease.status === 'active' && now < lease.expiresAt;

@@ -3,7 +3,7 @@ import { FABRIC_NOW } from '../../common/database/fabric-now.js';
 import { sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import type { Lease } from './lease.js';
+import { decisionTime, type Lease } from './lease.js';
 import type { VpnDesiredState, VpnKind } from './vpn-connection.js';
 
 /** A connection as its leases depend on it. */
@@ -19,6 +19,8 @@ export interface LeasedConnection {
   fenceHeldUntil: Date | null;
   reservedNodeId: string | null;
   reservedUntil: Date | null;
+  /** Of the last decision over its lease that was no renewal; null: there was none. */
+  decidedAt: Date | null;
   enabledAt: Date;
   isDeleted: boolean;
 }
@@ -76,7 +78,7 @@ export interface FormerLease {
 export const CONNECTION = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "organizationId", c.name, c.kind,
   c.desired_state AS "desiredState", c.lease_ttl_seconds AS "leaseTtlSeconds", c.last_sequence AS "lastSequence",
   c.fence_held_until AS "fenceHeldUntil", c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil",
-  c.enabled_at AS "enabledAt", c.deleted_at IS NOT NULL AS "isDeleted"`;
+  c.decided_at AS "decidedAt", c.enabled_at AS "enabledAt", c.deleted_at IS NOT NULL AS "isDeleted"`;
 
 /** Of `vpn_connection_leases AS l`. */
 export const LEASE = sql`l.id, l.cluster_id AS "clusterId", l.connection_id AS "connectionId",
@@ -93,20 +95,24 @@ export class LeasesRepository {
     connectionId: string,
     nodeId: string | null,
   ): Promise<LeaseLook | null> {
-    const [row] = await query<Omit<LeaseLook, 'lease'> & Lease & { id: string | null }>(sql`
+    const [row] = await query<
+      Omit<LeaseLook, 'lease' | 'now'> & Lease & { id: string | null; clock: Date; decidedAt: Date | null }
+    >(sql`
       SELECT EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
                       WHERE a.connection_id = c.id AND a.node_id = ${nodeId}::uuid) AS "isAllowed",
              coalesce((SELECT o.status IN ('active', 'expired') AND o.owner_node_id IS DISTINCT FROM ${nodeId}::uuid
                          FROM vpn_connection_leases AS o WHERE o.connection_id = c.id
                         ORDER BY o.fencing_token DESC LIMIT 1), false) AS "followsLapse",
-             c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil", ${FABRIC_NOW} AS now, ${LEASE}
+             c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil",
+             c.decided_at AS "decidedAt", ${FABRIC_NOW} AS clock, ${LEASE}
         FROM vpn_connections AS c
         LEFT JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
        WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL`);
     if (row === undefined) return null;
-    const { isAllowed, followsLapse, reservedNodeId, reservedUntil, now, ...lease } = row;
-    const reserved = { reservedNodeId, reservedUntil };
-    return { isAllowed, followsLapse, ...reserved, now, lease: lease.id === null ? null : lease };
+    const { isAllowed, followsLapse, reservedNodeId, reservedUntil, clock, decidedAt, ...rest } = row;
+    const lease = rest.id === null ? null : rest;
+    const now = decisionTime(clock, { decidedAt }, lease);
+    return { isAllowed, followsLapse, reservedNodeId, reservedUntil, now, lease };
   }
 
   /**
@@ -199,18 +205,18 @@ export class LeasesRepository {
   /** The active leases of locked connections with the time, read after the locks. */
   renewable(tx: Tx, connectionIds: readonly string[]): Promise<RenewableLease[]> {
     return tx
-      .query<Lease & Omit<RenewableLease, 'lease'>>(sql`
+      .query<Lease & Omit<RenewableLease, 'lease' | 'now'> & { clock: Date; decidedAt: Date | null }>(sql`
       SELECT ${LEASE}, c.lease_ttl_seconds AS "leaseTtlSeconds", c.reserved_node_id AS "reservedNodeId",
-             c.reserved_until AS "reservedUntil", ${FABRIC_NOW} AS now
+             c.reserved_until AS "reservedUntil", c.decided_at AS "decidedAt", ${FABRIC_NOW} AS clock
         FROM vpn_connection_leases AS l JOIN vpn_connections AS c ON c.id = l.connection_id
        WHERE l.connection_id = ANY(${connectionIds}::uuid[]) AND l.status = 'active'`)
       .then((rows) =>
-        rows.map(({ leaseTtlSeconds, reservedNodeId, reservedUntil, now, ...lease }) => ({
+        rows.map(({ leaseTtlSeconds, reservedNodeId, reservedUntil, decidedAt, clock, ...lease }) => ({
           lease,
           leaseTtlSeconds,
           reservedNodeId,
           reservedUntil,
-          now,
+          now: decisionTime(clock, { decidedAt }, lease),
         })),
       );
   }
@@ -232,7 +238,7 @@ export class LeasesRepository {
     const which = connectionIds === 'all' ? sql`true` : sql`l.connection_id = ANY(${connectionIds}::uuid[])`;
     const rows = await tx.query<{ id: string }>(sql`
       SELECT c.id FROM vpn_connection_leases AS l JOIN vpn_connections AS c ON c.id = l.connection_id
-       WHERE l.status = 'active' AND l.expires_at <= ${FABRIC_NOW} AND ${which}
+       WHERE l.status = 'active' AND l.expires_at <= greatest(${FABRIC_NOW}, c.decided_at) AND ${which}
        ORDER BY c.id LIMIT ${limit} FOR NO KEY UPDATE OF c SKIP LOCKED`);
     return rows.map(({ id }) => id);
   }
@@ -287,15 +293,15 @@ export class LeasesRepository {
        WHERE l.connection_id = ${connectionId}::uuid AND ${beyond} ORDER BY l.fencing_token DESC LIMIT ${limit + 1}`);
   }
 
-  /** Takes the next sequence for a token, or skips it; a lease that follows ends the reservation for it. */
+  /** Takes the next sequence for a token, or skips it, at `now`; a lease that follows ends the reservation for it. */
   async raiseSequence(
     tx: Tx,
     { id }: LeasedConnection,
-    { endsReservation }: { endsReservation: boolean },
+    { now, endsReservation }: { now: Date; endsReservation: boolean },
   ): Promise<number> {
     const [row] = await tx.query<{ sequence: number }>(sql`
       UPDATE vpn_connections AS c
-         SET last_sequence = c.last_sequence + 1,
+         SET last_sequence = c.last_sequence + 1, decided_at = ${now},
              reserved_node_id = CASE WHEN ${endsReservation} THEN NULL ELSE c.reserved_node_id END,
              reserved_until = CASE WHEN ${endsReservation} THEN NULL ELSE c.reserved_until END
        WHERE c.id = ${id}::uuid RETURNING c.last_sequence AS sequence`);
@@ -320,6 +326,14 @@ export class LeasesRepository {
              eligible_until = ${lease.eligibleUntil}, ttl_seconds = ${lease.ttlSeconds},
              renewal_count = ${lease.renewalCount}, ended_at = ${lease.endedAt}, end_reason = ${lease.endReason}
        WHERE l.id = ${lease.id}::uuid`);
+  }
+
+  /** Writes down an end that was decided on at `now`. */
+  async end(tx: Tx, lease: Lease, now: Date): Promise<void> {
+    await this.update(tx, lease);
+    await tx.query(
+      sql`UPDATE vpn_connections AS c SET decided_at = ${now} WHERE c.id = ${lease.connectionId}::uuid`,
+    );
   }
 
   async holdAfterFence(tx: Tx, { id }: LeasedConnection, until: Date): Promise<void> {

@@ -6,7 +6,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { AcquireGrounds } from './acquire-grounds.js';
 import { explainAcquire, owns } from './acquire-rules.js';
-import { isInForce, type Lease, leaseAt } from './lease.js';
+import { decisionTime, isInForce, type Lease, leaseAt } from './lease.js';
 import { type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { type AcquireExplanation, type LeaseQuery, type LeaseView, leaseView } from './leases.schema.js';
 import { noSuchConnection } from './vpn-connection.js';
@@ -24,11 +24,11 @@ export class LeasesService {
   /** The lease that is in force; of one node only, where it is named. @throws not_found */
   active(clusterId: string, connectionId: string, nodeId: string | null = null): Promise<LeaseView> {
     return this.transactor.read(async (tx) => {
-      const { connection, lease } = await this.state(tx, clusterId, connectionId);
+      const { connection, lease, now } = await this.state(tx, clusterId, connectionId);
       const isOther = nodeId !== null && lease?.ownerNodeId !== nodeId;
-      if (lease === null || !isInForce(lease, tx.now) || isOther)
+      if (lease === null || !isInForce(lease, now) || isOther)
         throw notFound('not_found', 'The connection has no active lease.');
-      return leaseView(lease, tx.now, connection);
+      return leaseView(lease, now, connection);
     });
   }
 
@@ -40,22 +40,20 @@ export class LeasesService {
   ): Promise<Page<LeaseView>> {
     const list = { kind: 'vpn_leases', filters: { clusterId, connectionId }, limit, cursor };
     return this.transactor.read(async (tx) => {
-      const { connection } = await this.state(tx, clusterId, connectionId);
+      const { connection, now } = await this.state(tx, clusterId, connectionId);
       const rows = await this.leases.list(tx, connectionId, this.paging.after(list), limit);
       const keyOf = ({ fencingToken }: Lease) => [fencingToken];
-      return this.paging.page(list, rows, keyOf, (lease) =>
-        leaseView(leaseAt(lease, tx.now), tx.now, connection),
-      );
+      return this.paging.page(list, rows, keyOf, (lease) => leaseView(leaseAt(lease, now), now, connection));
     });
   }
 
   /** One owner period. @throws not_found */
   get(clusterId: string, connectionId: string, leaseId: string): Promise<LeaseView> {
     return this.transactor.read(async (tx) => {
-      const { connection } = await this.state(tx, clusterId, connectionId);
+      const { connection, now } = await this.state(tx, clusterId, connectionId);
       const lease = await this.leases.find(tx, connectionId, leaseId);
       if (lease === null) throw notFound('not_found', 'The connection never had such a lease.');
-      return leaseView(leaseAt(lease, tx.now), tx.now, connection);
+      return leaseView(leaseAt(lease, now), now, connection);
     });
   }
 
@@ -74,7 +72,7 @@ export class LeasesService {
         code: holdsLease ? null : (broken?.code ?? null),
         rules: verdicts.map(({ until, ...verdict }) => ({ ...verdict, until: until?.toISOString() ?? null })),
         reasons: [...ground.ineligible],
-        serverTime: tx.now.toISOString(),
+        serverTime: ground.now.toISOString(),
       };
     });
   }
@@ -83,10 +81,10 @@ export class LeasesService {
     tx: ReadTx,
     clusterId: string,
     connectionId: string,
-  ): Promise<{ connection: LeasedConnection; lease: Lease | null }> {
+  ): Promise<{ connection: LeasedConnection; lease: Lease | null; now: Date }> {
     const [state] = await this.leases.states(tx, [connectionId]);
     if (state === undefined || state.connection.clusterId !== clusterId || state.connection.isDeleted)
       throw noSuchConnection();
-    return state;
+    return { ...state, now: decisionTime(tx.now, state.connection, state.lease) };
   }
 }
