@@ -9,7 +9,8 @@ export type LongestLeases = (tx: ReadTx) => Promise<ReadonlyMap<string, number>>
 /**
  * Holds takeovers: while a hold lasts, what somebody owned stays with them or with nobody. After a term was raised an
  * owner that this database has forgotten may still be at work until the end of its lease, hence for the longest lease
- * and some grace. `AuthorityReadModel` says until when.
+ * that the contract knows and some grace: how long that lease was, the database may have forgotten too. A mass lapse has
+ * lost nothing, so that the longest lease that may be out is known. `AuthorityReadModel` says until when.
  */
 @Injectable()
 export class TakeoverHolds {
@@ -18,8 +19,8 @@ export class TakeoverHolds {
   constructor(private readonly terms: TermsRepository) {}
 
   /**
-   * Sets who knows the longest lease, so that a hold lasts no longer than it has to; at the start, by the module that
-   * gives leases. Without it, and above what the contract allows, a hold lasts as long as the contract's longest lease.
+   * Sets who knows the longest lease, so that the hold of a mass lapse lasts no longer than it has to; at the start, by
+   * the module that gives leases. Without it, and above what the contract allows, that is the contract's longest lease.
    */
   boundBy(longestLeases: LongestLeases): void {
     this.longestLeases = longestLeases;
@@ -28,7 +29,7 @@ export class TakeoverHolds {
   /** Begins a hold in each cluster, or prolongs the one that is there. Locks the authorities' rows. */
   async begin(tx: Tx, clusterIds: readonly string[], cause: HoldCause): Promise<void> {
     if (clusterIds.length === 0) return;
-    const leases = await this.longestLeases?.(tx);
+    const leases = cause === 'mass_lapse' ? await this.longestLeases?.(tx) : undefined;
     const seconds = clusterIds.map((id): [string, number] => {
       const longest = leases === undefined ? LONGEST_LEASE_SECONDS : (leases.get(id) ?? 0);
       return [id, Math.min(longest, LONGEST_LEASE_SECONDS) + GRACE_SECONDS];
