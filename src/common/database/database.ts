@@ -5,6 +5,7 @@ import { PrismaClient } from '../../generated/prisma/client.js';
 import { RUNTIME, type Runtime } from '../config/runtime.js';
 import { safeInteger } from './rows.js';
 import type { Sql } from './sql.js';
+import { surviveBreak } from './survive-break.js';
 
 /** The request pool serves the API and what workers write; 20 connections saturate a small Postgres. */
 const POOL_SIZE = 20;
@@ -54,6 +55,7 @@ function newPool(connectionString: string, max: number): pg.Pool {
   });
   // A connection that breaks while idle is replaced at the next use; unhandled it would end the process.
   pool.on('error', () => undefined);
+  pool.on('connect', surviveBreak);
   return pool;
 }
 

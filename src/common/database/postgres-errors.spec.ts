@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { createTestDatabase, type TestDatabase } from '../../../test/support/test-database.js';
+import {
+  createTestDatabase,
+  TEST_SERVER_VARIABLE,
+  type TestDatabase,
+  type TestServer,
+} from '../../../test/support/test-database.js';
 import { loadConfig } from '../config/config.js';
 import { Database } from './database.js';
 import { isRetryable, isTimeout, isUnavailable, postgresRefusal, violates } from './postgres-errors.js';
@@ -10,6 +15,7 @@ import { raw } from './sql.js';
 let test: TestDatabase;
 let database: Database;
 let owner: pg.Client;
+let admin: pg.Client;
 beforeAll(async () => {
   test = await createTestDatabase();
   const urls = { appUrl: test.appUrl, directUrl: test.appUrl, ownerUrl: test.ownerUrl };
@@ -17,6 +23,9 @@ beforeAll(async () => {
   database = new Database({ config, database: urls, masterKey: '', bootstrapToken: null, version: '' });
   owner = new pg.Client({ connectionString: test.ownerUrl });
   await owner.connect();
+  const server = JSON.parse(process.env[TEST_SERVER_VARIABLE] ?? '') as TestServer;
+  admin = new pg.Client({ connectionString: server.adminUrl });
+  await admin.connect();
   await owner.query(`
     CREATE TABLE parents (id int CONSTRAINT parents_are_unique PRIMARY KEY);
     CREATE TABLE things (
@@ -29,6 +38,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await owner.end();
+  await admin.end();
   await database.onApplicationShutdown();
   await test.drop();
 });
@@ -104,6 +114,30 @@ describe.each(DRIVERS)('a refusal that comes by %s', (_, open) => {
       expect([isTimeout(error), isRetryable(error)]).toEqual([true, false]);
   });
 
+  it.each([
+    ['before it commits', (session: Session) => session.commit()],
+    ['before its next statement', (session: Session) => session.query(raw('SELECT 1'))],
+  ])('says that the database is away when the connection breaks %s', async (_, work) => {
+    const session = await open();
+    const [row] = await session.query<{ pid: number }>(raw('SELECT pg_backend_pid() AS pid'));
+    await admin.query('SELECT pg_terminate_backend($1, 10000)', [row?.pid]);
+    const error = await work(session).catch((thrown: unknown) => thrown);
+    await session.rollback();
+    expect(isUnavailable(error)).toBe(true);
+  });
+
+  it.each([
+    ['is a standby', '25006'],
+    ['has no connection left', '53300'],
+    ['has no disk left', '53100'],
+    ['ended a session that was paused', '25P03'],
+    ['is stopping', '57P01'],
+    ['has crashed', '57P02'],
+  ])('says that the database is away when it %s', async (_, state) => {
+    const error = await refused(open, `DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '${state}'; END $$`);
+    expect(isUnavailable(error)).toBe(true);
+  });
+
   it('says that the database is away when the connection breaks', async () => {
     const error = await refused(open, 'SELECT pg_terminate_backend(pg_backend_pid())');
     expect(isUnavailable(error)).toBe(true);
@@ -113,6 +147,15 @@ describe.each(DRIVERS)('a refusal that comes by %s', (_, open) => {
 });
 
 describe('an error', () => {
+  it.each(['ConnectionClosed', 'DatabaseNotReachable', 'SocketTimeout'])(
+    'of the adapter alone says that the database is away: %s',
+    (kind) => {
+      const error = Object.assign(new Error(kind), { name: 'DriverAdapterError', cause: { kind } });
+      expect(isUnavailable(error)).toBe(true);
+      expect(isUnavailable(Object.assign(error, { cause: { kind: 'TableDoesNotExist' } }))).toBe(false);
+    },
+  );
+
   it('says that the database is away when nobody listens', async () => {
     const pool = new pg.Pool({ connectionString: 'postgres://a:b@127.0.0.1:1/c' });
     const error = await pool.query('SELECT 1').catch((thrown: unknown) => thrown);

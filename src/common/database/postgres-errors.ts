@@ -6,14 +6,20 @@ export interface PostgresRefusal {
   constraint: string | null;
 }
 
+/** What Prisma's adapter makes of an error of `pg`. */
+interface AdapterCause {
+  originalCode?: unknown;
+  originalMessage?: unknown;
+  constraint?: unknown;
+  kind?: unknown;
+}
+
 interface PgErrorShape {
+  name?: unknown;
   code?: unknown;
   constraint?: unknown;
-  meta?: {
-    driverAdapterError?: {
-      cause?: { originalCode?: unknown; originalMessage?: unknown; constraint?: unknown };
-    };
-  };
+  cause?: unknown;
+  meta?: { driverAdapterError?: { cause?: AdapterCause } };
 }
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
@@ -25,7 +31,7 @@ const SQLSTATE = /^[0-9A-Z]{5}$/;
 export function postgresRefusal(error: unknown): PostgresRefusal | null {
   if (typeof error !== 'object' || error === null) return null;
   const shape = error as PgErrorShape;
-  const cause = shape.meta?.driverAdapterError?.cause;
+  const cause = adapterCause(shape);
   if (cause !== undefined && typeof cause.originalCode === 'string') {
     return { sqlState: cause.originalCode, constraint: constraintOf(cause) };
   }
@@ -36,6 +42,12 @@ export function postgresRefusal(error: unknown): PostgresRefusal | null {
     };
   }
   return null;
+}
+
+/** Within Prisma's error; or by itself, where a transaction fails to begin or to end. */
+function adapterCause(error: PgErrorShape): AdapterCause | undefined {
+  const bare = error.name === 'DriverAdapterError' ? (error.cause as AdapterCause | undefined) : undefined;
+  return error.meta?.driverAdapterError?.cause ?? bare;
 }
 
 function constraintOf(cause: { originalMessage?: unknown; constraint?: unknown }): string | null {
@@ -64,15 +76,31 @@ export function isTimeout(error: unknown): boolean {
   return state === '55P03' || state === '57014';
 }
 
-const CONNECTION_CODES: readonly string[] = [
+/**
+ * 08: the connection failed; 57P: the server is starting, stopping or has crashed; 53 and 58: it is out of connections,
+ * memory or disk; 25P03 and 25P04: it ended a session that was paused for too long in a transaction; 25006: it is a standby
+ * that was not promoted yet.
+ */
+const AWAY = /^(08|57P|53|58|25P03|25P04|25006)/;
+const CONNECTION_CODES: readonly unknown[] = [
   'ECONNREFUSED',
   'ECONNRESET',
   'EPIPE',
   'ETIMEDOUT',
+  'EHOSTUNREACH',
   'P1001',
+  'P1002',
+  'P1008',
   'P1017',
   'P2024',
   'P2028',
+];
+/** Of Prisma's adapter. */
+const CONNECTION_KINDS: readonly unknown[] = [
+  'ConnectionClosed',
+  'DatabaseNotReachable',
+  'SocketTimeout',
+  'TooManyConnections',
 ];
 const CONNECTION_MESSAGES =
   /connection terminated|timeout exceeded when trying to connect|cannot use a pool|connection ended|not queryable/i;
@@ -80,11 +108,12 @@ const CONNECTION_MESSAGES =
 /** The database is away, is starting or stopping, or has no connection free. */
 export function isUnavailable(error: unknown): boolean {
   const state = postgresRefusal(error)?.sqlState;
-  if (state !== undefined && (/^(08|57P)/.test(state) || state === '53300')) return true;
+  if (state !== undefined && AWAY.test(state)) return true;
   if (typeof error !== 'object' || error === null) return false;
   const { code, message } = error as { code?: unknown; message?: unknown };
   return (
-    (typeof code === 'string' && CONNECTION_CODES.includes(code)) ||
+    CONNECTION_CODES.includes(code) ||
+    CONNECTION_KINDS.includes(adapterCause(error)?.kind) ||
     (typeof message === 'string' && CONNECTION_MESSAGES.test(message))
   );
 }

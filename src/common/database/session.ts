@@ -71,26 +71,19 @@ export function openSessionBeside(
 
 async function openSession(pool: Pool, begin: string): Promise<Session> {
   const client: PoolClient = await pool.connect();
-  // A connection that breaks between two statements has nobody else to tell, and would end the process. The next
-  // statement fails and says so.
-  client.on('error', ignore);
-  const release = (isBroken: boolean) => {
-    client.off('error', ignore);
-    client.release(isBroken);
-  };
   try {
     await client.query(begin);
   } catch (error) {
-    release(true);
+    client.release(true);
     throw error;
   }
   const end = async (statement: 'COMMIT' | 'ROLLBACK') => {
     try {
       const result = await client.query(statement);
-      release(false);
+      client.release();
       return result.command;
     } catch (error) {
-      release(true);
+      client.release(true);
       throw error;
     }
   };
@@ -110,5 +103,3 @@ async function openSession(pool: Pool, begin: string): Promise<Session> {
     },
   };
 }
-
-function ignore(): void {}

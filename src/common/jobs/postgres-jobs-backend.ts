@@ -1,5 +1,6 @@
 import { createPostgresBackend, withBackend } from 'bullmq';
 import pg from 'pg';
+import { surviveBreak } from '../database/survive-break.js';
 import { within } from '../waiting/waiting.js';
 import { migrateJobsSchema } from './bullmq-schema.js';
 import {
@@ -42,6 +43,7 @@ export class PostgresJobsBackend implements JobsBackend {
     // Each queue and worker adds a listener to the one pool.
     this.pool.setMaxListeners(0);
     this.pool.on('error', onError);
+    this.pool.on('connect', surviveBreak);
     this.pool.on('connect', (client) => this.clients.add(client));
     this.pool.on('remove', (client) => this.clients.delete(client));
   }

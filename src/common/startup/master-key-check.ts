@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { EnvelopeError, MasterKeyring, sealedKeyId } from '../crypto/envelope.js';
 import { StartupError } from '../database/embedded/startup-error.js';
+import { surviveBreak } from '../database/survive-break.js';
 
 const CONTEXT = { purpose: 'master-key-check' };
 const PLAINTEXT = Buffer.from('fabric');
@@ -17,6 +18,7 @@ export async function checkMasterKey(
 ): Promise<void> {
   const keyring = new MasterKeyring(current, previous);
   const client = new pg.Client({ connectionString: appUrl });
+  surviveBreak(client);
   await client.connect();
   try {
     await client.query('UPDATE installation SET master_key_check = $1 WHERE master_key_check IS NULL', [

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
 import { projectRoot } from '../../project-root.js';
+import { surviveBreak } from '../survive-break.js';
 import { grantsFor } from './grants.js';
 import {
   type AppliedMigration,
@@ -34,6 +35,7 @@ export async function migrate(options: MigrateOptions): Promise<{ applied: strin
   const files = await readMigrations(options.folder ?? join(projectRoot(), 'prisma', 'migrations'));
   const appRole = await roleOf(options.appUrl);
   const client = new pg.Client({ connectionString: options.ownerUrl, application_name: 'fabric-migrator' });
+  surviveBreak(client);
   await client.connect();
   try {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
@@ -97,6 +99,7 @@ async function apply(client: pg.Client, file: MigrationFile): Promise<void> {
 
 async function roleOf(connectionString: string): Promise<string> {
   const client = new pg.Client({ connectionString });
+  surviveBreak(client);
   await client.connect();
   try {
     const { rows } = await client.query<{ role: string }>('SELECT current_user AS role');
