@@ -155,6 +155,14 @@ describe('the OpenAPI document', () => {
     expect(faults).toEqual([]);
   });
 
+  it('has no example that a form would send in the place of what may be left out', () => {
+    const shared = Object.values<Json>(document.components.parameters);
+    const own = operations.flatMap(({ operation }) => (operation.parameters ?? []) as Json[]);
+    const sent = [...shared, ...own].filter(({ required, example }) => !required && example !== undefined);
+    expect(shared.length).toBeGreaterThan(3);
+    expect(sent).toEqual([]);
+  });
+
   it('has no example that its schema refuses', () => {
     const ajv = new Ajv2020({ strict: false, allErrors: true });
     addFormats.default(ajv);

@@ -12,7 +12,10 @@ import type { SchemaCatalogue } from './schema-catalogue.js';
 
 const ENTITY_TAG = '"kZ0h3m0rW3vC7yQeZ6m1nA"';
 
-/** Parameters that many operations take, as they stand under `components.parameters`. */
+/**
+ * Parameters that many operations take, as they stand under `components.parameters`. Examples of what may be left out
+ * stand in the schema: Swagger UI sends a parameter's own example unless somebody deletes it.
+ */
 export const SHARED_PARAMETERS = {
   DryRun: {
     name: 'dryRun',
@@ -30,29 +33,31 @@ export const SHARED_PARAMETERS = {
     name: 'Idempotency-Key',
     in: 'header',
     description: 'The same key with the same request replays the stored answer for 24 hours.',
-    schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]+$' },
-    example: '0c1f6f0e-6f0f-4a3e-9a43-6f6f8f0f9d11',
+    schema: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[\\x21-\\x7e]+$',
+      examples: ['0c1f6f0e-6f0f-4a3e-9a43-6f6f8f0f9d11'],
+    },
   },
   IfMatch: {
     name: 'If-Match',
     in: 'header',
     description: 'Change only the revision with this `ETag`: 412 when it is another by now.',
-    schema: { type: 'string' },
-    example: ENTITY_TAG,
+    schema: { type: 'string', examples: [ENTITY_TAG] },
   },
   IfNoneMatch: {
     name: 'If-None-Match',
     in: 'header',
     description: '`ETag` of the revision that the caller has: 304 when it is still the current one.',
-    schema: { type: 'string' },
-    example: ENTITY_TAG,
+    schema: { type: 'string', examples: [ENTITY_TAG] },
   },
   RequestId: {
     name: 'X-Request-Id',
     in: 'header',
     description: 'Id of the request, logged and stored on audit events; made when absent.',
-    schema: { type: 'string', maxLength: 128, pattern: '^[\\x21-\\x7e]+$' },
-    example: 'deploy-4711',
+    schema: { type: 'string', maxLength: 128, pattern: '^[\\x21-\\x7e]+$', examples: ['deploy-4711'] },
   },
 } as const satisfies Record<string, Parameter>;
 
@@ -110,11 +115,10 @@ function queryParameters({ operation }: DescribedRoute, catalogue: SchemaCatalog
   if (operation.query === undefined) return [];
   const { properties = {}, required = [] } = catalogue.show(operation.query, 'input');
   return Object.entries(properties).map(([name, member]) => {
-    const { description, examples, ...schema } = isTrueOrFalse(member) ? truth(member) : member;
+    const { description, ...schema } = isTrueOrFalse(member) ? truth(member) : member;
     const parameter: Parameter = { name, in: 'query', schema };
     if (required.includes(name)) parameter.required = true;
     if (typeof description === 'string') parameter.description = description;
-    if (examples?.[0] !== undefined) parameter.example = examples[0];
     return parameter;
   });
 }
