@@ -14,6 +14,7 @@ import { ClustersModule } from './modules/clusters/clusters.module.js';
 import { EnrollmentModule } from './modules/enrollment/enrollment.module.js';
 import { NodesModule } from './modules/nodes/nodes.module.js';
 import { OverviewModule } from './modules/overview/overview.module.js';
+import { ReleasesModule } from './modules/releases/releases.module.js';
 import { RolesModule } from './modules/roles/roles.module.js';
 import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
@@ -54,6 +55,7 @@ export class AppModule {
         EnrollmentModule,
         VpnModule,
         WorkloadsModule,
+        ReleasesModule,
         SnapshotsModule,
         OverviewModule,
       ],

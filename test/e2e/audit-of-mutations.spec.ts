@@ -7,6 +7,7 @@ import {
   type MutationCall,
   NODE_MUTATIONS,
   UNAUDITED,
+  UPLOADS,
   World,
 } from '../support/mutations.js';
 
@@ -45,11 +46,13 @@ describe('the audit log', () => {
     const changing = scanRoutes(controlPlane.app).flatMap(({ method, operation }) =>
       method === 'GET' ? [] : [operation.id],
     );
-    const known = [ADMIN_MUTATIONS, NODE_MUTATIONS, UNAUDITED].flatMap((table) => Object.keys(table));
+    const known = [ADMIN_MUTATIONS, UPLOADS, NODE_MUTATIONS, UNAUDITED].flatMap((table) =>
+      Object.keys(table),
+    );
     expect(known.sort()).toEqual(changing.sort());
   });
 
-  it.each(Object.entries({ ...ADMIN_MUTATIONS, ...NODE_MUTATIONS }))(
+  it.each(Object.entries({ ...ADMIN_MUTATIONS, ...UPLOADS, ...NODE_MUTATIONS }))(
     'tells of %s',
     async (_, { prepare, actions }) => {
       const requestId = newId();

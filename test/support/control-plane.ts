@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import pg from 'pg';
 import { createApp, listen } from '../../src/app.js';
@@ -41,7 +44,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const masterKey = beside?.runtime.masterKey ?? randomBytes(32).toString('base64url');
   const defaults = loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' });
   const limits = { ...defaults.limits, ...options.config?.limits };
-  const config: Config = { ...defaults, ...options.config, limits };
+  // Nothing is made there before a test uploads something.
+  const files = join(tmpdir(), `fabric-test-${randomBytes(8).toString('hex')}`);
+  const artifacts = { ...defaults.artifacts, store: { kind: 'directory' as const, path: files } };
+  const config: Config = { ...defaults, artifacts, ...options.config, limits };
   const runtime: Runtime = { config, database, masterKey, bootstrapToken: ownerToken, version: '0.0.0-test' };
   const app = await createApp(runtime);
   const { port } = await listen(app, runtime);
@@ -62,6 +68,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
       await app.close();
       await owner.end();
       await own?.drop();
+      await rm(files, { recursive: true, force: true });
     },
   };
 }

@@ -3,6 +3,7 @@ import type { Api } from './api.js';
 import type { ControlPlane } from './control-plane.js';
 import { created, given, unique } from './given.js';
 import { OpenSsl } from './openssl.js';
+import { envelopeOf, manifestOf, migrationOf, Publisher, releaseKey, testFile } from './publisher.js';
 import { freshKey, rotationBody } from './rotation.js';
 import { admittedNode, TestNode } from './test-node.js';
 
@@ -77,6 +78,11 @@ export class World {
       fencingToken: number;
     };
     return { node, path, holder: { nodeId, fencingToken: lease.fencingToken } };
+  }
+
+  /** A product with a key. */
+  publisher(): Promise<Publisher> {
+    return Publisher.make(this.api);
   }
 
   /** A node whose key two agents use. */
@@ -334,6 +340,81 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     }),
     actions: ['role_coverage.updated'],
   },
+  createProduct: {
+    prepare: async () => ({
+      method: 'post',
+      path: '/products',
+      body: { name: unique('product'), kind: 'node-agent' },
+    }),
+    actions: ['product.created'],
+  },
+  updateProduct: {
+    prepare: async (world) => ({
+      method: 'patch',
+      path: `/products/${(await world.publisher()).product}`,
+      body: { signatureThreshold: 2 },
+    }),
+    actions: ['product.updated'],
+  },
+  createSigningKey: {
+    prepare: async () => ({
+      method: 'post',
+      path: '/signing-keys',
+      body: { name: 'Ada', publicKey: releaseKey().publicKey },
+    }),
+    actions: ['signing_key.created'],
+  },
+  revokeSigningKey: {
+    prepare: async (world) => {
+      const body = { name: 'Ada', publicKey: releaseKey().publicKey };
+      const { id } = created(await world.api.post('/signing-keys', body)) as { id: string };
+      return { method: 'post', path: `/signing-keys/${id}/revoke` };
+    },
+    actions: ['signing_key.revoked'],
+  },
+  publishRelease: {
+    prepare: async (world) => {
+      const { product, keys } = await world.publisher();
+      const body = envelopeOf(manifestOf(product, '1.0.0'), keys);
+      return { method: 'post', path: `/products/${product}/releases`, body };
+    },
+    actions: ['release.published'],
+  },
+  approveRelease: {
+    prepare: async (world) => {
+      const publisher = await world.publisher();
+      await publisher.publish('1.0.0');
+      created(await world.api.put('/policy', {}));
+      return { method: 'post', path: publisher.path('1.0.0', '/approve') };
+    },
+    actions: ['release.approved'],
+  },
+  blockRelease: {
+    prepare: async (world) => {
+      const publisher = await world.publisher();
+      await publisher.publish('1.0.0');
+      return { method: 'post', path: publisher.path('1.0.0', '/block'), body: { reason: 'Loses data.' } };
+    },
+    actions: ['release.blocked'],
+  },
+  unblockRelease: {
+    prepare: async (world) => {
+      const publisher = await world.publisher();
+      await publisher.publish('1.0.0');
+      created(await world.api.post(publisher.path('1.0.0', '/block'), { reason: 'Loses data.' }));
+      return { method: 'post', path: publisher.path('1.0.0', '/unblock') };
+    },
+    actions: ['release.unblocked'],
+  },
+  moveChannel: {
+    prepare: async (world) => {
+      const publisher = await world.publisher();
+      await publisher.release('1.0.0');
+      const path = `/clusters/${await world.clusterId()}/channels/${publisher.product}/stable`;
+      return { method: 'put', path, body: { version: '1.0.0' } };
+    },
+    actions: ['channel.moved'],
+  },
   putWorkload: {
     prepare: async (world) => ({
       method: 'put',
@@ -441,6 +522,31 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
       body: { reason: 'Unknown host.' },
     }),
     actions: ['join_request.rejected'],
+  },
+};
+
+/** Operations that take bytes: they change something, and cannot be planned. */
+export const UPLOADS: Readonly<Record<string, Mutation>> = {
+  uploadArtifact: {
+    prepare: async (world) => {
+      const publisher = await world.publisher();
+      const { bytes } = await publisher.publish('1.0.0');
+      return { method: 'put', path: publisher.path('1.0.0', '/artifacts/linux/x64'), body: bytes };
+    },
+    actions: ['release.artifact_stored'],
+  },
+  uploadMigrationBundle: {
+    prepare: async (world) => {
+      const publisher = await world.publisher();
+      const bundle = testFile();
+      await publisher.publish('1.0.0', testFile(), { migrations: [migrationOf(bundle)] });
+      return {
+        method: 'put',
+        path: publisher.path('1.0.0', '/migrations/state-2/bundle'),
+        body: bundle.bytes,
+      };
+    },
+    actions: ['release.artifact_stored'],
   },
 };
 

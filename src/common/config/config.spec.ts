@@ -22,6 +22,7 @@ describe('the configuration', () => {
     expect(loadConfig({})).toEqual({
       role: 'all',
       snapshotKeptDays: 30,
+      artifacts: { store: { kind: 'directory', path: 'data/artifacts' }, maxBytes: 2_147_483_648 },
       host: '127.0.0.1',
       port: 8080,
       listens: true,

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { TRACING_VARIABLES, type TracingConfig, tracingConfig, tracingFaults } from './tracing-config.js';
 
@@ -27,11 +28,29 @@ export interface Config {
   readonly limits: RateLimits;
   /** For how many days what a node was given can be read back. */
   readonly snapshotKeptDays: number;
+  /** Where the files of releases are kept. */
+  readonly artifacts: ArtifactSettings;
   /** Address ranges of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   /** null: no tracing, and none of its code is loaded. */
   readonly tracing: TracingConfig | null;
 }
+
+/** Where the files of releases are kept, and how large one may be. */
+export interface ArtifactSettings {
+  readonly store: ArtifactPlace;
+  readonly maxBytes: number;
+}
+
+/** A directory, shared by all instances; or a bucket, whose credentials and region the AWS variables name. */
+export type ArtifactPlace =
+  | { readonly kind: 'directory'; readonly path: string }
+  | {
+      readonly kind: 's3';
+      readonly bucket: string;
+      readonly prefix: string;
+      readonly endpoint: string | null;
+    };
 
 /** Connection strings of an external Postgres. */
 export interface DatabaseUrls {
@@ -84,6 +103,8 @@ const perMinute = (fallback: string) =>
     .default(fallback)
     .transform(Number);
 
+const S3_PLACE = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([A-Za-z0-9!_.*'()/-]*?))?\/*$/;
+
 const Environment = z.object({
   FABRIC_ROLE: z.enum(['all', 'api', 'worker'], { error: 'must be one of all, api, worker' }).default('all'),
   HOST: z.string().default('127.0.0.1'),
@@ -114,6 +135,20 @@ const Environment = z.object({
     .optional(),
   FABRIC_MASTER_KEY: masterKey.optional(),
   FABRIC_MASTER_KEY_PREVIOUS: commaList.pipe(z.array(masterKey)).default([]),
+  FABRIC_ARTIFACT_STORE: z
+    .string()
+    .refine((text) => !text.includes('://') || S3_PLACE.test(text), {
+      error: 'must be a directory, or s3://<bucket>[/<prefix>]',
+    })
+    .optional(),
+  FABRIC_S3_ENDPOINT: httpUrl.optional(),
+  FABRIC_MAX_ARTIFACT_BYTES: z
+    .string()
+    .regex(/^[1-9]\d{0,9}$/, 'must be a number of bytes')
+    .default('2147483648')
+    .transform(Number)
+    // One call of S3 takes no more.
+    .refine((bytes) => bytes <= 5_368_709_120, 'must be at most 5368709120, which is 5 GiB'),
   FABRIC_TRUSTED_PROXIES: commaList.pipe(z.array(addressRange)).default([]),
   FABRIC_LIMIT_UNKNOWN_PER_MINUTE: perMinute('60'),
   FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: perMinute('600'),
@@ -171,6 +206,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       nodePerMinute: values.FABRIC_LIMIT_NODE_PER_MINUTE,
     },
     snapshotKeptDays: values.FABRIC_SNAPSHOT_KEPT_DAYS,
+    artifacts: { store: artifactPlace(values), maxBytes: values.FABRIC_MAX_ARTIFACT_BYTES },
     trustedProxies: values.FABRIC_TRUSTED_PROXIES,
     tracing: tracingConfig(values),
   };
@@ -193,6 +229,8 @@ function missingOrLonely(given: Readonly<Record<string, string | undefined>>): s
       'FABRIC_MASTER_KEY is required with DATABASE_URL: private keys rest in that database, sealed under it',
     );
   }
+  if (given.FABRIC_S3_ENDPOINT !== undefined && given.FABRIC_ARTIFACT_STORE?.startsWith('s3://') !== true)
+    lines.push('FABRIC_S3_ENDPOINT is set but FABRIC_ARTIFACT_STORE is not s3://<bucket>');
   if (
     given.HOST !== undefined &&
     WILDCARD_HOSTS.includes(given.HOST) &&
@@ -203,6 +241,13 @@ function missingOrLonely(given: Readonly<Record<string, string | undefined>>): s
     );
   }
   return lines;
+}
+
+function artifactPlace(values: z.infer<typeof Environment>): ArtifactPlace {
+  const place = values.FABRIC_ARTIFACT_STORE ?? join(values.FABRIC_DATA_DIR, 'artifacts');
+  const [, bucket, prefix = ''] = S3_PLACE.exec(place) ?? [];
+  if (bucket === undefined) return { kind: 'directory', path: place };
+  return { kind: 's3', bucket, prefix, endpoint: values.FABRIC_S3_ENDPOINT ?? null };
 }
 
 function databaseUrls(values: z.infer<typeof Environment>): DatabaseUrls | null {

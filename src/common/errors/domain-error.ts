@@ -11,6 +11,7 @@ export type DomainErrorKind =
   | 'stale'
   | 'too_large'
   | 'unsupported_media_type'
+  | 'range_not_satisfiable'
   | 'invalid'
   | 'too_many_requests'
   | 'unavailable';
@@ -71,6 +72,8 @@ export const stale = maker('stale');
 export const tooLarge = maker('too_large');
 /** 415: the body is of a type that this route does not take. */
 export const unsupportedMediaType = maker('unsupported_media_type');
+/** 416: no byte of it is asked for. */
+export const rangeNotSatisfiable = maker('range_not_satisfiable');
 /** 422: well-formed but invalid. */
 export const invalid = maker('invalid');
 /** 429: slow down. */

@@ -64,7 +64,8 @@ export function checkBody(operation: Operation, body: unknown): unknown {
   });
 }
 
-function bodyFaults(issue: z.core.$ZodIssue): InputFault[] {
+/** The faults of a JSON value that a schema refuses, by pointers into it. */
+export function bodyFaults(issue: z.core.$ZodIssue): InputFault[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({
       pointer: jsonPointer([...issue.path, key]),

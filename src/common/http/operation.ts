@@ -1,4 +1,5 @@
 import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiOperation } from '@nestjs/swagger';
 import type { z } from 'zod';
 import type { Permission } from '../auth/permissions.js';
@@ -24,6 +25,10 @@ export interface Operation {
   bodyExample?: unknown;
   /** Media type of the body where it is not JSON. */
   bodyType?: 'application/x-www-form-urlencoded';
+  /** Takes any bytes of any length: the handler reads the request as a stream, once it knows who sends it. */
+  takesBytes?: boolean;
+  /** The handler is also given the body byte for byte, by `@SentBytes()`: for signatures over it. */
+  keepsBytes?: boolean;
   /** Schema of the query; parameters that it does not name are refused. */
   query?: z.ZodObject;
   response?: z.ZodType;
@@ -58,11 +63,19 @@ export interface OtherAnswer {
   status: number;
   description: string;
   response: z.ZodType;
+  /** Media type where it is not JSON. */
+  responseType?: string;
   example?: unknown;
 }
 
 /** Metadata key under which a route keeps its {@link Operation}. */
 export const OPERATION = 'fabric:operation';
+
+/** What the parsers of bodies read of the operation: they run before the framework finds the handler. */
+export interface BodyConfig {
+  takesBytes?: boolean;
+  keepsBytes?: boolean;
+}
 
 const declared = new Map<string, Operation>();
 
@@ -71,9 +84,10 @@ export function Route(operation: Operation): MethodDecorator {
   const known = declared.get(operation.id);
   if (known !== undefined && known !== operation) throw new Error(`two operations are named ${operation.id}`);
   declared.set(operation.id, operation);
-  const { id, summary, description } = operation;
+  const { id, summary, description, takesBytes = false, keepsBytes = false } = operation;
   return applyDecorators(
     SetMetadata(OPERATION, operation),
+    RouteConfig({ takesBytes, keepsBytes } satisfies BodyConfig),
     HttpCode(operation.status ?? 200),
     ApiOperation({ operationId: id, summary, ...(description === undefined ? {} : { description }) }),
   );

@@ -4,10 +4,15 @@ import { unsupportedMediaType } from '../errors/domain-error.js';
 import { parseTraceParent } from '../observability/trace-parent.js';
 import { type RequestContext, runInRequest } from '../request/request-context.js';
 import { parseForm } from './form-body.js';
+import type { BodyConfig } from './operation.js';
+import { rememberSentBytes } from './sent-body.js';
 import { parseStrictJson } from './strict-json.js';
 
 /** Largest body that is read, save where a route streams. */
 export const BODY_LIMIT_BYTES = 1_048_576;
+
+/** By which bodies that are not read go past the parsers; nothing that callers send. */
+const BYTES_TYPE = 'application/x-fabric-bytes';
 
 const SANE_REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 const contexts = new WeakMap<object, RequestContext>();
@@ -24,6 +29,8 @@ export function addRequestHooks(app: FastifyInstance): void {
   app.addHook('onRequest', (request, reply, done) => {
     const context = openContext(request);
     void reply.header('X-Request-Id', context.requestId);
+    // Whatever its type is called: who streams must not be read before it is known who they are.
+    if (bodyOf(request).takesBytes === true) request.headers = { 'content-type': BYTES_TYPE };
     runInRequest(context, done);
   });
   // Reading the body loses the asynchronous context; from here on it is there again.
@@ -31,10 +38,16 @@ export function addRequestHooks(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   const json = { parseAs: 'buffer' as const, bodyLimit: BODY_LIMIT_BYTES };
   app.addContentTypeParser(
-    /^application\/(json|merge-patch\+json)(;|$)/,
+    /^application\/(json|merge-patch\+json|vnd\.dsse\.envelope\.v1\+json)(;|$)/,
     json,
-    async (_request: FastifyRequest, body: Buffer) => (body.length === 0 ? undefined : parseStrictJson(body)),
+    async (request: FastifyRequest, body: Buffer) => {
+      if (bodyOf(request).keepsBytes === true) rememberSentBytes(request, body);
+      return body.length === 0 ? undefined : parseStrictJson(body);
+    },
   );
+  app.addContentTypeParser(BYTES_TYPE, async (request: FastifyRequest) => {
+    if (bodyOf(request).takesBytes !== true) throw unsupportedType(request);
+  });
   app.addContentTypeParser(
     'application/x-www-form-urlencoded',
     json,
@@ -42,11 +55,19 @@ export function addRequestHooks(app: FastifyInstance): void {
   );
   app.addContentTypeParser('*', json, async (request: FastifyRequest, body: Buffer) => {
     if (body.length === 0) return undefined;
-    throw unsupportedMediaType(
-      'unsupported_media_type',
-      `A body of type ${request.headers['content-type'] ?? '(none)'} is not taken here; send application/json.`,
-    );
+    throw unsupportedType(request);
   });
+}
+
+function bodyOf(request: FastifyRequest): BodyConfig {
+  return (request.routeOptions.config ?? {}) as BodyConfig;
+}
+
+function unsupportedType(request: FastifyRequest) {
+  return unsupportedMediaType(
+    'unsupported_media_type',
+    `A body of type ${request.headers['content-type'] ?? '(none)'} is not taken here; send application/json.`,
+  );
 }
 
 /** Makes the context of a request that has just arrived. */

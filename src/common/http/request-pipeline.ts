@@ -9,7 +9,7 @@ import {
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
 import { principalOf } from '../auth/request-principal.js';
-import { conflict, malformed, notFound } from '../errors/domain-error.js';
+import { conflict, invalid, malformed, notFound } from '../errors/domain-error.js';
 import { canonicalJson } from '../json/canonical-json.js';
 import { UnknownMembers } from '../observability/unknown-members.js';
 import type { RequestContext } from '../request/request-context.js';
@@ -112,6 +112,8 @@ export class RequestPipeline implements NestInterceptor {
       }
       context.dryRun = dryRun === 'true';
     }
+    if (operation.takesBytes === true && (context.dryRun || context.planHash !== null))
+      throw invalid('dry_run_unsupported', 'A call that carries bytes cannot be planned.');
     const rest = mutates || dryRun === undefined ? query : { dryRun, ...query };
     request.query = checkQuery(operation, rest);
     const sent = request.body;
@@ -126,7 +128,7 @@ export class RequestPipeline implements NestInterceptor {
       const { key: principal } = principalOf(request);
       context.idempotency = { principal, key, fingerprint: fingerprint(context, rest, sent) };
     }
-    request.body = checkBody(operation, sent);
+    if (operation.takesBytes !== true) request.body = checkBody(operation, sent);
   }
 
   private async represent(
@@ -223,7 +225,7 @@ function nextPage(context: RequestContext, cursor: string): string {
 
 function send(reply: FastifyReply, { status, headers, body }: StoredAnswer, type?: string): unknown {
   void reply.status(status).headers(headers);
-  if (type !== undefined) void reply.type(type);
+  if (type !== undefined && headers['Content-Type'] === undefined) void reply.type(type);
   return body;
 }
 

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 
@@ -11,4 +12,23 @@ export function rememberSentBody(request: FastifyRequest, body: unknown): void {
 /** The parsed body as it came: for signatures and hashes that cover all of it. Everything else uses `@Body()`. */
 export const SentBody = createParamDecorator((_: unknown, execution: ExecutionContext): unknown =>
   bodies.get(execution.switchToHttp().getRequest<FastifyRequest>().raw),
+);
+
+const sentBytes = new WeakMap<object, Buffer>();
+
+/** Keeps the body byte for byte; the parser's part, where the operation asks for it. */
+export function rememberSentBytes(request: FastifyRequest, bytes: Buffer): void {
+  sentBytes.set(request.raw, bytes);
+}
+
+/** The body byte for byte, of an operation that keeps them; empty when there was none. */
+export const SentBytes = createParamDecorator(
+  (_: unknown, execution: ExecutionContext): Buffer =>
+    sentBytes.get(execution.switchToHttp().getRequest<FastifyRequest>().raw) ?? Buffer.alloc(0),
+);
+
+/** The body as it arrives, of an operation that takes bytes. An absent body is an empty one. */
+export const ByteStream = createParamDecorator(
+  (_: unknown, execution: ExecutionContext): Readable =>
+    execution.switchToHttp().getRequest<FastifyRequest>().raw,
 );

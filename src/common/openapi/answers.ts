@@ -26,6 +26,9 @@ export interface Answer {
   content?: Record<string, MediaType>;
 }
 
+/** Any bytes; OpenAPI 3.1 has no schema for them. */
+const BYTES: MediaType = { schema: {}, example: 'the bytes of the file' };
+
 const JSON_TYPE = 'application/json';
 
 /** Makes the parts of an operation that come from its schemas: bodies and successful answers, each with an example. */
@@ -38,7 +41,8 @@ export class Answers {
 
   /** The request body; undefined when the operation takes none. */
   requestBody({ operation, method }: DescribedRoute): Record<string, unknown> | undefined {
-    const { body, bodyExample, bodyOptional, bodyType } = operation;
+    const { body, bodyExample, bodyOptional, bodyType, takesBytes } = operation;
+    if (takesBytes === true) return { required: true, content: { 'application/octet-stream': BYTES } };
     if (body === undefined) return undefined;
     const media = this.media(body, 'input', bodyExample);
     const types = bodyType === undefined ? [JSON_TYPE] : [bodyType];
@@ -58,7 +62,7 @@ export class Answers {
       answers[other.status] = {
         description: other.description,
         headers: isSuccess ? headers : RESPONSE_HEADERS.of(['X-Request-Id']),
-        content: { [JSON_TYPE]: this.media(other.response, 'output', other.example) },
+        content: { [other.responseType ?? JSON_TYPE]: this.media(other.response, 'output', other.example) },
       };
     }
     if (method === 'GET' && hasEtag(route)) {

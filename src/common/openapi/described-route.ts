@@ -34,7 +34,7 @@ export function mutates({ operation, method }: DescribedRoute): boolean {
 
 /** Whether people and scripts may plan the call with `dryRun`. */
 export function canBePlanned(route: DescribedRoute): boolean {
-  return mutates(route) && isForPeople(route.operation);
+  return mutates(route) && isForPeople(route.operation) && route.operation.takesBytes !== true;
 }
 
 /** Whether `Idempotency-Key` has an effect: a key belongs to a caller who is known. */
@@ -44,7 +44,7 @@ export function isReplayable({ method, operation }: DescribedRoute): boolean {
 
 /** Whether `If-Match` is looked at. */
 export function isConditional(route: DescribedRoute): boolean {
-  return ['PATCH', 'PUT', 'DELETE'].includes(route.method) && canBePlanned(route);
+  return ['PATCH', 'PUT', 'DELETE'].includes(route.method) && mutates(route) && isForPeople(route.operation);
 }
 
 /** Whether answers carry an `ETag`. */

@@ -73,6 +73,41 @@ const NOT_IDS: Readonly<Record<string, Omit<Parameter, 'name' | 'in'>>> = {
     schema: { type: 'string', pattern: '^[a-z][a-z0-9.-]{0,62}$' },
     example: 'vpn-exit',
   },
+  product: {
+    description: 'Name of the product.',
+    schema: { type: 'string', pattern: '^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$' },
+    example: 'rap-node-agent',
+  },
+  version: {
+    description: 'Version of the release, as it was published.',
+    schema: { type: 'string', maxLength: 128 },
+    example: '1.4.0',
+  },
+  os: {
+    description: 'Operating system of the artifact.',
+    schema: { type: 'string', enum: ['linux', 'windows', 'darwin', 'android'] },
+    example: 'linux',
+  },
+  arch: {
+    description: 'Processor architecture of the artifact.',
+    schema: { type: 'string', enum: ['x64', 'arm64'] },
+    example: 'x64',
+  },
+  migration: {
+    description: 'Id of the migration in the manifest.',
+    schema: { type: 'string', maxLength: 63 },
+    example: 'state-3',
+  },
+  sha256: {
+    description: 'SHA-256 of the file, in lower-case hexadecimal.',
+    schema: { type: 'string', pattern: '^[0-9a-f]{64}$' },
+    example: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
+  },
+  channel: {
+    description: 'Name of the channel.',
+    schema: { type: 'string', enum: ['stable', 'current', 'candidate'] },
+    example: 'stable',
+  },
   code: {
     description: 'Problem code.',
     schema: { type: 'string', pattern: '^[a-z][a-z0-9_]*$' },

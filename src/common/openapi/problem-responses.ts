@@ -47,6 +47,7 @@ export function problemCodes(route: DescribedRoute): Map<number, ProblemCode[]> 
   add(canBePlanned(route), 'plan_changed');
   add(isReplayable(route), 'invalid_header', 'idempotency_in_progress', 'idempotency_key_reused');
   add(isConditional(route), 'invalid_etag', 'precondition_failed');
+  add(operation.takesBytes === true, 'dry_run_unsupported');
   add(takesBody, ...UNREADABLE, 'body_too_large', 'unsupported_media_type');
   add(takesBody || mutates(route), 'invalid_request');
   const sorted = [...codes].sort((one, other) => PROBLEMS[one].status - PROBLEMS[other].status);
