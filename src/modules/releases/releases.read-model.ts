@@ -1,0 +1,90 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { ProductKind } from './product.js';
+import type { ReleaseFacts } from './version-rules.js';
+
+/** A product as rollouts know it. */
+export interface KnownProduct {
+  id: string;
+  name: string;
+  kind: ProductKind;
+  serviceType: string | null;
+}
+
+/** Where a channel of a cluster points. */
+export interface ChannelPointer {
+  productId: string;
+  channel: 'stable' | 'current' | 'candidate';
+  releaseId: string | null;
+  revision: number;
+}
+
+/** A release as a node is told of it. */
+export interface SignedRelease {
+  releaseId: string;
+  /** The DSSE envelope byte for byte. */
+  envelope: Buffer;
+  /** Hexadecimal, of the payload. */
+  manifestSha256: string;
+}
+
+const FACTS = sql`r.id AS "releaseId", r.product_id AS "productId", r.version, r.approved_at IS NOT NULL AS "isApproved",
+  r.blocked_at IS NOT NULL AS "isBlocked", r.manifest #>> '{compatibility,minAgentVersion}' AS "minAgentVersion",
+  CASE jsonb_typeof(r.manifest #> '{compatibility,fromVersions}')
+    WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(r.manifest #> '{compatibility,fromVersions}'))
+    WHEN 'string' THEN ARRAY[r.manifest #>> '{compatibility,fromVersions}'] END AS "fromVersions",
+  (SELECT jsonb_agg(jsonb_build_object('os', a.os, 'arch', a.arch, 'sha256', encode(a.sha256, 'hex'), 'size', a.size_bytes,
+            'isStored', a.stored_at IS NOT NULL) ORDER BY a.os, a.arch)
+     FROM release_artifacts AS a WHERE a.release_id = r.id) AS artifacts,
+  coalesce((SELECT jsonb_agg(jsonb_build_object('id', m.migration_id, 'sourceVersion', m.source_version,
+            'targetVersion', m.target_version, 'downgradePossible', m.downgrade_possible) ORDER BY m.position)
+     FROM release_migrations AS m WHERE m.release_id = r.id), '[]') AS migrations`;
+
+/** What rollouts and others ask of releases. */
+@Injectable()
+export class ReleasesReadModel {
+  async product(tx: ReadTx, name: string): Promise<KnownProduct | null> {
+    const [row] = await tx.query<KnownProduct>(sql`
+      SELECT p.id, p.name, p.kind, p.service_type AS "serviceType" FROM products AS p WHERE p.name = ${name}`);
+    return row ?? null;
+  }
+
+  /** Every release of a product with what its use depends on, oldest version first. */
+  releasesOf(tx: ReadTx, productId: string): Promise<ReleaseFacts[]> {
+    return tx.query<ReleaseFacts>(sql`
+      SELECT ${FACTS} FROM releases AS r WHERE r.product_id = ${productId}::uuid ORDER BY r.version_order`);
+  }
+
+  async release(tx: ReadTx, productId: string, version: string): Promise<ReleaseFacts | null> {
+    const [row] = await tx.query<ReleaseFacts>(sql`
+      SELECT ${FACTS} FROM releases AS r WHERE r.product_id = ${productId}::uuid AND r.version = ${version}`);
+    return row ?? null;
+  }
+
+  /**
+   * Holds what is decided of a release until `tx` ends: no block commits before it. Taken before the rows of rollouts and
+   * channels, as a block takes its own.
+   */
+  async hold(tx: Tx, releaseId: string): Promise<{ isApproved: boolean; isBlocked: boolean } | null> {
+    const [row] = await tx.query<{ isApproved: boolean; isBlocked: boolean }>(sql`
+      SELECT r.approved_at IS NOT NULL AS "isApproved", r.blocked_at IS NOT NULL AS "isBlocked"
+        FROM releases AS r WHERE r.id = ${releaseId}::uuid FOR SHARE`);
+    return row ?? null;
+  }
+
+  /** Where the channels of a cluster point; those that never pointed anywhere are missing. */
+  channels(tx: ReadTx, clusterId: string): Promise<ChannelPointer[]> {
+    return tx.query<ChannelPointer>(sql`
+      SELECT c.product_id AS "productId", c.channel, c.release_id AS "releaseId", c.revision::float8 AS revision
+        FROM channels AS c WHERE c.cluster_id = ${clusterId}::uuid ORDER BY c.product_id, c.channel`);
+  }
+
+  /** What nodes are handed of these releases, by id. */
+  async signed(tx: ReadTx, releaseIds: readonly string[]): Promise<Map<string, SignedRelease>> {
+    const rows = await tx.query<SignedRelease>(sql`
+      SELECT r.id AS "releaseId", r.envelope, encode(r.payload_sha256, 'hex') AS "manifestSha256"
+        FROM releases AS r WHERE r.id = ANY (${[...releaseIds]}::uuid[])`);
+    return new Map(rows.map((row) => [row.releaseId, row]));
+  }
+}
