@@ -29,7 +29,7 @@ export interface LeaseAnswer {
  * happened, `fail` did not, `info` may have: the answer was lost. The value is the pair of key and value that Jepsen
  * uses for independent keys; here the key is a connection.
  */
-export interface HistoryEntry {
+export interface ClientEntry {
   index: number;
   type: 'invoke' | 'ok' | 'fail' | 'info';
   process: number;
@@ -38,6 +38,31 @@ export interface HistoryEntry {
   /** Nanoseconds of the machine's monotonic clock, which all processes share. */
   time: number;
   error?: string;
+}
+
+/** What the nemesis did, as Jepsen writes it: always `info`, since it is nobody's operation. */
+export interface NemesisEntry {
+  index: number;
+  type: 'info';
+  process: 'nemesis';
+  f: string;
+  /** Of a fail-over: what the checker has to know of it. */
+  value: FailOver | null;
+  time: number;
+}
+
+export type HistoryEntry = ClientEntry | NemesisEntry;
+
+/** The database was lost, and a standby that lagged behind took its place. Instants are of the machine's clock. */
+export interface FailOver {
+  /** What was answered up to here had reached the standby; what came later may be lost. */
+  replicatedUntil: number;
+  /** From here on the old database does nothing. */
+  lostAt: number;
+  /** Up to here the new one has done nothing. */
+  promotedAt: number;
+  /** Of the database's clock, in milliseconds: before this, the new database gives nobody a lease that is not theirs. */
+  heldUntil: number;
 }
 
 /** An invocation with its completion. */
@@ -60,6 +85,18 @@ export class HistoryRecorder {
 
   constructor(private readonly now: () => number = () => Number(process.hrtime.bigint())) {}
 
+  /** Writes down what the nemesis does. */
+  note(f: string, value: FailOver | null = null): void {
+    this.entries.push({
+      index: this.entries.length,
+      time: this.now(),
+      type: 'info',
+      process: 'nemesis',
+      f,
+      value,
+    });
+  }
+
   /** Writes an invocation down and returns how to write its completion. */
   invoke(process: number, f: LeaseFunction, connectionId: string, call: LeaseCall) {
     this.add({ type: 'invoke', process, f, value: [connectionId, call] });
@@ -73,7 +110,7 @@ export class HistoryRecorder {
       });
   }
 
-  private add(entry: Omit<HistoryEntry, 'index' | 'time'>): void {
+  private add(entry: Omit<ClientEntry, 'index' | 'time'>): void {
     this.entries.push({ index: this.entries.length, time: this.now(), ...entry });
   }
 }
@@ -86,7 +123,9 @@ export class HistoryRecorder {
 export function operationsByConnection(entries: readonly HistoryEntry[]): Map<string, Operation[]> {
   const operations = new Map<string, Operation[]>();
   const open = new Map<number, { operation: Operation; connectionId: string }>();
-  for (const { index, type, process, f, value, time } of entries) {
+  for (const entry of entries) {
+    if (entry.process === 'nemesis') continue;
+    const { index, type, process, f, value, time } = entry;
     const [connectionId, content] = value;
     if (type === 'invoke') {
       if (open.has(process)) throw new Error(`process ${process} invokes twice, at ${index}`);
@@ -115,4 +154,11 @@ export function operationsByConnection(entries: readonly HistoryEntry[]): Map<st
     if (type !== 'info') begun.operation.completedAt = time;
   }
   return operations;
+}
+
+/** The fail-overs of a history, in order. */
+export function failOversOf(entries: readonly HistoryEntry[]): FailOver[] {
+  return entries.flatMap((entry) =>
+    entry.process === 'nemesis' && entry.value !== null ? [entry.value] : [],
+  );
 }

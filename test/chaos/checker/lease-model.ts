@@ -2,10 +2,12 @@ import type { Operation } from './history.js';
 
 /** A token that was granted without anybody hearing which. */
 const UNHEARD = -1;
+/** Of a database that a fail-over has set back, nobody knows how far: any earlier lease may be active, or none. */
+const FORGOTTEN = -2;
 
 /** What a connection's lease can be, one step after the other. Times are of the database's clock, in milliseconds. */
 export interface LeaseState {
-  /** Of the active lease; 0: none. */
+  /** Of the active lease; 0: none; negative ones: not known. */
   token: number;
   ownerId: string | null;
   /** NaN: active, but nobody heard until when. */
@@ -27,6 +29,16 @@ export const NO_LEASE: LeaseState = {
   released: [],
 };
 
+/**
+ * What a connection's lease can be once a standby that lagged behind has taken over, with all that was ever known of it.
+ * @param above  no token that is granted from now on is at or below it: the term has risen
+ * @param clock  of the last decision that had reached the standby
+ * @param released  tokens of leases that may have been released
+ */
+export function forgotten(above: number, clock: number, released: readonly number[]): LeaseState {
+  return { token: FORGOTTEN, ownerId: null, expiresAt: Number.NaN, above, clock, released };
+}
+
 /** Two states with the same key have the same future. */
 export function stateKey({ token, ownerId, expiresAt, above, clock, released }: LeaseState): string {
   return `${token} ${ownerId} ${expiresAt} ${above} ${clock} ${released.join()}`;
@@ -47,26 +59,33 @@ function happened(state: LeaseState, { f, call, answer }: Operation): LeaseState
   const { token = 0, nodeId = null, serverTime = Number.NaN, expiresAt = Number.NaN } = answer;
   if (serverTime < state.clock) return [];
   const timed = { ...state, clock: Number.isNaN(serverTime) ? state.clock : serverTime };
+  const isForgotten = state.token === FORGOTTEN;
   switch (f) {
     case 'acquire':
       if (answer.isNew === true) {
         if (mayBeActive(state, serverTime) && !mayBeOver(state, serverTime)) return [];
         return token > state.above ? [{ ...timed, token, ownerId: nodeId, expiresAt, above: token }] : [];
       }
+      // A look that decides nothing: it does not come before a decision, and leaves no time behind.
+      if (isForgotten) return [{ ...state, token, ownerId: nodeId, expiresAt }];
       if (state.ownerId !== nodeId || !mayBeActive(state, serverTime)) return [];
       if (state.token === UNHEARD)
-        return token > state.above ? [{ ...timed, token, expiresAt, above: token }] : [];
-      return state.token === token ? [{ ...timed, expiresAt }] : [];
+        return token > state.above ? [{ ...state, token, expiresAt, above: token }] : [];
+      return state.token === token ? [{ ...state, expiresAt }] : [];
     case 'renew':
+      if (isForgotten && call.token !== undefined)
+        return [{ ...timed, token: call.token, ownerId: call.nodeId ?? null, expiresAt }];
       if (state.token !== call.token || !mayBeActive(state, serverTime)) return [];
       return [{ ...timed, expiresAt }];
     case 'release':
-      if (call.token !== undefined && state.released.includes(call.token)) return [timed];
-      if (state.token !== call.token || !mayBeActive(state, serverTime)) return [];
-      return [{ ...ended(timed), released: [...state.released, call.token] }];
+      if (call.token !== undefined && state.released.includes(call.token))
+        return isForgotten ? [state, ended(timed)] : [state];
+      if (!(isForgotten || state.token === call.token) || !mayBeActive(state, serverTime)) return [];
+      return [{ ...ended(timed), released: [...state.released, call.token ?? 0] }];
     case 'fence':
       return fenced(timed, answer.ended ?? null, answer.above ?? 0, serverTime);
     case 'revoke':
+      if (isForgotten) return [state, ended(state)];
       return [state.ownerId === call.nodeId ? ended(timed) : timed];
   }
 }
@@ -74,6 +93,7 @@ function happened(state: LeaseState, { f, call, answer }: Operation): LeaseState
 function fenced(state: LeaseState, endedToken: number | null, above: number, at: number): LeaseState[] {
   if (above < state.above) return [];
   const next = { ...ended(state), above };
+  if (state.token === FORGOTTEN) return [next];
   if (endedToken === null) return mayBeActive(state, at) && !mayBeOver(state, at) ? [] : [next];
   if (state.token === UNHEARD) return endedToken > state.above ? [next] : [];
   return state.token === endedToken ? [next] : [];
@@ -81,6 +101,7 @@ function fenced(state: LeaseState, endedToken: number | null, above: number, at:
 
 function lostAnswer(state: LeaseState, { f, call }: Operation): LeaseState[] {
   const isActive = state.token !== 0;
+  const isForgotten = state.token === FORGOTTEN;
   switch (f) {
     case 'acquire': {
       // A lease that was active must have run out before, which nobody need have looked at.
@@ -92,13 +113,13 @@ function lostAnswer(state: LeaseState, { f, call }: Operation): LeaseState[] {
         ? [{ ...state, expiresAt: Number.NaN }]
         : [];
     case 'release':
-      return isActive && state.token === call.token && call.token !== undefined
+      return isActive && (isForgotten || state.token === call.token) && call.token !== undefined
         ? [{ ...ended(state), released: [...state.released, call.token] }]
         : [];
     case 'fence':
       return isActive ? [ended(state)] : [];
     case 'revoke':
-      return isActive && state.ownerId === call.nodeId ? [ended(state)] : [];
+      return isActive && (isForgotten || state.ownerId === call.nodeId) ? [ended(state)] : [];
   }
 }
 

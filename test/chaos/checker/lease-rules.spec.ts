@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import {
+  failOversOf,
   HistoryRecorder,
   type LeaseAnswer,
   type LeaseCall,
@@ -20,6 +21,22 @@ class Script {
     return this.nanoseconds;
   });
   private process = 0;
+  private replicatedUntil = 0;
+
+  /** What is answered from here on does not reach the standby. */
+  lags() {
+    this.replicatedUntil = this.nanoseconds;
+    return this;
+  }
+
+  /** The standby takes over; until `heldUntil` of the database's clock nobody new may hold. */
+  failsOver(heldUntil: number) {
+    const { replicatedUntil } = this;
+    this.nanoseconds += 2;
+    const [lostAt, promotedAt] = [this.nanoseconds - 1, this.nanoseconds];
+    this.recorder.note('fail-over', { replicatedUntil, lostAt, promotedAt, heldUntil });
+    return this;
+  }
 
   call(
     f: LeaseFunction,
@@ -46,8 +63,9 @@ class Script {
   }
 
   rules(): string[] {
-    const operations = operationsByConnection(this.recorder.entries).get(C) ?? [];
-    return [...new Set(violations(C, operations).map(({ rule }) => rule))].sort();
+    const { entries } = this.recorder;
+    const operations = operationsByConnection(entries).get(C) ?? [];
+    return [...new Set(violations(C, operations, failOversOf(entries)).map(({ rule }) => rule))].sort();
   }
 }
 
@@ -247,6 +265,151 @@ describe('a history breaks a rule when', () => {
     expect(() => operationsByConnection(recorder.entries)).toThrow('twice');
     complete('ok', {});
     expect(() => operationsByConnection(recorder.entries.slice(2))).toThrow('completes nothing');
+  });
+});
+
+/** The first token of the term after a fail-over, and when takeovers are held no more. */
+const NEXT_TERM = 2 ** 32;
+const HELD = 1_000_000;
+
+describe('a history with a fail-over to a standby that lagged', () => {
+  const lost = { code: 'lease_lost', serverTime: 5_001 };
+  it.each<[string, (script: Script) => void]>([
+    [
+      'renews what had reached the standby, and gives the connection to another after the hold',
+      (script) =>
+        script
+          .grant('a', 1, 0)
+          .lags()
+          .renew('a', 1, 4_000)
+          .failsOver(HELD)
+          .renew('a', 1, 5_000)
+          .grant('b', NEXT_TERM, HELD),
+    ],
+    [
+      'has forgotten a release, so that the lease that it ended is active again',
+      (script) =>
+        script
+          .grant('a', 1, 0)
+          .lags()
+          .call('release', { nodeId: 'a', token: 1 }, 'ok', { serverTime: 4_000 })
+          .call('renew', { nodeId: 'a', token: 1 }, 'fail', lost)
+          .failsOver(HELD)
+          .renew('a', 1, 5_000),
+    ],
+    [
+      'has forgotten a grant, whose holder has lost it without anybody following',
+      (script) =>
+        script
+          .grant('a', 1, 0)
+          .lags()
+          .call('fence', {}, 'ok', { ended: 1, above: 2, serverTime: 4_000 })
+          .grant('b', 3, 4_001)
+          .failsOver(HELD)
+          .call('renew', { nodeId: 'b', token: 3 }, 'fail', lost)
+          .call('acquire', { nodeId: 'b' }, 'fail', { code: 'takeover_held', serverTime: 5_002 })
+          .grant('b', NEXT_TERM, HELD),
+    ],
+    [
+      'tells an owner of a lease whose grant nobody had heard of',
+      (script) => {
+        const answer = { nodeId: 'a', token: 2, serverTime: 5_000, expiresAt: TTL, isNew: false };
+        script
+          .grant('b', 1, 0)
+          .call('release', { nodeId: 'b', token: 1 }, 'ok', { serverTime: 1 })
+          .call('acquire', { nodeId: 'a' }, 'info')
+          .lags()
+          .failsOver(HELD)
+          .call('acquire', { nodeId: 'a' }, 'ok', answer)
+          .renew('a', 2, 6_000);
+      },
+    ],
+    [
+      'answers after the fail-over what was asked before it',
+      (script) => {
+        script.grant('a', 1, 0).lags();
+        script.renew('a', 1, 6_000, () => script.failsOver(HELD).renew('a', 1, 5_000));
+      },
+    ],
+  ])('keeps the rules when it %s', (_, write) => {
+    const script = new Script();
+    write(script);
+    expect(script.rules()).toEqual([]);
+  });
+
+  it.each<[string, string, (script: Script) => void]>([
+    [
+      'somebody new gets a lease within the hold',
+      'hold_off',
+      (script) =>
+        script
+          .grant('a', 1, 0)
+          .lags()
+          .failsOver(HELD)
+          .grant('b', NEXT_TERM, HELD - 1),
+    ],
+    [
+      'a lease that the standby did not know is doubled',
+      'one_holder',
+      (script) =>
+        script
+          .lags()
+          .grant('a', 1, 0)
+          .failsOver(0)
+          .grant('b', NEXT_TERM, TTL - 1),
+    ],
+    [
+      'a token that was lost is given again',
+      'tokens_grow',
+      (script) => script.lags().grant('a', 7, 0).failsOver(TTL).grant('b', 7, TTL),
+    ],
+    [
+      'tokens go on below one that was lost',
+      'linearizable',
+      (script) =>
+        script
+          .lags()
+          .call('fence', {}, 'ok', { ended: null, above: 9, serverTime: 0 })
+          .failsOver(5)
+          .grant('b', 9, 5),
+    ],
+    [
+      'a loss that had reached the standby is forgotten',
+      'no_success_after_loss',
+      (script) =>
+        script
+          .grant('a', 1, 0)
+          .call('release', { nodeId: 'a', token: 1 }, 'ok', { serverTime: 10 })
+          .call('renew', { nodeId: 'a', token: 1 }, 'fail', { code: 'lease_lost', serverTime: 11 })
+          .lags()
+          .failsOver(HELD)
+          .renew('a', 1, 12),
+    ],
+    [
+      'the new database contradicts itself',
+      'linearizable',
+      (script) =>
+        script
+          .grant('a', 1, 0)
+          .lags()
+          .failsOver(HELD)
+          .renew('a', 1, 5_000)
+          .call('renew', { nodeId: 'a', token: 1 }, 'fail', { code: 'lease_lost', serverTime: 5_001 }),
+    ],
+    [
+      'the new database decides before what had reached it',
+      'linearizable',
+      (script) => script.grant('a', 1, 9_000).lags().failsOver(HELD).renew('a', 1, 8_999),
+    ],
+    [
+      'the old database contradicts itself',
+      'linearizable',
+      (script) => script.grant('a', 1, 0).renew('a', 1, TTL).lags().failsOver(HELD),
+    ],
+  ])('breaks a rule when %s', (_, rule, write) => {
+    const script = new Script();
+    write(script);
+    expect(script.rules()).toContain(rule);
   });
 });
 

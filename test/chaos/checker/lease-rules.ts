@@ -1,9 +1,10 @@
-import type { Operation } from './history.js';
+import type { FailOver, Operation } from './history.js';
 import { linearize } from './linearizability.js';
+import { type Segment, segmentsOf } from './segments.js';
 
 /** A rule that a history breaks, and where. */
 export interface Violation {
-  rule: 'tokens_grow' | 'one_holder' | 'no_success_after_loss' | 'linearizable' | 'undecided';
+  rule: 'tokens_grow' | 'one_holder' | 'no_success_after_loss' | 'hold_off' | 'linearizable' | 'undecided';
   connectionId: string;
   /** Indexes of entries of the history. */
   at: readonly number[];
@@ -20,13 +21,18 @@ interface Period {
   promises: { serverTime: number; expiresAt: number; index: number }[];
 }
 
-/** Everything that one connection's operations break. */
-export function violations(connectionId: string, operations: readonly Operation[]): Violation[] {
+/** Everything that one connection's operations break; fail-overs excuse what they may have made the database forget. */
+export function violations(
+  connectionId: string,
+  operations: readonly Operation[],
+  failOvers: readonly FailOver[] = [],
+): Violation[] {
   const found = [
     ...tokensGrow(operations),
     ...oneHolder(operations),
-    ...noSuccessAfterLoss(operations),
-    ...explainable(operations),
+    ...noSuccessAfterLoss(operations, failOvers),
+    ...holdOff(operations, failOvers),
+    ...segmentsOf(operations, failOvers).flatMap(explainable),
   ];
   return found.map((violation) => ({ connectionId, ...violation }));
 }
@@ -70,18 +76,21 @@ function oneHolder(operations: readonly Operation[]): Found[] {
   );
 }
 
-/** Who has heard that a token is lost, or that there is a later one, has no success with it any more. */
-function noSuccessAfterLoss(operations: readonly Operation[]): Found[] {
+/**
+ * Who has heard that a token is lost, or that there is a later one, has no success with it any more; unless a database
+ * decides that may never have got the loss.
+ */
+function noSuccessAfterLoss(operations: readonly Operation[], failOvers: readonly FailOver[]): Found[] {
   const losses = operations.filter(
     ({ outcome, answer }) => outcome === 'fail' && answer.code === 'lease_lost',
   );
   const successes = operations.filter(({ f, outcome }) => f === 'renew' && outcome === 'ok');
   return successes.flatMap((success) => {
     const token = success.call.token ?? 0;
-    const lost = losses.find((loss) => loss.call.token === token && loss.completedAt < success.invokedAt);
-    const later = operations.find(
-      (grant) => isGrant(grant) && tokenOf(grant) > token && grant.completedAt < success.invokedAt,
-    );
+    const precedes = (cause: Operation) =>
+      cause.completedAt < success.invokedAt && !mayBeForgotten(cause, success, failOvers);
+    const lost = losses.find((loss) => loss.call.token === token && precedes(loss));
+    const later = operations.find((grant) => isGrant(grant) && tokenOf(grant) > token && precedes(grant));
     return [lost, later]
       .filter((cause) => cause !== undefined)
       .map((cause) => ({
@@ -92,8 +101,32 @@ function noSuccessAfterLoss(operations: readonly Operation[]): Found[] {
   });
 }
 
-function explainable(operations: readonly Operation[]): Found[] {
-  const verdict = linearize(operations);
+/** Whether a database that decided over `later` may have lost what `earlier` did. */
+function mayBeForgotten(earlier: Operation, later: Operation, failOvers: readonly FailOver[]): boolean {
+  return failOvers.some(
+    ({ replicatedUntil, promotedAt }) =>
+      earlier.completedAt > replicatedUntil &&
+      earlier.invokedAt < promotedAt &&
+      later.completedAt > promotedAt,
+  );
+}
+
+/** Until leases of which the new database does not know have run out, nobody new gets one from it. */
+function holdOff(operations: readonly Operation[], failOvers: readonly FailOver[]): Found[] {
+  return failOvers.flatMap(({ promotedAt, heldUntil }) =>
+    operations
+      .filter((grant) => isGrant(grant) && grant.invokedAt > promotedAt)
+      .filter(({ answer }) => (answer.serverTime ?? 0) < heldUntil)
+      .map((grant) => ({
+        rule: 'hold_off' as const,
+        at: [grant.index],
+        detail: `token ${tokenOf(grant)} was granted at ${grant.answer.serverTime}, and takeovers are held until ${heldUntil}`,
+      })),
+  );
+}
+
+function explainable({ operations, start }: Segment): Found[] {
+  const verdict = linearize(operations, start);
   if ('undecided' in verdict)
     return [{ rule: 'undecided', at: [], detail: 'the search for an order was given up' }];
   if (verdict.linearizable) return [];

@@ -22,10 +22,11 @@ interface Configuration {
  * and its completion, as the model allows (Wing and Gong's search with Lowe's memory of configurations). Operations
  * whose answer was lost may stand at any instant after their invocation, or nowhere.
  * @param operations  in the order of their invocations
+ * @param start  what the lease is before the first of them
  */
-export function linearize(operations: readonly Operation[]): Verdict {
+export function linearize(operations: readonly Operation[], start: LeaseState = NO_LEASE): Verdict {
   const seen = new Set<string>();
-  const stack: Configuration[] = [{ first: 0, done: new Set(), state: NO_LEASE }];
+  const stack: Configuration[] = [{ first: 0, done: new Set(), state: start }];
   let furthest = -1;
   for (;;) {
     const configuration = stack.pop();
