@@ -44,18 +44,21 @@ export async function chaos(args) {
       historyFile: values.history ?? null,
       log: (line) => console.error(line),
     });
-    const { violations, fenced, open, deeds, ...figures } = result;
+    const { violations, fenced, open, faults, crashes, ...figures } = result;
     console.log(JSON.stringify(figures, null, 2));
-    console.log(`${deeds.length} deeds of the nemesis`);
     console.log(
       `${violations.length} violations in the history, ${fenced.length} in what a fenced resource took`,
     );
+    console.log(
+      `${faults.length} faults of the service, ${crashes.length} processes that ended by themselves`,
+    );
     console.log(`${open.length} in what a resource without fencing would have taken`);
-    for (const violation of [...violations, ...fenced].slice(0, 20)) console.log(JSON.stringify(violation));
-    // A run in which nothing happened has shown nothing.
-    const isEmpty = (result.operations['acquire ok'] ?? 0) === 0 || result.acts === 0;
-    if (isEmpty) console.log('Nobody held anything: the run says nothing.');
-    if (isEmpty || violations.length + fenced.length > 0) process.exitCode = 1;
+    const wrong = [...violations, ...fenced, ...faults, ...crashes];
+    for (const each of wrong.slice(0, 20)) console.log(JSON.stringify(each));
+    // A run in which nothing could go wrong has shown nothing.
+    const isEmpty = (result.operations['acquire ok'] ?? 0) === 0 || open.length === 0;
+    if (isEmpty) console.log('Fencing had nothing to refuse: the run says nothing.');
+    if (isEmpty || wrong.length + result.notRecovered > 0) process.exitCode = 1;
   } catch (error) {
     report(error instanceof TypeError ? new Failure(`${error.message}\n\n${USAGE}`) : error);
   }

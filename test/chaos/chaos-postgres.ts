@@ -113,19 +113,56 @@ export class ChaosPostgres {
     this.standby = { directory, port, process: await this.run(directory, port) };
   }
 
+  /** Resolves once the standby has all that is committed now. */
+  async standbyIsLevel(): Promise<void> {
+    const { standby } = this;
+    if (standby === null) throw new Error('there is no standby');
+    let goal = '';
+    await this.asSuperuser(async (client) => {
+      const { rows } = await client.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn');
+      goal = rows[0]?.lsn ?? '';
+    });
+    await this.asSuperuser(async (client) => {
+      for (;;) {
+        const { rows } = await client.query<{ level: boolean | null }>(
+          'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS level',
+          [goal],
+        );
+        if (rows[0]?.level === true) return;
+        await sleep(50);
+      }
+    }, standby.port);
+  }
+
+  /** The time of its clock by which the service decides, in milliseconds. */
+  async time(): Promise<number> {
+    const client = new pg.Client({ connectionString: this.ownerUrl });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ now: Date }>('SELECT fabric_now() AS now');
+      return Number(rows[0]?.now);
+    } finally {
+      await client.end();
+    }
+  }
+
   /** From now on what is committed does not reach the standby. */
   pauseStandby(): void {
     signal(this.standby?.process ?? null, 'SIGSTOP');
   }
 
-  /** The primary is lost, and what the standby has got takes its place at its address. */
-  async failOver(): Promise<void> {
+  /**
+   * The primary is lost, and what the standby has got takes its place at its address.
+   * @param between  runs when the old one does nothing any more and the new one nothing yet
+   */
+  async failOver(between: () => void): Promise<void> {
     const { standby } = this;
     if (standby === null) throw new Error('there is no standby');
     await end(this.server);
     await end(standby.process);
     this.standby = null;
     this.directory = standby.directory;
+    between();
     this.server = await this.run(standby.directory, this.port);
     await this.asSuperuser((client) => client.query('SELECT pg_promote(true)'));
   }
@@ -205,8 +242,11 @@ export class ChaosPostgres {
     }
   }
 
-  private async asSuperuser(work: (client: pg.Client) => Promise<unknown>): Promise<void> {
-    const client = new pg.Client({ connectionString: this.superuserUrl(this.port) });
+  private async asSuperuser(
+    work: (client: pg.Client) => Promise<unknown>,
+    port: number = this.port,
+  ): Promise<void> {
+    const client = new pg.Client({ connectionString: this.superuserUrl(port) });
     await client.connect();
     try {
       await work(client);

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { findFreePort } from '../../src/common/database/embedded/free-port.js';
 import { AgentProcess } from '../support/agent-process.js';
 import { type Api, apiClient } from '../support/api.js';
@@ -32,6 +33,13 @@ export interface StagedAgent {
   process: AgentProcess | null;
 }
 
+/** A process that ended although nobody had ended it. */
+export interface Crash {
+  name: string;
+  /** The last that it wrote. */
+  output: string;
+}
+
 /** A process of the service that comes and goes. */
 export interface StagedService {
   name: string;
@@ -47,10 +55,15 @@ export class ChaosStage {
   readonly connectionIds: string[] = [];
   redis: TestRedis | null = null;
   clusterId = '';
+  /** Processes that have ended by themselves. */
+  readonly crashes: Crash[] = [];
+  private readonly outputs: (() => string)[] = [];
   private processes = 0;
   private readonly ownerToken = `owner-${randomBytes(24).toString('base64url')}`;
   private apis: readonly string[] = [];
+  private isClosing = false;
 
+  /** @param random decides which messages are lost; its numbers depend on how many there are */
   private constructor(
     readonly postgres: ChaosPostgres,
     readonly root: string,
@@ -83,16 +96,43 @@ export class ChaosStage {
   };
 
   async startService(service: StagedService): Promise<void> {
-    service.process ??= await startService(service.env);
+    if (service.process !== null) return;
+    const started = await startService(service.env);
+    service.process = started;
+    this.outputs.push(started.output);
+    void started.ended.then(({ signal }) => this.noteEnd(service.name, signal === 'SIGKILL', started.output));
+  }
+
+  /** A moment, for who waits until something is seen. */
+  tick(): Promise<void> {
+    return sleep(100);
+  }
+
+  /** What any process of the service has logged of a request. */
+  logOf(requestId: string): string[] {
+    return this.outputs.flatMap((output) =>
+      output()
+        .split('\n')
+        .filter((line) => line.includes(requestId)),
+    );
+  }
+
+  private noteEnd(name: string, isWanted: boolean, output: () => string): void {
+    if (!isWanted && !this.isClosing) this.crashes.push({ name, output: output().slice(-2_000) });
   }
 
   /** @param clockSkewSeconds of the agent's wall clock; needs `canMoveClocks` */
   async startAgent(agent: StagedAgent, clockSkewSeconds = 0): Promise<void> {
     const clock = join(this.root, `${agent.name}.clock`);
     await writeFile(clock, `${clockSkewSeconds >= 0 ? '+' : ''}${clockSkewSeconds}s\n`);
-    agent.process ??= new AgentProcess(
+    if (agent.process !== null) return;
+    const started = new AgentProcess(
       ['run', '--state-dir', agent.directory],
       canMoveClocks ? movedClock(clock) : {},
+    );
+    agent.process = started;
+    void started.ended.then(({ code, signal }) =>
+      this.noteEnd(agent.name, code === 0 || signal !== null, () => started.output),
     );
   }
 
@@ -111,6 +151,7 @@ export class ChaosStage {
   }
 
   async close(): Promise<void> {
+    this.isClosing = true;
     await Promise.all(this.agents.map(({ process }) => process?.end('SIGKILL')));
     await Promise.all(this.services.map(({ process }) => process?.end('SIGKILL')));
     await Promise.all(this.agents.map(({ proxy }) => proxy.close()));
@@ -125,7 +166,10 @@ export class ChaosStage {
     this.apis = ports.map((port) => `http://127.0.0.1:${port}`);
     for (let at = 0; at < agents; at += 1) await this.addAgent(`agent-${at}`);
     this.addServices(ports);
-    for (const service of this.services) await this.startService(service);
+    // The first one makes the tables.
+    const [first, ...others] = this.services;
+    if (first !== undefined) await this.startService(first);
+    await Promise.all(others.map((service) => this.startService(service)));
     await this.makeCluster();
     await this.enrollAll();
     const nodeIds = this.agents.map(({ proxy }) => proxy.nodeId);
@@ -168,7 +212,7 @@ export class ChaosStage {
       FABRIC_PUBLIC_URL_ALIASES: this.agents.map(({ proxy }) => proxy.url).join(','),
       FABRIC_LIMIT_NODE_PER_MINUTE: '100000',
       FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: '100000',
-      LOG_LEVEL: 'fatal',
+      LOG_LEVEL: 'error',
       ...(this.redis === null ? {} : { REDIS_URL: this.redis.url }),
     };
     const instance = (at: number) => ({ ...common, FABRIC_ROLE: 'api', PORT: String(ports[at]) });

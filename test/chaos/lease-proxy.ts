@@ -136,12 +136,18 @@ export function outcomeOf(
   bytes: Buffer,
   nodeId: string,
 ): ['ok' | 'fail' | 'info', LeaseAnswer, string?] {
-  if (status >= 500) return ['info', {}, `status ${status}`];
+  if (status >= 500) return ['info', {}, faultOf(status, bytes)];
   const body = JSON.parse(bytes.toString('utf8') || '{}') as Record<string, unknown>;
   const time = (name: string) => (typeof body[name] === 'string' ? { [name]: Date.parse(body[name]) } : {});
   const times = { ...time('serverTime'), ...time('expiresAt') };
   if (status >= 400) return ['fail', { code: String(body.code), ...times }, String(body.detail)];
   return ['ok', { nodeId, token: Number(body.fencingToken), isNew: status === 201, ...times }];
+}
+
+/** The status, and where the log tells of it. */
+function faultOf(status: number, bytes: Buffer): string {
+  const requestId = /"requestId":"([^"]+)"/.exec(bytes.toString('utf8'))?.[1] ?? 'none';
+  return `status ${status}, request ${requestId}`;
 }
 
 function passedOn({ headers }: IncomingMessage): IncomingMessage['headers'] {

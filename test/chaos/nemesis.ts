@@ -1,16 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canMoveClocks } from './chaos-postgres.js';
 import type { ChaosStage, StagedAgent, StagedService } from './chaos-stage.js';
-import type { Stretch } from './checker/driver-acts.js';
+import { type DriverAct, FencedResource, refusedActs, type Stretch } from './checker/driver-acts.js';
 import { FAIR_WEATHER } from './lease-proxy.js';
 import type { Random } from './random.js';
 
-/** Something that was done to the system, for the record. */
-export interface Deed {
-  /** Nanoseconds of the machine's monotonic clock. */
-  time: number;
-  deed: string;
-}
+/** After a fail-over nobody new gets a lease before that many seconds: the contract's longest lease, and grace. */
+const HELD_SECONDS = 3_600 + 60;
+/** So many holders are paused, at the most, to see one act come too late; four of five pauses make one. */
+const MOST_PAUSES = 8;
 
 interface Fault {
   name: string;
@@ -20,7 +18,6 @@ interface Fault {
 
 /** Kills, pauses, delays, loses, and sets clocks, as its seed decides; it undoes each thing before the next. */
 export class Nemesis {
-  readonly deeds: Deed[] = [];
   /** When agents could not know how long their authority lasts. */
   readonly forwardSteps: Stretch[] = [];
   private readonly faults: readonly Fault[];
@@ -36,8 +33,10 @@ export class Nemesis {
       this.fault('pause the holder again', () => this.pauseHolder()),
       this.fault('cut an agent off', () => this.cutOff()),
       this.fault('lose and delay messages', () => this.badWeather()),
-      this.fault('kill an instance', () => this.killService()),
-      this.fault('pause an instance', () => this.pauseService()),
+      this.fault('kill an instance', () => this.killService(this.instance())),
+      this.fault('pause an instance', () => this.pauseService(this.instance())),
+      this.fault('kill the worker', () => this.killService(this.worker())),
+      this.fault('pause the worker', () => this.pauseService(this.worker())),
       this.fault('kill the database', () => this.killDatabase()),
       this.fault('pause the database', () => this.pauseDatabase()),
       this.fault('fence a connection', () => this.fence()),
@@ -71,20 +70,81 @@ export class Nemesis {
     }
   }
 
-  /** The primary database is lost, and a standby that lags behind takes its place. */
+  /**
+   * The primary database is lost, and a standby that lags behind takes its place: it does not know who holds a connection
+   * whose former holder has died and is back at once.
+   */
   async failOver(): Promise<void> {
-    const { postgres } = this.stage;
+    const { postgres, recorder } = this.stage;
+    this.note('let a standby lag');
     await postgres.addStandby();
+    const replicatedUntil = monotonic();
+    await postgres.standbyIsLevel();
     postgres.pauseStandby();
-    await sleep(this.ttlMs / 2);
-    this.note('fail over to a standby that lags');
-    await postgres.failOver();
-    // Each process compares the server with the one that it knew when it starts.
-    for (const service of this.stage.services) {
-      await service.process?.end('SIGKILL');
-      service.process = null;
+    const former = (await this.holder()) ?? this.random.pick(this.stage.agents);
+    await former.process?.end('SIGKILL');
+    former.process = null;
+    await sleep(this.ttlMs * 1.6);
+    const heldUntil = (await postgres.time()) + HELD_SECONDS * 1_000;
+    let promotedAt = 0;
+    await postgres.failOver(() => {
+      promotedAt = monotonic();
+    });
+    recorder.note('fail-over', { replicatedUntil, lostAt: promotedAt, promotedAt, heldUntil });
+    await this.stage.startAgent(former);
+    await sleep(this.ttlMs * 2);
+  }
+
+  /** Lets the hold that follows a fail-over pass, by the database's clock. Needs `canMoveClocks`. */
+  async passHold(): Promise<void> {
+    this.note('let the hold pass');
+    await this.stepForward(HELD_SECONDS + 60);
+    // They wait as long as they were told to, by a clock that nobody can move.
+    for (const agent of this.stage.agents) {
+      await agent.process?.end('SIGKILL');
+      agent.process = null;
+      await this.stage.startAgent(agent);
     }
-    for (const service of this.stage.services) await this.stage.startService(service);
+  }
+
+  /**
+   * Pauses one holder after the other, each until somebody else has worked with a later token, until an act that was on
+   * its way has landed after that: what fencing is for. @returns whether one has
+   */
+  async provokeStaleAct(): Promise<boolean> {
+    for (let pauses = 0; pauses < MOST_PAUSES; pauses += 1) {
+      const [stale] = await this.staleActs();
+      if (stale !== undefined) return true;
+      this.note('pause a holder until another has followed');
+      const before = await this.latest();
+      const agent = this.stage.agents.find(({ proxy }) => proxy.nodeId === before?.nodeId);
+      if (before === undefined || agent === undefined) continue;
+      agent.process?.signal('SIGSTOP');
+      const deadline = performance.now() + this.ttlMs * 3;
+      while (performance.now() < deadline) {
+        const now = await this.latest(before.connectionId);
+        if (now !== undefined && now.token > before.token && now.nodeId !== before.nodeId) break;
+        await sleep(50);
+      }
+      agent.process?.signal('SIGCONT');
+      await sleep(500);
+    }
+    return (await this.staleActs()).length > 0;
+  }
+
+  private async staleActs(): Promise<DriverAct[]> {
+    const acts = [...(await this.stage.acts()).values()];
+    return acts.flatMap((each) => refusedActs(each, new FencedResource()));
+  }
+
+  /** The last work of whoever holds a connection; of this one, or of any. */
+  private async latest(connectionId?: string): Promise<DriverAct | undefined> {
+    const acts = await this.stage.acts();
+    const concerned = connectionId === undefined ? [...acts.values()].flat() : (acts.get(connectionId) ?? []);
+    return concerned
+      .filter(({ act }) => act === 'work')
+      .sort((one, other) => other.time - one.time)
+      .at(0);
   }
 
   private fault(name: string, play: () => Promise<void>): Fault {
@@ -99,7 +159,7 @@ export class Nemesis {
   }
 
   private note(deed: string): void {
-    this.deeds.push({ time: Number(process.hrtime.bigint()), deed });
+    this.stage.recorder.note(deed);
   }
 
   private async killAgent(): Promise<void> {
@@ -139,16 +199,22 @@ export class Nemesis {
     for (const { proxy } of this.stage.agents) proxy.weather = FAIR_WEATHER;
   }
 
-  private async killService(): Promise<void> {
-    const service = this.random.pick(this.stage.services);
+  private instance(): StagedService {
+    return this.random.pick(this.stage.services.filter(({ name }) => name !== 'worker'));
+  }
+
+  private worker(): StagedService {
+    return this.random.pick(this.stage.services.filter(({ name }) => name === 'worker'));
+  }
+
+  private async killService(service: StagedService): Promise<void> {
     await service.process?.end('SIGKILL');
     service.process = null;
     await sleep(this.random.between(0, 1_000));
     await this.stage.startService(service);
   }
 
-  private async pauseService(): Promise<void> {
-    const service: StagedService = this.random.pick(this.stage.services);
+  private async pauseService(service: StagedService): Promise<void> {
     const pid = service.process?.pid;
     if (pid === undefined) return;
     process.kill(pid, 'SIGSTOP');
@@ -224,11 +290,20 @@ export class Nemesis {
   }
 
   private async setClock(seconds: number): Promise<void> {
-    const from = Number(process.hrtime.bigint());
-    await this.stage.postgres.setClock(seconds);
+    if (seconds > 0) await this.stepForward(seconds);
+    else await this.stage.postgres.setClock(seconds);
     await sleep(this.random.between(500, this.ttlMs));
     await this.stage.postgres.setClock(0);
-    const stretchNs = (this.ttlMs + Math.abs(seconds) * 1_000) * 1e6;
-    if (seconds > 0) this.forwardSteps.push({ from, to: Number(process.hrtime.bigint()) + stretchNs });
   }
+
+  /** Holders cannot know of the step until they renew; what they were promised before it ends within a lifetime. */
+  private async stepForward(seconds: number): Promise<void> {
+    const from = monotonic();
+    await this.stage.postgres.setClock(seconds);
+    this.forwardSteps.push({ from, to: monotonic() + this.ttlMs * 1e6 });
+  }
+}
+
+function monotonic(): number {
+  return Number(process.hrtime.bigint());
 }

@@ -36,7 +36,7 @@ describe('acts of drivers', () => {
     const paused = act('a', 1, 300, { validUntil: 100 });
     const acts = [act('a', 1, 0), act('b', 2, 200), paused];
     expect(rules(acts)).toEqual([]);
-    expect(refusedActs(acts, new FencedResource())).toBe(1);
+    expect(refusedActs(acts, new FencedResource())).toEqual([paused]);
     expect(rules(acts, new OpenResource())).toEqual(['stale_act_taken']);
   });
 });

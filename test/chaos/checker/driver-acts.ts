@@ -63,10 +63,10 @@ export function actViolations(
   return [...overlaps(inOrder, exempt), ...staleActs(inOrder, resource)];
 }
 
-/** How many acts `resource` refuses; in a hostile run with pauses there are some. */
-export function refusedActs(acts: readonly DriverAct[], resource: Resource): number {
+/** The acts of one connection that `resource` refuses; in a hostile run with pauses there are some. */
+export function refusedActs(acts: readonly DriverAct[], resource: Resource): DriverAct[] {
   const inOrder = [...acts].sort((one, other) => one.time - other.time);
-  return inOrder.filter((act) => !resource.take(act)).length;
+  return inOrder.filter((act) => !resource.take(act));
 }
 
 function overlaps(acts: readonly DriverAct[], exempt: readonly Stretch[]): ActViolation[] {
