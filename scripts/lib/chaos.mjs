@@ -36,7 +36,7 @@ export async function chaos(args) {
     const { runChaos } = await import(pathToFileURL(inRoot('test/chaos/run-chaos.ts')).href);
     const result = await runChaos({
       seed: number(values.seed, 'seed'),
-      durationMs: number(values.seconds, 'seconds') * 1_000,
+      plays: { durationMs: number(values.seconds, 'seconds') * 1_000 },
       agents: number(values.agents, 'agents'),
       connections: number(values.connections, 'connections'),
       leaseTtlSeconds: 5,

@@ -60,9 +60,13 @@ export class Nemesis {
   /** Plays one fault after the other for so long, each at least once if there is time, in an order of the seed's. */
   async run(durationMs: number): Promise<void> {
     const deadline = performance.now() + durationMs;
-    let left: Fault[] = [];
-    while (performance.now() < deadline) {
-      if (left.length === 0) left = [...this.faults];
+    while (performance.now() < deadline) await this.playAll(this.repertoire, deadline);
+  }
+
+  /** Plays each of these faults that this machine can play, in an order of the seed's. */
+  async playAll(names: readonly string[], deadline = Number.POSITIVE_INFINITY): Promise<void> {
+    let left = this.faults.filter(({ name }) => names.includes(name));
+    while (left.length > 0 && performance.now() < deadline) {
       const fault = this.random.pick(left);
       left = left.filter((each) => each !== fault);
       await fault.play();

@@ -16,7 +16,8 @@ import { Random } from './random.js';
 /** What a run is made of. */
 export interface ChaosOptions extends StageSize {
   seed: number;
-  durationMs: number;
+  /** How long the nemesis plays whatever it can; or the faults that it plays once each. */
+  plays: { durationMs: number } | { faults: readonly string[] };
   /** Ends with the loss of the primary database to a standby that lags. */
   failOver: boolean;
   /** Where the history is written, as a JSON array of Jepsen's entries; null: nowhere. */
@@ -50,7 +51,7 @@ const RECOVERY_LIFETIMES = 12;
 
 /** Lets a nemesis loose on everything, and looks afterwards what clients and drivers have seen. Bounded in time. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
-  const { seed, durationMs, failOver, historyFile, log } = options;
+  const { seed, plays, failOver, historyFile, log } = options;
   log(`seed ${seed}: ${options.agents} agents, ${options.connections} connections`);
   const stage = await ChaosStage.open(options, new Random(seed + 1));
   try {
@@ -59,7 +60,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     await recovery(0);
     const nemesis = new Nemesis(stage, new Random(seed), ttlMs);
     log(`the nemesis can: ${nemesis.repertoire.join(', ')}`);
-    await nemesis.run(durationMs);
+    if ('faults' in plays) await nemesis.playAll(plays.faults);
+    else await nemesis.run(plays.durationMs);
     let notRecovered = await recovery(Number(process.hrtime.bigint()));
     log('now an act has to come too late');
     await nemesis.provokeStaleAct();
