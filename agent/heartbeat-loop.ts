@@ -82,6 +82,8 @@ export class HeartbeatLoop {
         agentInstanceId: this.agentInstanceId,
         sequence,
         ...hostLoad(),
+        // It has no links to other nodes and so sees none; see docs/adr/0031.
+        peersSeen: [],
         // Both from a snapshot whose signature held; an unsigned answer could make the node lie for it.
         ...(held !== null && {
           appliedGeneration: held.snapshot.generation,

@@ -349,7 +349,7 @@ describe('a running node', () => {
     await events.seen('heartbeat.ok', { sequence: 3 });
     expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual([1, 2, 3]);
     expect(new Set(plane.heartbeats.map((beat) => beat.agentInstanceId)).size).toBe(1);
-    expect(plane.heartbeats[2]).toMatchObject({ appliedGeneration: 1, authorityTermSeen: 1 });
+    expect(plane.heartbeats[2]).toMatchObject({ appliedGeneration: 1, authorityTermSeen: 1, peersSeen: [] });
   });
 
   it('sends a heartbeat whose answer was lost again, with its number', async () => {

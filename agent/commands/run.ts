@@ -13,7 +13,8 @@ it wants. Waits first for the decision on a join request that is still open. End
 
   --rotate-key-after <days>           replace the identity key at this age (default: only by "rotate-key")
   --certificate-key <type>            p256 or ed25519 (default: p256)
-  --certificate-lifetime <seconds>    ask for certificates that live shorter than the control plane's own
+  --certificate-lifetime <seconds>    ask for certificates that live shorter than the control plane's own day,
+                                      10 to 86400
   --services-dir <path>               what the services of this host are (default: RAP_SERVICES_DIR, else
                                       services in the state directory)
   --state-dir <path>                  default: RAP_STATE_DIR, else ./rap-node-agent
@@ -27,6 +28,10 @@ const OPTIONS = {
   'services-dir': { type: 'string' },
 } as const;
 
+/** The lifetimes that the control plane gives, in seconds. What it would refuse each time is refused once, at the start. */
+const CERTIFICATE_LIFETIME = { min: 10, max: 86_400 };
+const ROTATE_KEY_AFTER = { min: 1, max: 99_999_999 };
+
 /** `rap-node-agent run`. @throws AgentFailure */
 export async function run(args: readonly string[]): Promise<ExitCode> {
   const values = parseOptions(args, OPTIONS);
@@ -37,9 +42,13 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
   const options: RunOptions = {
     certificate: {
       keyType: keyTypeOf(values['certificate-key']),
-      lifetimeSeconds: wholeNumber('--certificate-lifetime', values['certificate-lifetime']),
+      lifetimeSeconds: wholeNumber(
+        '--certificate-lifetime',
+        values['certificate-lifetime'],
+        CERTIFICATE_LIFETIME,
+      ),
     },
-    rotateKeyAfterDays: wholeNumber('--rotate-key-after', values['rotate-key-after']),
+    rotateKeyAfterDays: wholeNumber('--rotate-key-after', values['rotate-key-after'], ROTATE_KEY_AFTER),
     servicesDirectory: values['services-dir'] ?? (process.env.RAP_SERVICES_DIR || null),
   };
   const directory = stateDirectory(values['state-dir']);
@@ -63,8 +72,13 @@ function keyTypeOf(text = 'p256'): CertificateKeyType {
 }
 
 /** Null when the option was not given. */
-function wholeNumber(option: string, text: string | undefined): number | null {
+function wholeNumber(
+  option: string,
+  text: string | undefined,
+  { min, max }: { min: number; max: number },
+): number | null {
   if (text === undefined) return null;
-  if (!/^[1-9]\d{0,7}$/.test(text)) throw new UsageError(`${option} must be a whole number, not "${text}"`);
-  return Number(text);
+  const value = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new UsageError(`${option} must be a whole number from ${min} to ${max}, not "${text}"`);
 }

@@ -62,7 +62,7 @@ export class CertificateKeeper implements HeartbeatPart {
     if (this.waitsFor === 'server' || (this.waitsFor === 'standing' && hasChanged)) this.alarm.ring();
   }
 
-  /** The bundle has changed: whether the certificate still has a root is to be looked at. */
+  /** Bundle or lists have changed: whether the certificate still counts is to be looked at. */
   lookAgain(): void {
     this.alarm.ring();
   }
@@ -86,12 +86,13 @@ export class CertificateKeeper implements HeartbeatPart {
 
   /** Does what is due and returns when to look again, in milliseconds. */
   private async round(): Promise<number> {
-    const { certificate: held, bundle } = this.store.current;
+    const { certificate: held, bundle, lists } = this.store.current;
     this.sayWhenExpired(held);
     const { at, reason } = renewalOf({
       held,
       wish: this.wish,
       isRooted: held !== null && bundle !== null && isRooted(held, bundle),
+      isRevoked: held !== null && lists.some(({ serials }) => serials.has(held.serial)),
       window: this.window,
     });
     const now = this.clock.now();

@@ -39,6 +39,7 @@ describe('a certificate', () => {
     ['follows a window that has moved back', { window: windowOf(1_200, 1_300) }, minutes(1_200), 'due'],
     ['ignores the window of another one', { window: windowOf(100, 200, 'other') }, minutes(1_000), 'due'],
     ['is replaced at once when its root is gone', { isRooted: false }, NOW, 'root_gone'],
+    ['is replaced at once when it is revoked', { isRevoked: true }, NOW, 'revoked'],
     [
       'is replaced at once when another lifetime is wanted',
       { wish: { ...wish, lifetimeSeconds: 600 } },
@@ -52,7 +53,10 @@ describe('a certificate', () => {
       'other_wish',
     ],
   ])('%s', (_, change, at, reason) => {
-    expect(renewalOf({ held, wish, isRooted: true, window: null, ...change })).toEqual({ at, reason });
+    expect(renewalOf({ held, wish, isRooted: true, isRevoked: false, window: null, ...change })).toEqual({
+      at,
+      reason,
+    });
   });
 
   it('is renewed within the window, or within the spread of its own life, whatever its serial', () => {
@@ -60,7 +64,7 @@ describe('a certificate', () => {
     fc.assert(
       fc.property(serials, (serial) => {
         const own = { ...held, serial, renewAfter: null };
-        const grounds = { held: own, wish, isRooted: true };
+        const grounds = { held: own, wish, isRooted: true, isRevoked: false };
         const inWindow = renewalOf({ ...grounds, window: windowOf(300, 400, serial) }).at;
         const alone = renewalOf({ ...grounds, window: null }).at;
         return (

@@ -23,6 +23,8 @@ export type RenewalReason =
   | 'other_wish'
   /** The root that issued it is no longer trusted. */
   | 'root_gone'
+  /** A revocation list names it: the key that had asked for it was revoked, and the node goes on with another one. */
+  | 'revoked'
   /** Its time has come. */
   | 'due';
 
@@ -32,6 +34,8 @@ export interface RenewalGrounds {
   wish: CertificateWish;
   /** Whether a root of the held bundle issued it. */
   isRooted: boolean;
+  /** Whether a held list names it. */
+  isRevoked: boolean;
   /** Null until the control plane was asked. */
   window: RenewalWindow | null;
 }
@@ -44,7 +48,7 @@ const ASKED_A_LIFETIME = 96;
 const ASK_RANGE_MS = { min: 5_000, max: 900_000 };
 
 /** From when on a certificate is to be replaced, and why. The epoch means: now, whatever the clock says. */
-export function renewalOf({ held, wish, isRooted, window }: RenewalGrounds): {
+export function renewalOf({ held, wish, isRooted, isRevoked, window }: RenewalGrounds): {
   at: Date;
   reason: RenewalReason;
 } {
@@ -53,6 +57,7 @@ export function renewalOf({ held, wish, isRooted, window }: RenewalGrounds): {
   if (held.keyType !== wish.keyType || held.lifetimeSeconds !== wish.lifetimeSeconds)
     return { at: now, reason: 'other_wish' };
   if (!isRooted) return { at: now, reason: 'root_gone' };
+  if (isRevoked) return { at: now, reason: 'revoked' };
   const announced = held.renewAfter === null ? null : new Date(held.renewAfter);
   if (window === null || window.serial !== held.serial)
     return { at: announced ?? byLifetime(held), reason: 'due' };

@@ -12,6 +12,8 @@ export interface RevocationList {
   epoch: number;
   thisUpdate: Date;
   nextUpdate: Date;
+  /** Serials of the certificates that it names, in upper-case hexadecimal. */
+  serials: ReadonlySet<string>;
   der: Buffer;
 }
 
@@ -39,7 +41,8 @@ export async function readRevocationList(
     throw new Untrusted('malformed', 'the revocation list has no number or no end');
   if (now !== null && (thisUpdate.getTime() > now.getTime() + SKEW_MS || nextUpdate <= now))
     throw new Untrusted('out_of_time', 'the revocation list is not in its time');
-  return { authorityKid: root.kid, epoch, thisUpdate, nextUpdate, der: Buffer.from(der) };
+  const serials = new Set(crl.entries.map(({ serialNumber }) => plainSerial(serialNumber)));
+  return { authorityKid: root.kid, epoch, thisUpdate, nextUpdate, serials, der: Buffer.from(der) };
 }
 
 /**
@@ -57,6 +60,11 @@ function parse(der: Uint8Array): X509Crl {
   } catch (cause) {
     throw new Untrusted('malformed', 'what was served is no revocation list', { cause });
   }
+}
+
+/** As Node writes serials of certificates: without the zero byte that keeps a DER INTEGER from being negative. */
+function plainSerial(hex: string): string {
+  return hex.toUpperCase().replace(/^(00)+/, '');
 }
 
 /** The CRL number, a DER INTEGER; null when there is none that a number of JavaScript can hold. */

@@ -34,8 +34,8 @@ export class TrustFollower implements HeartbeatPart {
     private readonly store: TrustStore,
     private readonly clock: ServerClock,
     private readonly context: LoopContext,
-    /** Told when the bundle has changed. */
-    private readonly onBundle: () => void,
+    /** Told when the bundle or the lists have changed. */
+    private readonly onChange: () => void,
   ) {}
 
   report(): Record<string, unknown> {
@@ -93,7 +93,7 @@ export class TrustFollower implements HeartbeatPart {
     await this.store.update((held) => ({ ...held, bundle, lists: listsOf(bundle, held.lists) }));
     const roots = bundle.roots.map(({ kid }) => kid);
     this.context.log.info('bundle.accepted', { fingerprint: bundle.fingerprint, roots });
-    this.onBundle();
+    this.onChange();
   }
 
   private async fetchLists(): Promise<void> {
@@ -108,6 +108,7 @@ export class TrustFollower implements HeartbeatPart {
     }));
     const applied = appliedEpoch(this.store.current);
     if (applied !== before) this.context.log.info('revocations.applied', { epoch: applied });
+    this.onChange();
     if (wanted !== null && (applied ?? -1) < wanted)
       throw new Untrusted('older_than_announced', `the lists are of epoch ${applied}, not ${wanted}`);
   }

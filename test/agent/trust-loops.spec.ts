@@ -6,15 +6,18 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { decodeJwt } from 'jose';
+import { decodeJwt, importJWK, type JWK, jwtVerify } from 'jose';
 import { ApiClient } from '../../agent/api-client.js';
 import type { IdentityKeys } from '../../agent/identity/identity-keys.js';
-import { generateNodeKey } from '../../agent/keys.js';
+import { generateNodeKey, type NodeKey } from '../../agent/keys.js';
 import { Log } from '../../agent/log.js';
-import type { NodeApi } from '../../agent/node-api.js';
+import { NodeApi } from '../../agent/node-api.js';
 import { ServerClock } from '../../agent/server-clock.js';
 import { ServerPresence } from '../../agent/server-presence.js';
+import type { TokenSource } from '../../agent/token-source.js';
 import { CertificateKeeper } from '../../agent/trust/certificate-keeper.js';
+import { readRevocationList } from '../../agent/trust/revocation-list.js';
+import type { Root } from '../../agent/trust/trust-bundle.js';
 import { TrustFollower } from '../../agent/trust/trust-follower.js';
 import { TrustStore } from '../../agent/trust/trust-store.js';
 import { readCsr } from '../../src/modules/trust/csr.js';
@@ -22,6 +25,7 @@ import { inHours, TestAuthority } from '../support/test-authority.js';
 
 const clusterId = '0195f000-0000-7000-8000-000000000001';
 const nodeId = '0195f000-0000-7000-8000-000000000002';
+const ASK = 'POST /api/v1/node-agents/me/certificates';
 const TRUST = `/api/v1/clusters/${clusterId}/trust`;
 
 interface Served {
@@ -106,12 +110,12 @@ function surroundings() {
 describe('following roots and revocations', () => {
   const crl = (kid: string) => `GET ${TRUST}/crl?authority=${kid}`;
   let follower: TrustFollower;
-  let bundles: number;
+  let changes: number;
   beforeEach(() => {
     const { api, clock, context } = surroundings();
-    bundles = 0;
+    changes = 0;
     follower = new TrustFollower(api, clusterId, store, clock, context, () => {
-      bundles += 1;
+      changes += 1;
     });
     served.set(`GET ${TRUST}/bundle`, () => ({ body: authority.certificate }));
     running = follower.run();
@@ -126,7 +130,7 @@ describe('following roots and revocations', () => {
     await seen({ event: 'revocations.applied', epoch: 3 });
     const acknowledged = { trustBundleSeen: fingerprintOf(authority), revocationEpochApplied: 3 };
     expect(follower.report()).toEqual(acknowledged);
-    expect(bundles).toBe(1);
+    expect(changes).toBe(2); // the bundle, then its list
     const again = await TrustStore.open(directory, { clusterId, nodeId }, log());
     expect(again.current.lists.map(({ epoch }) => epoch)).toEqual([3]);
   });
@@ -184,9 +188,14 @@ describe('following roots and revocations', () => {
 
 describe('keeping a certificate', () => {
   let isDisabled: boolean;
-  beforeEach(() => {
+  /** The keys of the node; a rotation puts another one in its place. */
+  let keys: { current: NodeKey };
+  let forgottenTokens: number;
+  beforeEach(async () => {
     isDisabled = false;
-    served.set('POST /certificates', async ({ csr = '', assertion = '' }) => {
+    keys = { current: await generateNodeKey() };
+    forgottenTokens = 0;
+    served.set(ASK, async ({ csr = '', assertion = '' }) => {
       expect(decodeJwt(assertion)).toMatchObject({
         iss: nodeId,
         cluster: clusterId,
@@ -199,12 +208,13 @@ describe('keeping a certificate', () => {
   /** A keeper at work, as after a start of the agent. */
   async function keep(): Promise<CertificateKeeper> {
     const { api, audience, clock, context } = surroundings();
-    const keys = { current: await generateNodeKey() } as unknown as IdentityKeys;
-    const identity = { nodeId, clusterId, audience, keys };
+    const identity = { nodeId, clusterId, audience, keys: keys as IdentityKeys };
     const wish = { keyType: 'p256', lifetimeSeconds: null } as const;
     const membership = () => (isDisabled ? 'disabled' : 'active');
-    // Authentication is the business of the node's API, which has its own tests.
-    const nodeApi = api as unknown as NodeApi;
+    const forget = () => {
+      forgottenTokens += 1;
+    };
+    const nodeApi = new NodeApi(api, { get: async () => 'token', forget } as unknown as TokenSource);
     const keeper = new CertificateKeeper(nodeApi, identity, store, clock, context, wish, membership);
     running = keeper.run();
     return keeper;
@@ -221,7 +231,7 @@ describe('keeping a certificate', () => {
 
   it('renews at once when the service has moved the window into the past', async () => {
     let isTainted = false;
-    served.set('GET /certificates/renewal', () => {
+    served.set('GET /api/v1/node-agents/me/certificates/renewal', () => {
       const { serial = '', notAfter } = store.current.certificate ?? {};
       const [start, end] = isTainted ? [inHours(-1), inHours(-1)] : [inHours(8), inHours(9)];
       return { body: { serial, notAfter, suggestedWindow: { start, end } } };
@@ -244,7 +254,7 @@ describe('keeping a certificate', () => {
 
   it('gives up a request whose key is not taken, and waits no longer than its standing lasts', async () => {
     const csrs: string[] = [];
-    served.set('POST /certificates', ({ csr = '' }) => {
+    served.set(ASK, ({ csr = '' }) => {
       csrs.push(csr);
       if (csrs.length === 1) return { status: 422, body: { code: 'csr_invalid', detail: 'not fresh' } };
       if (isDisabled) return { status: 403, body: { code: 'membership_disabled', detail: 'disabled' } };
@@ -266,7 +276,7 @@ describe('keeping a certificate', () => {
   });
 
   it('keeps nothing of a certificate for somebody else', async () => {
-    served.set('POST /certificates', async ({ csr = '' }) => {
+    served.set(ASK, async ({ csr = '' }) => {
       const { body } = (await issued(csr)) as { body: object };
       return {
         status: 201,
@@ -276,7 +286,59 @@ describe('keeping a certificate', () => {
     await keep();
     await seen({ event: 'certificate.untrusted', reason: 'another_node' });
     expect(store.current).toEqual({ certificate: null, bundle: null, lists: [] });
-    expect(asked).toEqual(['POST /certificates']);
+    expect(asked).toEqual([ASK]);
+  });
+
+  it('gets another one at once when a list names it', async () => {
+    const keeper = await keep();
+    await seen({ event: 'certificate.issued', reason: 'none' });
+    const { certificate, bundle } = store.current;
+    const root = bundle?.roots[0] as Root;
+    const serial = certificate?.serial ?? '';
+    const der = await authority.list(1, { revoked: [{ serial, revokedAt: inHours(0) }] });
+    const list = await readRevocationList(der, root, inHours(0));
+    await store.update((held) => ({ ...held, lists: [list] }));
+    keeper.lookAgain();
+    await seen({ event: 'certificate.issued', reason: 'revoked' });
+    expect(store.current.certificate?.serial).not.toBe(serial);
+  });
+
+  it('takes over the time that comes with a refused proof, and asks again by it', async () => {
+    const serverTime = inHours(3);
+    const issuedAt: number[] = [];
+    served.set(ASK, async ({ csr = '', assertion = '' }) => {
+      issuedAt.push(Number(decodeJwt(assertion).iat));
+      const detail = 'iat is in the past';
+      if (issuedAt.length === 1) return { status: 401, body: { code: 'proof_invalid', detail, serverTime } };
+      return issued(csr);
+    });
+    await keep();
+    await seen({ event: 'certificate.refused', code: 'proof_invalid' });
+    await seen({ event: 'certificate.issued' });
+    expect(Math.abs(Number(issuedAt[1]) - serverTime.getTime() / 1_000)).toBeLessThan(60);
+    expect(forgottenTokens).toBe(0);
+  });
+
+  it("asks with the key that is the node's by then when its proof is by another one, with the same request", async () => {
+    const next = await generateNodeKey();
+    const csrs: string[] = [];
+    served.set(ASK, async ({ csr = '', assertion = '' }) => {
+      csrs.push(csr);
+      const isByNext = await jwtVerify(assertion, await importJWK(next.publicJwk as JWK, 'EdDSA')).then(
+        () => true,
+        () => false,
+      );
+      if (isByNext) return issued(csr);
+      const detail = 'It is not signed by the identity key.';
+      return { status: 401, body: { code: 'proof_invalid', detail, serverTime: inHours(0) } };
+    });
+    await keep(); // the control plane knows a newer key: the answer to a rotation was lost
+    await seen({ event: 'certificate.refused', code: 'proof_invalid' }, 2);
+    keys.current = next; // the rotation was repeated
+    await seen({ event: 'certificate.issued' });
+    expect(new Set(csrs).size).toBe(1);
+    expect(forgottenTokens).toBe(0);
+    expect(lines.filter(({ event }) => event === 'refused')).toEqual([]);
   });
 });
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
+import type { Answer } from '../support/api.js';
 import { created, given } from '../support/given.js';
 import { OpenSsl } from '../support/openssl.js';
 
@@ -62,6 +63,14 @@ const activeKey = async (clusterId: string, nodeId: string) => {
   return body.keys.find((key: { status: string }) => key.status === 'active').thumbprint as string;
 };
 
+/** Revokes one key of the node. */
+async function revokeKey(clusterId: string, nodeId: string, thumbprint: string): Promise<Answer> {
+  const path = nodePath(clusterId, nodeId);
+  const { keys } = (await fleet.plane.api.get(`${path}/identity`)).body;
+  const { id } = keys.find((key: { thumbprint: string }) => key.thumbprint === thumbprint);
+  return fleet.plane.api.post(`${path}/identities/${id}/revoke`, { reason: 'It leaked.' });
+}
+
 describe('the certificate of a real agent', () => {
   it(
     'is issued, renewed with a new key, expires while the service is away and is renewed when that is back',
@@ -113,6 +122,12 @@ describe('the certificate of a real agent', () => {
     },
     TIMEOUT_MS,
   );
+
+  it('is asked for with no lifetime that the service would refuse', async () => {
+    const agent = fleet.host.start('nowhere', 'run', '--certificate-lifetime', '9');
+    expect((await agent.ended).code).toBe(2);
+    expect(agent.output).toMatch(/--certificate-lifetime must be a whole number from 10 to 86400, not "9"/);
+  });
 
   it(
     'waits while the cluster has no authority or the membership is disabled, and all else goes on',
@@ -201,7 +216,37 @@ describe('the key of a real agent', () => {
       await again.seen('heartbeat.ok', ({ sequence }) => Number(sequence) > 1);
       const node = await fleet.plane.api.get(nodePath(cluster.id, nodeId));
       expect(node.body).toMatchObject({ riskyStates: [], health: 'online' });
-      await again.end('SIGTERM');
+
+      // The certificate was asked for with the first key; when that turns up elsewhere, both have to go.
+      created(await revokeKey(cluster.id, nodeId, old));
+      await again.seen('certificate.issued', ({ reason }) => reason === 'revoked');
+      await fleet.until(nodePath(cluster.id, nodeId), ({ riskyStates }) => riskyStates.length === 0);
+      const { bundle, crl } = await published(cluster.id);
+      const { certificate } = await tlsFiles('rotates');
+      expect(await openssl.verifyWithCrl(certificate, bundle, crl)).toMatchObject({ ok: true });
+      expect((await again.end('SIGTERM')).code).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'ends the agent when it is revoked, which comes back as the same node with a new one',
+    async () => {
+      const cluster = await fleet.cluster();
+      const nodeId = await fleet.admit('rekeyed', cluster.id);
+      const agent = fleet.run('rekeyed');
+      await agent.seen('certificate.issued');
+      created(await revokeKey(cluster.id, nodeId, await activeKey(cluster.id, nodeId)));
+      expect((await agent.ended).code).toBe(4);
+
+      const override = { reason: 'Seen on the console of the host.' };
+      expect(await fleet.admit('rekeyed', cluster.id, { existingNodeId: nodeId, override })).toBe(nodeId);
+      const again = fleet.run('rekeyed');
+      await again.seen('certificate.refused', ({ code }) => code === 'membership_disabled');
+      created(await fleet.plane.api.post(`${nodePath(cluster.id, nodeId)}/enable`));
+      await again.seen('certificate.issued');
+      await fleet.until(nodePath(cluster.id, nodeId), ({ health }) => health === 'online');
+      expect((await again.end('SIGTERM')).code).toBe(0);
     },
     TIMEOUT_MS,
   );
