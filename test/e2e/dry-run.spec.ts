@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import canonical from 'canonicalize';
 import { applyPatch } from 'rfc6902';
 import { canBePlanned } from '../../src/common/openapi/described-route.js';
 import { scanRoutes } from '../../src/common/openapi/scan-routes.js';
@@ -13,6 +15,8 @@ import { tableDigests } from '../support/table-digests.js';
 import { admittedNode } from '../support/test-node.js';
 
 const limits = { unknownCredentialsPerMinute: 10_000, principalPerMinute: 100_000 };
+
+const canonicalize = canonical as unknown as (value: unknown) => string | undefined;
 
 interface Change {
   clusterId: string;
@@ -340,6 +344,23 @@ describe('a dry run', () => {
 });
 
 describe('a plan hash', () => {
+  it('is what the contract says, so that anybody can compute it from what a plan shows', async () => {
+    const sha256 = (value: unknown) =>
+      createHash('sha256')
+        .update(canonicalize(value) ?? '')
+        .digest('base64url');
+    const { id } = await given(controlPlane).cluster();
+    for (let count = 0; count < 3; count += 1) await admittedNode(controlPlane, id);
+    const body = { degradedGraceSeconds: 99, capabilityPolicy: { denied: ['can_route_mesh'] } };
+    const answer = await plan({ method: 'put', path: `/clusters/${id}/policy`, body });
+    const nodes = (answer.body.changes as Change[]).map(
+      ({ nodeId, before, after }): [string, string, string] => [nodeId, sha256(before), sha256(after)],
+    );
+    expect(nodes).toHaveLength(3);
+    const call = { operationId: 'replaceClusterPolicy', path: `/api/v1/clusters/${id}/policy`, body };
+    expect(answer.body.planHash).toBe(sha256({ ...call, nodes: nodes.sort() }));
+  });
+
   it('no longer fits when the effect would be another', async () => {
     const node = await admittedNode(controlPlane);
     const call: MutationCall = {

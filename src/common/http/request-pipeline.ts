@@ -23,7 +23,7 @@ import { KeyedCalls } from './keyed-calls.js';
 import { isMutation, OPERATION, type Operation } from './operation.js';
 import { type PlannedCall, PlannedChanges, planAnswer, planHash } from './plan.js';
 import { contextOf } from './request-hooks.js';
-import { rememberSentBody } from './sent-body.js';
+import { rememberSentBody, sentBody } from './sent-body.js';
 import { verifyAnswer } from './verify-answer.js';
 import { WithStatus } from './with-status.js';
 
@@ -192,7 +192,8 @@ export class RequestPipeline implements NestInterceptor {
     if (mutation !== null)
       for await (const batch of this.snapshots.changes(mutation.tx, mutation.touched)) changes.add(batch);
     const { path } = context;
-    return { operationId: operation.id, path, body: request.body, changes };
+    // As it was sent: whoever made the plan can compute its hash, and knows nothing of what a schema adds.
+    return { operationId: operation.id, path, body: sentBody(request), changes };
   }
 }
 

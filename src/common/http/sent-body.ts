@@ -9,9 +9,14 @@ export function rememberSentBody(request: FastifyRequest, body: unknown): void {
   bodies.set(request.raw, body);
 }
 
-/** The parsed body as it came: for signatures and hashes that cover all of it. Everything else uses `@Body()`. */
+/** The parsed body as it came; undefined where there was none. */
+export function sentBody(request: FastifyRequest): unknown {
+  return bodies.get(request.raw);
+}
+
+/** The same for handlers: for signatures and hashes that cover all of it. Everything else uses `@Body()`. */
 export const SentBody = createParamDecorator((_: unknown, execution: ExecutionContext): unknown =>
-  bodies.get(execution.switchToHttp().getRequest<FastifyRequest>().raw),
+  sentBody(execution.switchToHttp().getRequest<FastifyRequest>()),
 );
 
 const sentBytes = new WeakMap<object, Buffer>();
