@@ -91,8 +91,9 @@ export class Fleet {
       'SELECT count(*)::int AS members FROM cluster_memberships AS m WHERE m.cluster_id = $1',
       [this.clusterId],
     );
-    const missing = count - rows[0].members;
-    if (missing > 0) await this.#stage.database.query(SEED_WITHOUT_KEYS, [this.clusterId, missing]);
+    const [{ members }] = rows;
+    if (members < count)
+      await this.#stage.database.query(SEED_WITHOUT_KEYS, [this.clusterId, members + 1, count]);
     await this.#analyze();
   }
 
@@ -205,4 +206,4 @@ const SEED_WITH_KEYS = `
 const SEED_WITHOUT_KEYS = `
   WITH seed AS (
     SELECT gen_random_uuid() AS id, 'filler-' || k.n AS name, '{}'::jsonb AS public_key, 'filler-' || k.n AS thumbprint, k.n
-      FROM generate_series(1, $2::int) AS k (n)${SEED_REST}`;
+      FROM generate_series($2::int, $3::int) AS k (n)${SEED_REST}`;

@@ -52,6 +52,17 @@ export function newestMembers({ url, clusterId, limit, concurrency, poolSize, du
   });
 }
 
+/** The assignments of a cluster by role, counted and not judged. */
+export function countedRoles({ url, clusterId, concurrency, poolSize, durationMs }) {
+  const statement = {
+    name: 'bench-counted-roles',
+    text: `SELECT r.role, count(*) FROM node_role_assignments AS r
+            JOIN cluster_memberships AS m ON m.cluster_id = r.cluster_id AND m.node_id = r.node_id
+           WHERE r.cluster_id = $1 AND r.status = 'active' GROUP BY r.role`,
+  };
+  return queries({ url, concurrency, poolSize, durationMs, statement, valuesOf: () => [clusterId] });
+}
+
 async function queries({ url, concurrency, poolSize, durationMs, statement, valuesOf }) {
   const pool = new pg.Pool({ connectionString: url, max: poolSize, application_name: 'fabric-bench' });
   try {

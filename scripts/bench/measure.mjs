@@ -1,4 +1,5 @@
 import { Fleet } from './fleet.mjs';
+import { measureCoverage } from './measure-coverage.mjs';
 import { measureEnrollment, measureSignatures, measureTokens } from './measure-identity.mjs';
 import { measureLeases } from './measure-leases.mjs';
 import { measureChangedPolls, measureHeartbeats, measureUnchangedPolls } from './measure-node-calls.mjs';
@@ -49,6 +50,7 @@ export async function measure(stage, { sizes, parts }, tell) {
     ['changes', 'Changed polls.', () => measureChangedPolls(fleet, sizes, raw)],
     ['watches', 'Held polls.', () => measureWatches(stage, fleet, sizes, raw, tell)],
     ['sizes', 'Cost by the number of nodes.', () => measureSizes(stage, fleet, sizes, tell)],
+    ['coverage', 'Role coverage of a large cluster.', () => measureCoverage(stage, fleet, sizes)],
   ];
   for (const [part, title, work] of inOrder) {
     if (!parts.has(part)) continue;

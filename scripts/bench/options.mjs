@@ -12,6 +12,7 @@ export const PARTS = [
   'changes',
   'watches',
   'sizes',
+  'coverage',
 ];
 
 const USAGE = `npm run bench -- [options]
@@ -39,6 +40,7 @@ const USAGE = `npm run bench -- [options]
  * @property {number} singleChanges  changes of one node while they are held
  * @property {number} wideChanges  changes of every node while they are held
  * @property {number[]} members  nodes of the cluster at which cost is compared
+ * @property {number} covered  nodes of the cluster whose roles are counted, at least as many as any other part has
  */
 
 /** @type {Record<string, Sizes>} */
@@ -57,6 +59,7 @@ const SIZES = {
     singleChanges: 3,
     wideChanges: 1,
     members: [20, 40],
+    covered: 60,
   },
   normal: {
     rounds: 5,
@@ -72,9 +75,10 @@ const SIZES = {
     singleChanges: 200,
     wideChanges: 5,
     members: [1_000],
+    covered: 50_000,
   },
 };
-SIZES.full = { ...SIZES.normal, watches: [1_000, 10_000], members: [1_000, 100_000] };
+SIZES.full = { ...SIZES.normal, watches: [1_000, 10_000], members: [1_000, 100_000], covered: 100_000 };
 
 /**
  * Reads the command line.

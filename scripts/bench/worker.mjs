@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads';
 import { heartbeats, list, repeat } from './http-loads.mjs';
 import { acquisitions, etcdPuts, refusals, renewals, steadyRenewals } from './lease-loads.mjs';
-import { newestMembers, sign, updates, verify } from './limits.mjs';
+import { countedRoles, newestMembers, sign, updates, verify } from './limits.mjs';
 import { changeAll, changeOne, hold, release } from './watches.mjs';
 
 const JOBS = {
@@ -13,6 +13,7 @@ const JOBS = {
   renewals,
   steadyRenewals,
   repeat,
+  countedRoles,
   newestMembers,
   sign,
   updates,

@@ -78,4 +78,5 @@ const ROWS = [
   'node_list_p99_40',
   'unchanged_poll_cost_40',
   'changed_poll_cost_40',
+  'role_coverage_60',
 ];

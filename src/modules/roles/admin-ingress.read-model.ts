@@ -4,7 +4,6 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import { NodeFacets } from '../nodes/node-facets.js';
 import { HEALTH_EXPRESSION, nodeTables } from '../nodes/nodes.sql.js';
 import { ADMIN_INGRESS, type AdminIngressFacts } from './admin-ingress.js';
-import { coverageOf } from './role-coverage.js';
 import { RoleCoverageRepository } from './role-coverage.repository.js';
 import { effectiveAt } from './roles.sql.js';
 
@@ -67,10 +66,9 @@ export class AdminIngressReadModel {
 
   private async rolesMissing(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, string[]>> {
     const missing = new Map<string, string[]>();
-    for (const { clusterId, ...count } of await this.coverage.counts(tx, clusterIds, 'wanted')) {
+    for (const { clusterId, role } of await this.coverage.missing(tx, clusterIds)) {
       // Its own coverage follows from this: a role that waits for itself would never come.
-      if (count.role === ADMIN_INGRESS || coverageOf(count).gap === 0) continue;
-      missing.set(clusterId, [...(missing.get(clusterId) ?? []), count.role]);
+      if (role !== ADMIN_INGRESS) missing.set(clusterId, [...(missing.get(clusterId) ?? []), role]);
     }
     return missing;
   }

@@ -2,9 +2,9 @@ import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { ADMIN_INGRESS, adminIngressConditions } from './admin-ingress.js';
 import { AdminIngressReadModel } from './admin-ingress.read-model.js';
-import { ROLE_NAMES } from './role-catalogue.js';
+import { ROLE_NAMES, type RoleName } from './role-catalogue.js';
 import { coverageOf, type RoleCount, type RoleCoverage } from './role-coverage.js';
-import { RoleCoverageRepository } from './role-coverage.repository.js';
+import { type CountedRoles, RoleCoverageRepository } from './role-coverage.repository.js';
 
 /** How the roles of clusters are filled, for any number of clusters at once. */
 @Injectable()
@@ -14,16 +14,16 @@ export class RoleCoverageReadModel {
     private readonly ingress: AdminIngressReadModel,
   ) {}
 
-  /** Every role of the catalogue by name, by cluster. */
-  async byCluster(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, RoleCoverage[]>> {
-    const counts = groupedByCluster(await this.counts(tx, clusterIds, 'all'));
-    return new Map(
-      clusterIds.map((clusterId) => {
-        const known = new Map((counts.get(clusterId) ?? []).map((count) => [count.role, count]));
-        const empty = { minimum: 0, assigned: 0, effective: 0, healthy: 0 };
-        return [clusterId, ROLE_NAMES.map((role) => coverageOf(known.get(role) ?? { role, ...empty }))];
-      }),
-    );
+  /** Every role of the catalogue, by name. */
+  async ofCluster(tx: ReadTx, clusterId: string): Promise<RoleCoverage[]> {
+    const counts = groupedByCluster(await this.counts(tx, [clusterId], 'all')).get(clusterId) ?? [];
+    return ROLE_NAMES.map((role) => coverageOf(counts.find((count) => count.role === role) ?? nobody(role)));
+  }
+
+  /** One role. */
+  async ofRole(tx: ReadTx, clusterId: string, role: RoleName): Promise<RoleCoverage> {
+    const [count] = groupedByCluster(await this.counts(tx, [clusterId], { role })).get(clusterId) ?? [];
+    return coverageOf(count ?? nobody(role));
   }
 
   /** The roles that are effective on fewer nodes than wanted, by name, by cluster; a cluster without any is not in it. */
@@ -38,7 +38,7 @@ export class RoleCoverageReadModel {
   private async counts(
     tx: ReadTx,
     clusterIds: readonly string[],
-    which: 'all' | 'wanted',
+    which: CountedRoles,
   ): Promise<(RoleCount & { clusterId: string })[]> {
     const counts = await this.coverage.counts(tx, clusterIds, which);
     const held = counts.filter(({ role, effective }) => role === ADMIN_INGRESS && effective > 0);
@@ -60,6 +60,10 @@ export class RoleCoverageReadModel {
       };
     });
   }
+}
+
+function nobody(role: RoleName): RoleCount {
+  return { role, minimum: 0, assigned: 0, effective: 0, healthy: 0 };
 }
 
 function groupedByCluster<T extends { clusterId: string }>(

@@ -7,6 +7,9 @@ import type { RoleName } from './role-catalogue.js';
 import type { RoleCount, RoleShortage } from './role-coverage.js';
 import { effectiveAt } from './roles.sql.js';
 
+/** All roles, only those with a wanted minimum, or one. */
+export type CountedRoles = 'all' | 'wanted' | { role: RoleName };
+
 @Injectable()
 export class RoleCoverageRepository {
   constructor(private readonly facets: NodeFacets) {}
@@ -40,58 +43,84 @@ export class RoleCoverageRepository {
        WHERE q.cluster_id = ${clusterId}::uuid AND q.role = ANY(${roles}::text[]) AND q.minimum > 0
        ORDER BY q.role FOR UPDATE`);
     if (wanted.length === 0) return [];
-    // A statement of its own, after the wait. Counting stops at the minimum.
+    // A statement of its own, after the wait.
     const now = await tx.clock();
     const counts = await tx.query<RoleShortage>(sql`
-      SELECT q.role, q.minimum, (
-        SELECT count(*) FROM (
-          SELECT DISTINCT r.node_id FROM node_role_assignments AS r
-            JOIN cluster_memberships AS m ON m.cluster_id = r.cluster_id AND m.node_id = r.node_id
-            JOIN cluster_policies AS p ON p.cluster_id = r.cluster_id
-           WHERE r.cluster_id = q.cluster_id AND r.role = q.role AND ${effectiveAt(now)} LIMIT q.minimum) AS n) AS effective
-        FROM role_minimums AS q
+      SELECT q.role, q.minimum, ${effectiveUpToMinimum(now)} AS effective FROM role_minimums AS q
        WHERE q.cluster_id = ${clusterId}::uuid AND q.role = ANY(${wanted.map(({ role }) => role)}::text[])
        ORDER BY q.role`);
     return counts.filter(({ minimum, effective }) => effective < minimum);
   }
 
+  /** The roles that are effective on fewer nodes than wanted in these clusters, by name. */
+  missing(
+    tx: ReadTx,
+    clusterIds: readonly string[],
+  ): Promise<(Pick<RoleShortage, 'role'> & { clusterId: string })[]> {
+    return tx.query(sql`
+      SELECT q.cluster_id AS "clusterId", q.role FROM role_minimums AS q
+       WHERE q.cluster_id = ANY(${clusterIds}::uuid[]) AND q.minimum > 0
+         AND ${effectiveUpToMinimum(tx.now)} < q.minimum
+       ORDER BY q.cluster_id, q.role`);
+  }
+
   /**
    * The counts of roles in these clusters; a role that nobody has and nobody wants is left out. What `admin-ingress` needs
-   * beside the assignment is not looked at.
-   * @param which all roles, or only those with a wanted minimum
+   * beside the assignment is not looked at. Each node is judged once, however many roles it has.
    */
   async counts(
     tx: ReadTx,
     clusterIds: readonly string[],
-    which: 'all' | 'wanted',
+    which: CountedRoles,
   ): Promise<(RoleCount & { clusterId: string })[]> {
-    const join: Sql = which === 'all' ? sql`FULL JOIN` : sql`RIGHT JOIN`;
-    const onlyWanted =
-      which === 'all'
-        ? sql`true`
-        : sql`EXISTS (SELECT 1 FROM role_minimums AS w
-                       WHERE w.cluster_id = r.cluster_id AND w.role = r.role AND w.minimum > 0)`;
+    const join: Sql = which === 'wanted' ? sql`RIGHT JOIN` : sql`FULL JOIN`;
     return tx.query(sql`
-      WITH held AS (
-        SELECT DISTINCT ON (r.cluster_id, r.role, r.node_id) r.cluster_id, r.role,
-               ${effectiveAt(tx.now)} AS effective, ${HEALTH_EXPRESSION} = 'online' AS online
-          FROM ${nodeTables(this.facets)}
-          JOIN node_role_assignments AS r ON r.cluster_id = m.cluster_id AND r.node_id = m.node_id
-         WHERE r.cluster_id = ANY(${clusterIds}::uuid[]) AND r.status = 'active'
-           AND m.membership_status <> 'revoked' AND ${onlyWanted}
-         ORDER BY r.cluster_id, r.role, r.node_id, effective DESC
-      ), counted AS (
-        SELECT h.cluster_id, h.role, count(*) AS assigned, count(*) FILTER (WHERE h.effective) AS effective,
-               count(*) FILTER (WHERE h.effective AND h.online) AS healthy
-          FROM held AS h GROUP BY h.cluster_id, h.role
-      ), wanted AS (
+      WITH wanted AS (
         SELECT q.cluster_id, q.role, q.minimum FROM role_minimums AS q
          WHERE q.cluster_id = ANY(${clusterIds}::uuid[]) AND q.minimum > 0
+      ), held AS (
+        SELECT r.cluster_id, r.role, r.node_id, bool_or(${effectiveAt(tx.now)}) AS effective
+          FROM node_role_assignments AS r
+          JOIN cluster_memberships AS m ON m.cluster_id = r.cluster_id AND m.node_id = r.node_id
+          JOIN cluster_policies AS p ON p.cluster_id = r.cluster_id
+         WHERE r.cluster_id = ANY(${clusterIds}::uuid[]) AND r.status = 'active' AND ${isCounted(which)}
+           AND m.membership_status <> 'revoked'
+         GROUP BY r.cluster_id, r.role, r.node_id
+      ), online AS MATERIALIZED (
+        SELECT m.cluster_id, m.node_id FROM ${nodeTables(this.facets)}
+         WHERE m.cluster_id = ANY(${clusterIds}::uuid[]) AND m.membership_status = 'active' AND EXISTS (
+           SELECT 1 FROM node_role_assignments AS r WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id
+              AND r.status = 'active' AND ${isCounted(which)})
+           AND ${HEALTH_EXPRESSION} = 'online'
+      ), counted AS (
+        SELECT h.cluster_id, h.role, count(*) AS assigned, count(*) FILTER (WHERE h.effective) AS effective,
+               count(o.node_id) FILTER (WHERE h.effective) AS healthy
+          FROM held AS h LEFT JOIN online AS o ON o.cluster_id = h.cluster_id AND o.node_id = h.node_id
+         GROUP BY h.cluster_id, h.role
       )
       SELECT coalesce(c.cluster_id, w.cluster_id) AS "clusterId", coalesce(c.role, w.role) AS role,
              coalesce(w.minimum, 0) AS minimum, coalesce(c.assigned, 0) AS assigned,
              coalesce(c.effective, 0) AS effective, coalesce(c.healthy, 0) AS healthy
         FROM counted AS c ${join} wanted AS w ON w.cluster_id = c.cluster_id AND w.role = c.role
+       WHERE ${typeof which === 'string' ? sql`true` : sql`coalesce(c.role, w.role) = ${which.role}`}
        ORDER BY 1, 2`);
   }
+}
+
+/** Whether the assignment `r` is of a role that is asked for; `wanted` names those that are. */
+function isCounted(which: CountedRoles): Sql {
+  if (which === 'all') return sql`true`;
+  if (which === 'wanted')
+    return sql`(r.cluster_id, r.role) IN (SELECT w.cluster_id, w.role FROM wanted AS w)`;
+  return sql`r.role = ${which.role}`;
+}
+
+/** On how many nodes the role of the minimum `q` is effective; counting stops at the minimum. */
+function effectiveUpToMinimum(now: Date): Sql {
+  return sql`(
+    SELECT count(*) FROM (
+      SELECT DISTINCT r.node_id FROM node_role_assignments AS r
+        JOIN cluster_memberships AS m ON m.cluster_id = r.cluster_id AND m.node_id = r.node_id
+        JOIN cluster_policies AS p ON p.cluster_id = r.cluster_id
+       WHERE r.cluster_id = q.cluster_id AND r.role = q.role AND ${effectiveAt(now)} LIMIT q.minimum) AS n)`;
 }

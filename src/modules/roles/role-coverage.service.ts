@@ -4,9 +4,8 @@ import { notFound } from '../../common/errors/domain-error.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { ReadTx } from '../../common/transaction/tx.js';
 import { isRoleName } from './role-catalogue.js';
-import { type RoleCoverage, roleMinimumSet } from './role-coverage.js';
+import { coverageOf, roleMinimumSet } from './role-coverage.js';
 import { RoleCoverageReadModel } from './role-coverage.read-model.js';
 import { RoleCoverageRepository } from './role-coverage.repository.js';
 import { type RoleCoverageQuery, type RoleCoverageView, roleCoverageEtag } from './role-coverage.schema.js';
@@ -23,7 +22,10 @@ export class RoleCoverageService {
 
   /** @throws not_found for a role that there is not */
   get(clusterId: string, role: string): Promise<RoleCoverageView> {
-    return this.transactor.read((tx) => this.show(tx, clusterId, role));
+    return this.transactor.read((tx) => {
+      if (!isRoleName(role)) throw noSuchRole();
+      return this.coverage.ofRole(tx, clusterId, role);
+    });
   }
 
   /** By role. */
@@ -34,7 +36,7 @@ export class RoleCoverageService {
     const list = { kind: 'role_coverage', filters: { clusterId }, limit, cursor };
     const after = this.paging.after(list)?.[0];
     return this.transactor.read(async (tx) => {
-      const all = await this.all(tx, clusterId);
+      const all = await this.coverage.ofCluster(tx, clusterId);
       const rows = all.filter(({ role }) => after === undefined || role > String(after)).slice(0, limit + 1);
       return this.paging.page(
         list,
@@ -55,24 +57,15 @@ export class RoleCoverageService {
     return this.transactor.mutate(actor, async (tx) => {
       if (!isRoleName(role)) throw noSuchRole();
       const before = await this.minimums.claim(tx, clusterId, role);
-      tx.requireMatch(roleCoverageEtag(await this.show(tx, clusterId, role)));
+      const known = await this.coverage.ofRole(tx, clusterId, role);
+      tx.requireMatch(roleCoverageEtag(known));
       const isNew = before === null;
-      if (before === minimum)
-        return { result: { coverage: await this.show(tx, clusterId, role), isNew }, unchanged: true };
+      if (before === minimum) return { result: { coverage: known, isNew }, unchanged: true };
       await this.minimums.set(tx, clusterId, role, minimum);
-      const coverage = await this.show(tx, clusterId, role);
+      // What is wanted of a role changes nothing of what there is of it.
+      const coverage = coverageOf({ ...known, minimum });
       return { result: { coverage, isNew }, events: [roleMinimumSet(clusterId, role, before, minimum)] };
     });
-  }
-
-  private async show(tx: ReadTx, clusterId: string, role: string): Promise<RoleCoverage> {
-    const coverage = (await this.all(tx, clusterId)).find((each) => each.role === role);
-    if (coverage === undefined) throw noSuchRole();
-    return coverage;
-  }
-
-  private async all(tx: ReadTx, clusterId: string): Promise<RoleCoverage[]> {
-    return (await this.coverage.byCluster(tx, [clusterId])).get(clusterId) ?? [];
   }
 }
 

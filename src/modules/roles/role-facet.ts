@@ -21,6 +21,7 @@ export class RoleFacet implements OnModuleInit {
                                 CASE WHEN bool_or(${IS_CAPABILITY_MISSING}) THEN 'role_capability_missing' END], NULL)
         FROM node_role_assignments AS r
        WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id AND r.status = 'active'
-         AND m.membership_status = 'active' AND (r.valid_until IS NULL OR r.valid_until > now()))`);
+         AND m.membership_status = 'active' AND (r.valid_until IS NULL OR r.valid_until > now())
+         AND (${IS_CAPABILITY_DENIED} OR ${IS_CAPABILITY_MISSING}))`);
   }
 }

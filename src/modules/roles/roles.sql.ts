@@ -18,8 +18,12 @@ const cases = ROLE_NAMES.flatMap((name) => {
 /** What the role of the assignment `r` requires, as a `text[]`. */
 const REQUIRED = sql`CASE r.role ${join(cases, ' ')} ELSE ARRAY[]::text[] END`;
 
-/** Whether the policy `p` denies something that the assignment `r` requires. */
-export const IS_CAPABILITY_DENIED = sql`coalesce(jsonb_exists_any(p.capability_policy -> 'denied', ${REQUIRED}), false)`;
+/**
+ * Whether the policy `p` denies something that the assignment `r` requires. Most deny nothing, and that is looked at
+ * first: lists and counts ask it of every assignment.
+ */
+export const IS_CAPABILITY_DENIED = sql`coalesce(p.capability_policy ? 'denied'
+  AND jsonb_exists_any(p.capability_policy -> 'denied', ${REQUIRED}), false)`;
 
 /** Whether the member `m` does not report something that the assignment `r` requires. */
 export const IS_CAPABILITY_MISSING = sql`NOT (${REQUIRED} <@ m.capabilities)`;
