@@ -1,25 +1,21 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from '@jest/globals';
-import { type SupervisedNode, supervisedNode, workload } from '../../test/support/supervised-node.js';
+import { describe, expect, it } from '@jest/globals';
+import { supervisedNode, workload } from '../../test/support/supervised-node.js';
 import type { Workload } from '../snapshot-workload.js';
 
-let node: SupervisedNode;
-const fresh = supervisedNode();
-beforeEach(() => {
-  node = fresh();
-});
+const node = supervisedNode();
 
 describe('a health check', () => {
   const timing = { intervalSeconds: 1, timeoutSeconds: 1, failureThreshold: 2 };
-  const flag = (): string => join(node.directory, 'well');
+  const flag = (): string => join(node().directory, 'well');
   const exec = (): Workload['healthCheck'] => ({
     type: 'exec',
     command: ['/usr/bin/test', '-e', flag()],
     ...timing,
   });
   const allowed = (): Promise<void> =>
-    node.define('relay-node', {
+    node().define('relay-node', {
       command: ['/bin/sleep', '600'],
       execChecks: [['/usr/bin/test', '-e', flag()]],
     });
@@ -27,29 +23,29 @@ describe('a health check', () => {
   it('that fails makes the service degraded, and has it restarted', async () => {
     await allowed();
     await writeFile(flag(), '');
-    node.wants([workload({ healthCheck: exec() })]);
-    await node.seen('workload.changed', { reportedState: 'running', health: 'healthy' });
+    node().wants([workload({ healthCheck: exec() })]);
+    await node().seen('workload.changed', { reportedState: 'running', health: 'healthy' });
     await rm(flag());
-    await node.seen('workload.changed', { reportedState: 'degraded', health: 'unhealthy' });
+    await node().seen('workload.changed', { reportedState: 'degraded', health: 'unhealthy' });
     await writeFile(flag(), '');
-    await node.seen('workload.changed', {
+    await node().seen('workload.changed', {
       reportedState: 'failed',
       message: 'was unhealthy: the check ended with exit code 1; next start 0.1 s after that',
     });
-    await node.seen('workload.started', {}, 1);
+    await node().seen('workload.started', {}, 1);
   });
 
   it('that fails leaves a service alone that is never to be restarted, and may recover', async () => {
     await allowed();
     await writeFile(flag(), '');
     const restartPolicy = { ...workload().restartPolicy, mode: 'never' as const };
-    node.wants([workload({ healthCheck: exec(), restartPolicy })]);
-    await node.seen('workload.changed', { health: 'healthy' });
+    node().wants([workload({ healthCheck: exec(), restartPolicy })]);
+    await node().seen('workload.changed', { health: 'healthy' });
     await rm(flag());
-    await node.seen('workload.changed', { reportedState: 'degraded', health: 'unhealthy' });
+    await node().seen('workload.changed', { reportedState: 'degraded', health: 'unhealthy' });
     await writeFile(flag(), '');
-    await node.seen('workload.changed', { reportedState: 'running', health: 'healthy' }, 3);
-    expect(node.events('workload.started')).toHaveLength(1);
+    await node().seen('workload.changed', { reportedState: 'running', health: 'healthy' }, 3);
+    expect(node().events('workload.started')).toHaveLength(1);
   });
 
   it.each<[string, () => Workload['healthCheck'], string]>([
@@ -64,7 +60,7 @@ describe('a health check', () => {
       'the URL of the health check is not one of this host',
     ],
   ])('by %s is not made, and said not to be', async (_, healthCheck, message) => {
-    node.wants([workload({ healthCheck: healthCheck() })]);
-    await node.seen('workload.changed', { reportedState: 'degraded', health: 'unknown', message });
+    node().wants([workload({ healthCheck: healthCheck() })]);
+    await node().seen('workload.changed', { reportedState: 'degraded', health: 'unknown', message });
   });
 });

@@ -2,28 +2,19 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { v4 as uuid } from 'uuid';
-import {
-  type Fields,
-  isAlive,
-  type SupervisedNode,
-  supervisedNode,
-} from '../../test/support/supervised-node.js';
+import { type Fields, isAlive, supervisedNode } from '../../test/support/supervised-node.js';
 import { HOST_CLOCK } from '../host-clock.js';
 import { Log } from '../log.js';
 import { processRow } from '../process-table.js';
 import { endLeftovers } from './leftovers.js';
 
-let node: SupervisedNode;
-const fresh = supervisedNode();
-beforeEach(() => {
-  node = fresh();
-});
+const node = supervisedNode();
 
 describe('what a dead agent left behind', () => {
   const log = new Log('error', () => undefined);
-  const record = (): string => join(node.workloads, 'relay-node', 'process.json');
+  const record = (): string => join(node().workloads, 'relay-node', 'process.json');
 
   /** A service with a child, as an agent leaves them that was killed: on record, and of no other concern. */
   async function leftover(): Promise<[first: number, child: number]> {
@@ -47,16 +38,16 @@ describe('what a dead agent left behind', () => {
   }
 
   async function writeRecord(content: Fields): Promise<void> {
-    await mkdir(join(node.workloads, 'relay-node'), { recursive: true });
+    await mkdir(join(node().workloads, 'relay-node'), { recursive: true });
     await writeFile(record(), JSON.stringify(content));
   }
 
   it('is ended before anything is started', async () => {
     const pids = await leftover();
     expect(pids.filter(isAlive)).toEqual(pids);
-    await endLeftovers(node.workloads, log);
+    await endLeftovers(node().workloads, log);
     expect(pids.filter(isAlive)).toEqual([]);
-    expect(await readdir(join(node.workloads, 'relay-node'))).not.toContain('process.json');
+    expect(await readdir(join(node().workloads, 'relay-node'))).not.toContain('process.json');
   });
 
   it('is ended also where only a child of it is left', async () => {
@@ -64,7 +55,7 @@ describe('what a dead agent left behind', () => {
     process.kill(first, 'SIGKILL');
     while (isAlive(first)) await new Promise(setImmediate);
     expect(isAlive(child)).toBe(true);
-    await endLeftovers(node.workloads, log);
+    await endLeftovers(node().workloads, log);
     expect(isAlive(child)).toBe(false);
   });
 
@@ -74,15 +65,15 @@ describe('what a dead agent left behind', () => {
     const pid = stranger.pid ?? 0;
     const started = `${HOST_CLOCK.bootId}:1`;
     await writeRecord({ instanceId: uuid(), pid, started, stopSignal: 'SIGKILL', stopTimeoutMs: 0 });
-    await endLeftovers(node.workloads, log);
+    await endLeftovers(node().workloads, log);
     expect(isAlive(pid)).toBe(true);
     stranger.kill('SIGKILL');
     await once(stranger, 'exit');
   });
 
   it.each(['', '{', '[]', '{"pid": "all"}'])('names no process in a damaged record: %p', async (text) => {
-    await mkdir(join(node.workloads, 'relay-node'), { recursive: true });
+    await mkdir(join(node().workloads, 'relay-node'), { recursive: true });
     await writeFile(record(), text);
-    await expect(endLeftovers(node.workloads, log)).resolves.toBeUndefined();
+    await expect(endLeftovers(node().workloads, log)).resolves.toBeUndefined();
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { roleBearer, roleGrant } from '../../../test/support/role-grants.js';
 import {
   grantedRoles,
   INEFFECTIVE_REASONS,
@@ -15,21 +16,8 @@ import { policyFaults } from './role-policy.js';
 const now = new Date('2026-11-23T08:00:00.000Z');
 const before = new Date(now.getTime() - 1);
 const after = new Date(now.getTime() + 1);
-const grant: RoleGrant = {
-  assignmentId: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21',
-  role: 'vpn-exit',
-  organizationId: null,
-  status: 'active',
-  policy: {},
-  validFrom: null,
-  validUntil: null,
-  requiredCapabilities: ['can_run_vpn_exit'],
-};
-const able: RoleBearer = {
-  membershipStatus: 'active',
-  capabilities: ['can_run_vpn_exit'],
-  deniedCapabilities: [],
-};
+const grant = roleGrant();
+const able = roleBearer();
 
 describe('ineffectiveReason', () => {
   it.each<[string, Partial<RoleGrant>, Partial<RoleBearer>, IneffectiveReason | null]>([

@@ -28,14 +28,9 @@ export const NEXT: Record<RoleAssignmentStatus, readonly RoleAssignmentStatus[]>
 };
 
 /** An assignment as snapshots and other modules see it. */
-export interface RoleGrant {
+export interface RoleGrant
+  extends Pick<RoleAssignment, 'role' | 'organizationId' | 'status' | 'policy' | 'validFrom' | 'validUntil'> {
   assignmentId: string;
-  role: RoleName;
-  organizationId: string | null;
-  status: RoleAssignmentStatus;
-  policy: Record<string, unknown>;
-  validFrom: Date | null;
-  validUntil: Date | null;
   /** Of the role, from the catalogue. */
   requiredCapabilities: readonly string[];
 }

@@ -55,22 +55,16 @@ export const NOTHING_AVAILABLE: Available = {
   storage: { scopes: [], replication: null },
 };
 
+/** What every snapshot has a place for, empty where no role of the node needs it. */
+type Always = 'workloads' | 'vpnAssignments' | 'peers' | 'routePolicy' | 'qosPolicy' | 'updates';
+
 /** The part of the content that depends on the node alone. */
-export interface NodeContent {
+export interface NodeContent extends Pick<Available, Always>, Partial<Omit<Available, Always>> {
   schema: typeof SNAPSHOT_SCHEMA;
   clusterId: string;
   nodeId: string;
   membership: { status: 'active' | 'disabled'; name: string };
   roles: readonly SnapshotRole[];
-  workloads: readonly SnapshotWorkload[];
-  vpnAssignments: readonly SnapshotVpnAssignment[];
-  peers: readonly SnapshotPeer[];
-  routePolicy: Record<string, unknown>;
-  qosPolicy: Record<string, unknown>;
-  updates: readonly SnapshotUpdate[];
-  services?: readonly SnapshotService[];
-  ingress?: SnapshotIngress;
-  storage?: SnapshotStorage;
   telemetry: { enabled: boolean };
 }
 

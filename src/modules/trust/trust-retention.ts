@@ -1,37 +1,21 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
-import { BATCH_ROWS, removeInBatches } from '../../common/database/remove-in-batches.js';
+import { BATCH_ROWS } from '../../common/database/remove-in-batches.js';
 import { sql } from '../../common/database/sql.js';
 import { Jobs } from '../../common/jobs/jobs.js';
+import { Retention } from '../../common/retention/retention.js';
 
 /** How long a certificate stays in the lists after it expired, and an acknowledgement after it came. */
 const KEPT_DAYS = 90;
-const EVERY_SECONDS = 3_600;
 
 /**
  * Removes certificates that expired long ago, except for the last of each node, and the instants of acknowledgements:
  * a node that renews daily leaves a row each time. Whether a node applies a revocation does not depend on them.
  */
 @Injectable()
-export class TrustRetention implements OnModuleInit {
-  constructor(
-    private readonly database: Database,
-    private readonly jobs: Jobs,
-  ) {}
-
-  onModuleInit(): void {
-    this.jobs.define({
-      queue: 'maintenance',
-      name: 'trust-retention',
-      everySeconds: EVERY_SECONDS,
-      run: () => this.run(),
-    });
-  }
-
-  /** Removes all that is too old. */
-  async run(): Promise<void> {
-    await removeInBatches(this.database, OLD_CERTIFICATES);
-    await removeInBatches(this.database, OLD_ACKNOWLEDGEMENTS);
+export class TrustRetention extends Retention {
+  constructor(database: Database, jobs: Jobs) {
+    super(database, jobs, 'trust-retention', [OLD_CERTIFICATES, OLD_ACKNOWLEDGEMENTS]);
   }
 }
 

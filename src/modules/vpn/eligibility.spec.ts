@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { roleBearer, roleGrant } from '../../../test/support/role-grants.js';
 import type { RoleGrant } from '../roles/role-assignment.js';
 import {
   type Candidate,
@@ -12,24 +13,9 @@ import {
 
 const at = (seconds: number) => new Date(Date.UTC(2026, 10, 28, 8) + seconds * 1_000);
 const now = at(0);
-const grant: RoleGrant = {
-  assignmentId: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21',
-  role: 'vpn-exit',
-  organizationId: null,
-  status: 'active',
-  policy: {},
-  validFrom: null,
-  validUntil: null,
-  requiredCapabilities: ['can_run_vpn_exit'],
-};
+const grant = roleGrant();
 const exit: HeldConnection = { kind: 'exit', organizationId: null, desiredState: 'enabled' };
-const able: Candidate = {
-  membershipStatus: 'active',
-  isAllowed: true,
-  grants: [grant],
-  capabilities: ['can_run_vpn_exit'],
-  deniedCapabilities: [],
-};
+const able: Candidate = { ...roleBearer(), isAllowed: true, grants: [grant] };
 
 describe('eligibility', () => {
   it.each<[string, Partial<HeldConnection>, Partial<Candidate>, IneligibleReason[]]>([

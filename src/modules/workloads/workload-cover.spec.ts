@@ -1,27 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
+import { roleBearer as bearer, roleGrant as grant } from '../../../test/support/role-grants.js';
 import type { RoleBearer, RoleGrant } from '../roles/role-assignment.js';
 import { ROLE_NAMES } from '../roles/role-catalogue.js';
 import { coveredTypes, mayBeWanted, workloadObstacle } from './workload-cover.js';
 
 const now = new Date('2026-11-28T12:00:00.000Z');
 const [before, after] = [new Date(now.getTime() - 1), new Date(now.getTime() + 1)];
-const grant = (more: Partial<RoleGrant> = {}): RoleGrant => ({
-  assignmentId: 'a',
-  role: 'vpn-exit',
-  organizationId: null,
-  status: 'active',
-  policy: {},
-  validFrom: null,
-  validUntil: null,
-  requiredCapabilities: ['can_run_vpn_exit'],
-  ...more,
-});
-const bearer = (more: Partial<RoleBearer> = {}): RoleBearer => ({
-  membershipStatus: 'active',
-  capabilities: ['can_run_vpn_exit'],
-  deniedCapabilities: [],
-  ...more,
-});
 
 describe('a role', () => {
   it.each(ROLE_NAMES)(

@@ -1,38 +1,22 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
-import { BATCH_ROWS, removeInBatches } from '../../common/database/remove-in-batches.js';
+import { BATCH_ROWS } from '../../common/database/remove-in-batches.js';
 import { sql } from '../../common/database/sql.js';
 import { Jobs } from '../../common/jobs/jobs.js';
+import { Retention } from '../../common/retention/retention.js';
 
 /** How long a change of a report is kept, and all that is left of a membership after it ended. */
 const KEPT_DAYS = 30;
 /** Changes that are kept of one workload: one that fails every minute would fill the table. */
 const KEPT_CHANGES = 500;
-const EVERY_SECONDS = 3_600;
 /** Workloads with a change in this time are counted: the time between two runs, and one that was missed. */
-const COUNTED_SECONDS = 3 * EVERY_SECONDS;
+const COUNTED_SECONDS = 3 * Retention.EVERY_SECONDS;
 
 /** Removes the changes of reports that are old or too many, and the workloads of memberships that ended long ago. */
 @Injectable()
-export class WorkloadRetention implements OnModuleInit {
-  constructor(
-    private readonly database: Database,
-    private readonly jobs: Jobs,
-  ) {}
-
-  onModuleInit(): void {
-    this.jobs.define({
-      queue: 'maintenance',
-      name: 'workload-retention',
-      everySeconds: EVERY_SECONDS,
-      run: () => this.run(),
-    });
-  }
-
-  /** Removes all that is too old or too much. */
-  async run(): Promise<void> {
-    for (const batch of [OLD_CHANGES, TOO_MANY_CHANGES, ENDED_WORKLOADS])
-      await removeInBatches(this.database, batch);
+export class WorkloadRetention extends Retention {
+  constructor(database: Database, jobs: Jobs) {
+    super(database, jobs, 'workload-retention', [OLD_CHANGES, TOO_MANY_CHANGES, ENDED_WORKLOADS]);
   }
 }
 
