@@ -4,11 +4,11 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { v4 as uuid } from 'uuid';
-import { type Fields, isAlive, supervisedNode } from '../../test/support/supervised-node.js';
-import { HOST_CLOCK } from '../host-clock.js';
-import { Log } from '../log.js';
-import { processRow } from '../process-table.js';
-import { endLeftovers } from './leftovers.js';
+import { HOST_CLOCK } from '../../agent/host-clock.js';
+import { Log } from '../../agent/log.js';
+import { processRow } from '../../agent/process-table.js';
+import { endLeftovers } from '../../agent/supervisor/leftovers.js';
+import { type Fields, isAlive, supervisedNode } from '../support/supervised-node.js';
 
 const node = supervisedNode();
 

@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { type Fields, supervisedNode, workload } from '../../test/support/supervised-node.js';
+import { type Fields, supervisedNode, workload } from '../support/supervised-node.js';
 
 const node = supervisedNode();
 

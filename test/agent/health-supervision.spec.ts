@@ -1,8 +1,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { supervisedNode, workload } from '../../test/support/supervised-node.js';
-import type { Workload } from '../snapshot-workload.js';
+import type { Workload } from '../../agent/snapshot-workload.js';
+import { supervisedNode, workload } from '../support/supervised-node.js';
 
 const node = supervisedNode();
 

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
-import { isAlive, role, shell, supervisedNode, workload } from '../../test/support/supervised-node.js';
-import { HOST_CLOCK } from '../host-clock.js';
-import type { SnapshotWorkload, Workload } from '../snapshot-workload.js';
-import { runningIn } from './leftovers.js';
+import { HOST_CLOCK } from '../../agent/host-clock.js';
+import type { SnapshotWorkload, Workload } from '../../agent/snapshot-workload.js';
+import { runningIn } from '../../agent/supervisor/leftovers.js';
+import { isAlive, role, shell, supervisedNode, workload } from '../support/supervised-node.js';
 
 const node = supervisedNode();
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { Bench, check, policy, rest, run } from '../../test/support/service-bench.js';
-import type { RestartPolicy } from '../snapshot-workload.js';
-import { SETTLING_MS, wakeAt } from './service-machine.js';
+import type { RestartPolicy } from '../../agent/snapshot-workload.js';
+import { SETTLING_MS, wakeAt } from '../../agent/supervisor/service-machine.js';
+import { Bench, check, policy, rest, run } from '../support/service-bench.js';
 
 const bench = (): Bench => new Bench();
 const running = (order = run()): Bench => bench().order(order).started().passes(SETTLING_MS);

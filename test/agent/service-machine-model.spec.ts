@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { Bench, check, policy, rest, run } from '../../test/support/service-bench.js';
-import type { RestartPolicy } from '../snapshot-workload.js';
-import { type Effect, wakeAt } from './service-machine.js';
-import type { CheckOrder, Order, RunOrder } from './service-order.js';
-import { reportOf } from './service-report.js';
+import type { RestartPolicy } from '../../agent/snapshot-workload.js';
+import { type Effect, wakeAt } from '../../agent/supervisor/service-machine.js';
+import type { CheckOrder, Order, RunOrder } from '../../agent/supervisor/service-order.js';
+import { reportOf } from '../../agent/supervisor/service-report.js';
+import { Bench, check, policy, rest, run } from '../support/service-bench.js';
 
 describe('any service, whatever happens', () => {
   const modes = fc.constantFrom<RestartPolicy['mode']>('always', 'on_failure', 'never');
