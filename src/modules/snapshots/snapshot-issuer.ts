@@ -1,7 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Batches } from '../../common/batching/batches.js';
 import { ChangeReader } from '../../common/changes/change-reader.js';
-import { signCompact } from '../../common/crypto/sign-compact.js';
+import { type CompactSigner, compactSigner } from '../../common/crypto/compact-signer.js';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
@@ -21,6 +22,8 @@ export interface SignedSnapshot {
 /** Signed snapshots remembered by node; the next issue or generation replaces the last. */
 const REMEMBERED = 20_000;
 /** Nodes that a change wakes together are served together: a handful of queries, one commit. */
+/** Signatures between two looks at what else there is to do: some milliseconds. */
+const SIGNED_IN_A_ROW = 50;
 const BATCHING = { gatherMs: 1, size: 200, maxWrites: 4, maxWaiting: 50_000 };
 
 /** Signs snapshots and keeps what it gives out. */
@@ -69,13 +72,12 @@ export class SnapshotIssuer implements OnModuleInit {
   /** Signs and keeps a batch. What is kept before it is given out can be read back whatever happens then. */
   private async issue(wanted: readonly Wanted[]): Promise<Map<string, SignedSnapshot>> {
     const unsigned = await this.prepare(wanted);
-    const [signed] = await Promise.all([
-      Promise.all(unsigned.map(async (each) => [keyOf(each), await this.signOne(each)] as const)),
-      this.keeper.keep(unsigned),
-    ]);
-    if (this.signed.size + signed.length > REMEMBERED) this.signed.clear();
+    // Begun first: the database keeps while this process signs.
+    const keeping = this.keeper.keep(unsigned);
+    const [signed] = await Promise.all([this.signAll(unsigned), keeping]);
+    if (this.signed.size + signed.size > REMEMBERED) this.signed.clear();
     for (const [key, snapshot] of signed) this.signed.set(key, snapshot);
-    return new Map(signed);
+    return signed;
   }
 
   private async prepare(wanted: readonly Wanted[]): Promise<UnsignedSnapshot[]> {
@@ -90,12 +92,27 @@ export class SnapshotIssuer implements OnModuleInit {
     return prepared.flatMap((found) => [...found.values()]);
   }
 
-  private async signOne(unsigned: UnsignedSnapshot): Promise<SignedSnapshot> {
-    const { clusterId, shared, generation, issue } = unsigned;
-    const kid = shared.signingKid;
-    const privateKey = await this.keys.privateKey(clusterId, kid);
-    const jws = await signCompact(privateKey, { typ: 'rap-snapshot+jws', kid }, payloadJson(unsigned));
-    return { jws, generation, etag: snapshotEtag(shared.content.authorityTerm, generation, issue) };
+  /**
+   * One after the other on this thread: handing each to another and hearing of it again costs more of this one than the
+   * signature does.
+   */
+  private async signAll(unsigned: readonly UnsignedSnapshot[]): Promise<Map<string, SignedSnapshot>> {
+    const signed = new Map<string, SignedSnapshot>();
+    const signers = new Map<string, CompactSigner>();
+    for (const each of unsigned) {
+      const { clusterId, shared, generation, issue } = each;
+      const kid = shared.signingKid;
+      const sign = signers.get(kid) ?? (await this.open(clusterId, kid));
+      signers.set(kid, sign);
+      const etag = snapshotEtag(shared.content.authorityTerm, generation, issue);
+      signed.set(keyOf(each), { jws: sign(payloadJson(each)), generation, etag });
+      if (signed.size % SIGNED_IN_A_ROW === 0) await nextTurn();
+    }
+    return signed;
+  }
+
+  private async open(clusterId: string, kid: string): Promise<CompactSigner> {
+    return compactSigner(await this.keys.privateKey(clusterId, kid), { typ: 'rap-snapshot+jws', kid });
   }
 }
 
