@@ -25,7 +25,7 @@ const limits = {
 const TTL_SECONDS = 30;
 /** The real clock must not catch up with the one that tests set. */
 const AHEAD_SECONDS = 40_000;
-const RUNS = Number(process.env.FABRIC_MODEL_RUNS ?? 15);
+const RUNS = Number(process.env.MODEL_RUNS ?? 15);
 
 let plane: ControlPlane;
 let instances: ControlPlane[];
