@@ -39,26 +39,37 @@ SELECT m.membership_status, m.capabilities, m.labels, m.facts FROM cluster_membe
  WHERE m.cluster_id = ${cluster} AND m.node_id = :node::uuid FOR SHARE;
 ${LOCK}
 SELECT r.* FROM node_role_assignments AS r WHERE r.cluster_id = ${cluster} AND r.node_id = :node::uuid ORDER BY r.assigned_at, r.id;
-${PLACES}
-SELECT l.owner_node_id, l.status, l.ended_at FROM vpn_connection_leases AS l
- WHERE l.connection_id = :connection::uuid AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1;
+SELECT coalesce((
+         SELECT jsonb_agg(jsonb_build_object('nodeId', a.node_id, 'preference', a.preference) ORDER BY a.preference)
+           FROM vpn_connection_allowed_nodes AS a
+          WHERE a.connection_id = c.id AND (a.preference IS NOT NULL OR a.node_id = :node::uuid)), '[]') AS places,
+       f.owner_node_id, f.status, f.ended_at
+  FROM vpn_connections AS c
+  LEFT JOIN LATERAL (
+    SELECT l.owner_node_id, l.status, l.ended_at FROM vpn_connection_leases AS l
+     WHERE l.connection_id = c.id AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1) AS f ON true
+ WHERE c.id = :connection::uuid;
 ${STATE}
-UPDATE vpn_connections AS c SET last_sequence = c.last_sequence + 1, reserved_node_id = NULL, reserved_until = NULL
+UPDATE vpn_connections AS c
+   SET last_sequence = c.last_sequence + 1, decided_at = :state_now::timestamptz, reserved_node_id = NULL, reserved_until = NULL
  WHERE c.id = :connection::uuid RETURNING c.last_sequence AS sequence \\gset
 INSERT INTO vpn_connection_leases (id, cluster_id, connection_id, owner_node_id, fencing_token, acquired_at, renewed_at, expires_at, ttl_seconds)
-VALUES (gen_random_uuid(), ${cluster}, :connection::uuid, :node::uuid, :term::bigint * 4294967296 + :sequence::bigint, :now::timestamptz,
-        :now::timestamptz, :now::timestamptz + make_interval(secs => :ttl::int), :ttl::int);
+VALUES (gen_random_uuid(), ${cluster}, :connection::uuid, :node::uuid, :term::bigint * 4294967296 + :sequence::bigint, :state_now::timestamptz,
+        :state_now::timestamptz, :state_now::timestamptz + make_interval(secs => :ttl::int), :ttl::int);
 ${told('vpn_lease.acquired', cluster)}
 COMMIT;
 BEGIN;
 ${BEGUN}
 ${held(cluster)}
 ${LOCK}
-${PLACES}
-${STATE}
+SELECT a.node_id, a.preference FROM vpn_connection_allowed_nodes AS a
+ WHERE a.connection_id = :connection::uuid AND (a.preference IS NOT NULL OR a.node_id = :node::uuid) ORDER BY a.preference;
 SELECT l.id AS lease, l.expires_at, l.renewal_count FROM vpn_connection_leases AS l
  WHERE l.connection_id = :connection::uuid AND l.fencing_token = :term::bigint * 4294967296 + :sequence::bigint \\gset
-UPDATE vpn_connection_leases AS l SET status = 'released', ended_at = :now::timestamptz, end_reason = 'released' WHERE l.id = :lease::uuid;
+${STATE}
+WITH ended AS (
+  UPDATE vpn_connection_leases AS l SET status = 'released', ended_at = :state_now::timestamptz, end_reason = 'released' WHERE l.id = :lease::uuid)
+UPDATE vpn_connections AS c SET decided_at = :state_now::timestamptz WHERE c.id = :connection::uuid;
 ${told('vpn_lease.released', cluster)}
 COMMIT;
 `;
@@ -83,12 +94,10 @@ SELECT a.state FROM cluster_authorities AS a WHERE a.cluster_id = ${cluster};`;
 const LOCK =
   'SELECT c.id FROM vpn_connections AS c WHERE c.id = :connection::uuid AND c.deleted_at IS NULL FOR NO KEY UPDATE;';
 
-const PLACES =
-  'SELECT a.node_id, a.preference FROM vpn_connection_allowed_nodes AS a WHERE a.connection_id = :connection::uuid;';
-
-const STATE = `SELECT c.* FROM vpn_connections AS c WHERE c.id = :connection::uuid;
-SELECT l.* FROM vpn_connection_leases AS l WHERE l.connection_id = :connection::uuid AND l.status = 'active';
-SELECT fabric_now() AS now \\gset`;
+const STATE = `SELECT c.organization_id, c.name, c.kind, c.desired_state, c.lease_ttl_seconds, c.last_sequence, c.decided_at, c.enabled_at,
+       (SELECT fabric_now()) AS now, l.*
+  FROM vpn_connections AS c LEFT JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
+ WHERE c.id = :connection::uuid \\gset state_`;
 
 const told = (action, cluster) => `WITH written AS (
   INSERT INTO audit_events (id, occurred_at, actor_type, actor_id, actor_name, actor_ip, actor_user_agent, action, resource_type, resource_id,

@@ -26,22 +26,23 @@ export class Turns {
 
   constructor(private readonly options: TurnsOptions) {}
 
-  /** Runs `work` when it is its turn. @throws unavailable when that takes too long */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    await this.enter(key);
+  /** Runs `work` when it is its turn, and tells it whether others were before it. @throws unavailable when that takes too
+   *  long */
+  async run<T>(key: string, work: (hasWaited: boolean) => Promise<T>): Promise<T> {
+    const hasWaited = await this.enter(key);
     try {
-      return await work();
+      return await work(hasWaited);
     } finally {
       this.busy.delete(key);
       this.admitNext();
     }
   }
 
-  private async enter(key: string): Promise<void> {
+  private async enter(key: string): Promise<boolean> {
     // Nobody overtakes who waits for the same key.
     if (!this.queues.has(key) && this.isFree(key)) {
       this.busy.add(key);
-      return;
+      return false;
     }
     const { waitMs, retryAfterSeconds } = this.options;
     await new Promise<void>((resolve, reject) => {
@@ -58,6 +59,7 @@ export class Turns {
       if (queue === undefined) this.queues.set(key, [waiting]);
       else queue.push(waiting);
     });
+    return true;
   }
 
   private isFree(key: string): boolean {

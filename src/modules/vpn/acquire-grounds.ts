@@ -11,7 +11,12 @@ import type { AcquireGround } from './acquire-rules.js';
 import { type Candidate, eligibleUntil, ineligibleReasons } from './eligibility.js';
 import { decisionTime, fencingToken } from './lease.js';
 import { LeasePrecedence } from './lease-precedence.js';
-import { type FormerLease, type LeasedConnection, LeasesRepository } from './leases.repository.js';
+import {
+  type ConnectionState,
+  type FormerLease,
+  type LeasedConnection,
+  LeasesRepository,
+} from './leases.repository.js';
 import { candidateOf } from './vpn-candidates.js';
 import { noSuchConnection } from './vpn-connection.js';
 
@@ -67,7 +72,7 @@ export class AcquireGrounds {
     const policy = await this.policies.hold(tx, clusterId);
     const [member] = await this.memberships.hold(tx, clusterId, [nodeId], 'as_they_are');
     if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
-    return this.gather(tx, ask, { authority, policy, member }, () => tx.clock());
+    return this.gather(tx, ask, { authority, policy, member }, ({ clock }) => clock);
   }
 
   /** The same as it is just now. @throws not_found */
@@ -77,22 +82,21 @@ export class AcquireGrounds {
     if (authority === undefined) throw noSuchConnection();
     const policy = await this.policies.get(tx, clusterId);
     const [member] = await this.members.forSnapshots(tx, clusterId, [nodeId]);
-    return this.gather(tx, ask, { authority, policy, member }, async () => tx.now);
+    return this.gather(tx, ask, { authority, policy, member }, () => tx.now);
   }
 
   private async gather(
     tx: ReadTx,
     { clusterId, connectionId, nodeId, tokenSeen }: AcquireAsk,
     { authority, policy, member }: Facts,
-    clock: () => Promise<Date>,
+    clockOf: (state: ConnectionState) => Date,
   ): Promise<AcquireBase> {
     const grants = (await this.roles.forNodes(tx, clusterId, [nodeId])).get(nodeId) ?? [];
-    const places = await this.leases.places(tx, connectionId, nodeId);
-    const written = await this.leases.former(tx, connectionId);
+    const { places, former: written } = await this.leases.standing(tx, connectionId, nodeId);
     const [state] = await this.leases.states(tx, [connectionId]);
     if (state === undefined) throw noSuchConnection();
     const { connection, lease } = state;
-    const now = decisionTime(await clock(), connection, lease);
+    const now = decisionTime(clockOf(state), connection, lease);
     const isAllowed = places.some((place) => place.nodeId === nodeId);
     const candidate: Candidate = candidateOf(member, { grants, policy, isAllowed });
     const former: FormerLease | null =

@@ -101,10 +101,11 @@ export class LeaseExpiry implements OnModuleInit {
       const locked = await this.leases.lockOver(tx, connectionIds, BATCH);
       if (locked.length === 0) return { result: 0 };
       const states = await this.leases.states(tx, locked);
-      const clock = await tx.clock();
       const events: AuditEvent[] = [];
       for (const state of states)
-        events.push(...(await this.endOver(tx, state, decisionTime(clock, state.connection, state.lease))));
+        events.push(
+          ...(await this.endOver(tx, state, decisionTime(state.clock, state.connection, state.lease))),
+        );
       return { result: locked.length, events };
     });
   }

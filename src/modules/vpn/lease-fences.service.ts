@@ -33,14 +33,13 @@ export class LeaseFencesService {
     return this.expiry.refusing({ clusterId, connectionId }, (found) =>
       this.transactions.atOnce(actor, async (tx) => {
         if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
-        const [state] = await this.leases.states(tx, [connectionId]);
         const former =
           fence.fencingToken === undefined
             ? null
             : await this.fencedBefore(tx, connectionId, fence.fencingToken);
-        const clock = await tx.clock();
+        const [state] = await this.leases.states(tx, [connectionId]);
         if (state === undefined) throw noSuchConnection();
-        const { connection, lease } = state;
+        const { connection, lease, clock } = state;
         const now = decisionTime(clock, connection, lease);
         found(lease, now);
         if (

@@ -45,11 +45,10 @@ export class LeaseReleasesService {
     if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
     const places = await this.leases.places(tx, connectionId, nodeId);
     if (isOwn && !places.some((place) => place.nodeId === nodeId)) throw noSuchConnection();
-    const [state] = await this.leases.states(tx, [connectionId]);
     const named = await this.leases.findByToken(tx, connectionId, fencingToken);
-    const clock = await tx.clock();
+    const [state] = await this.leases.states(tx, [connectionId]);
     if (state === undefined) throw noSuchConnection();
-    const now = decisionTime(clock, state.connection, state.lease);
+    const now = decisionTime(state.clock, state.connection, state.lease);
     if (named?.status === 'released' && named.ownerNodeId === nodeId)
       return { result: { lease: named, now }, unchanged: true };
     found(state.lease, now);

@@ -96,9 +96,8 @@ export class LeaseRenewals {
       this.transactions.run(actor, ask.connectionId, async (tx) => {
         if (!(await this.leases.lock(tx, ask.clusterId, ask.connectionId))) throw noSuchConnection();
         const [state] = await this.leases.states(tx, [ask.connectionId]);
-        const clock = await tx.clock();
         if (state === undefined || state.lease === null) throw leaseLost();
-        const { connection, lease: before } = state;
+        const { connection, lease: before, clock } = state;
         const now = decisionTime(clock, connection, before);
         found(before, now);
         if (!isHolder(before, ask, now)) throw leaseLost();

@@ -27,7 +27,7 @@ export class LeaseTransactions {
   constructor(private readonly transactor: Transactor) {}
 
   /**
-   * @param look refuses, by throwing, what needs no transaction any more when its turn has come
+   * @param look refuses, by throwing, what needs no transaction any more when its turn has come after a wait
    * @throws unavailable when somebody else is at the connection for too long
    */
   run<R>(
@@ -36,8 +36,8 @@ export class LeaseTransactions {
     work: (tx: Tx) => Promise<Outcome<R>>,
     look?: () => Promise<void>,
   ): Promise<R> {
-    return this.turns.run(connectionId, async () => {
-      await look?.();
+    return this.turns.run(connectionId, async (hasWaited) => {
+      if (hasWaited) await look?.();
       return this.atOnce(actor, work);
     });
   }

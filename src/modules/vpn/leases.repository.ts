@@ -41,6 +41,8 @@ export interface LeaseLook {
 export interface ConnectionState {
   connection: LeasedConnection;
   lease: Lease | null;
+  /** The time of the clock when this was read: of a locked connection, after the lock. */
+  clock: Date;
 }
 
 /** A lease that is to be renewed together with others. */
@@ -59,6 +61,12 @@ export interface Place {
   preference: number | null;
 }
 
+/** Who may hold a connection, and who held it last, as far as that has ended in writing. */
+export interface Standing {
+  places: Place[];
+  former: FormerLease | null;
+}
+
 /** A connection whose owner a preferred node may be to follow. */
 export interface DueFailback {
   clusterId: string;
@@ -74,11 +82,14 @@ export interface FormerLease {
   endedAt: Date;
 }
 
-/** Of `vpn_connections AS c`. */
-export const CONNECTION = sql`c.id, c.cluster_id AS "clusterId", c.organization_id AS "organizationId", c.name, c.kind,
+/** Of `vpn_connections AS c`, beside what its lease has too. */
+const REST_OF_CONNECTION = sql`c.organization_id AS "organizationId", c.name, c.kind,
   c.desired_state AS "desiredState", c.lease_ttl_seconds AS "leaseTtlSeconds", c.last_sequence AS "lastSequence",
   c.fence_held_until AS "fenceHeldUntil", c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil",
   c.decided_at AS "decidedAt", c.enabled_at AS "enabledAt", c.deleted_at IS NOT NULL AS "isDeleted"`;
+
+/** Of `vpn_connections AS c`. */
+export const CONNECTION = sql`c.id, c.cluster_id AS "clusterId", ${REST_OF_CONNECTION}`;
 
 /** Of `vpn_connection_leases AS l`. */
 export const LEASE = sql`l.id, l.cluster_id AS "clusterId", l.connection_id AS "connectionId",
@@ -156,15 +167,17 @@ export class LeasesRepository {
     return row?.token ?? null;
   }
 
-  /** These connections in the order of their ids. Of locked ones nothing changes any more; read the time after it. */
+  /**
+   * These connections in the order of their ids, with the time. To be asked in a statement of its own after the lock:
+   * the one that locks still sees what was before it waited, and its time.
+   */
   async states(tx: ReadTx, connectionIds: readonly string[]): Promise<ConnectionState[]> {
-    const connections = await tx.query<LeasedConnection>(sql`
-      SELECT ${CONNECTION} FROM vpn_connections AS c WHERE c.id = ANY(${connectionIds}::uuid[]) ORDER BY c.id`);
-    const leases = await tx.query<Lease>(sql`
-      SELECT ${LEASE} FROM vpn_connection_leases AS l
-       WHERE l.connection_id = ANY(${connectionIds}::uuid[]) AND l.status = 'active'`);
-    const byConnection = new Map(leases.map((lease) => [lease.connectionId, lease]));
-    return connections.map((connection) => ({ connection, lease: byConnection.get(connection.id) ?? null }));
+    const rows = await tx.query<StateRow>(sql`
+      SELECT c.id AS "ownId", c.cluster_id AS "ownClusterId", ${REST_OF_CONNECTION}, ${FABRIC_NOW} AS clock, ${LEASE}
+        FROM vpn_connections AS c
+        LEFT JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
+       WHERE c.id = ANY(${connectionIds}::uuid[]) ORDER BY c.id`);
+    return rows.map(stateOf);
   }
 
   /** Every node of the cluster that has a lease, or that a connection is reserved for. */
@@ -184,6 +197,26 @@ export class LeasesRepository {
       SELECT a.connection_id || '/' || a.node_id AS pair FROM vpn_connection_allowed_nodes AS a
        WHERE a.connection_id = ANY(${connectionIds}::uuid[])`);
     return new Set(rows.map(({ pair }) => pair));
+  }
+
+  /** What an acquisition by the node looks at beside the connection itself, in one statement. */
+  async standing(tx: ReadTx, connectionId: string, nodeId: string): Promise<Standing> {
+    const [row] = await tx.query<
+      { places: Place[] } & (FormerLease | { [Key in keyof FormerLease]: null })
+    >(sql`
+      SELECT coalesce((
+               SELECT jsonb_agg(jsonb_build_object('nodeId', a.node_id, 'preference', a.preference) ORDER BY a.preference)
+                 FROM vpn_connection_allowed_nodes AS a
+                WHERE a.connection_id = c.id AND (a.preference IS NOT NULL OR a.node_id = ${nodeId}::uuid)), '[]') AS places,
+             f.owner_node_id AS "ownerNodeId", f.status, f.ended_at AS "endedAt"
+        FROM vpn_connections AS c
+        LEFT JOIN LATERAL (
+          SELECT l.owner_node_id, l.status, l.ended_at FROM vpn_connection_leases AS l
+           WHERE l.connection_id = c.id AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1) AS f ON true
+       WHERE c.id = ${connectionId}::uuid`);
+    if (row === undefined) return { places: [], former: null };
+    const { places, ...former } = row;
+    return { places, former: former.endedAt === null ? null : former };
   }
 
   /** The preferred nodes in their order, and the node itself where it is allowed at all. */
@@ -263,14 +296,6 @@ export class LeasesRepository {
        ORDER BY c.id LIMIT ${limit}`);
   }
 
-  /** The last lease of the connection that has ended in writing. */
-  async former(tx: ReadTx, connectionId: string): Promise<FormerLease | null> {
-    const [row] = await tx.query<FormerLease>(sql`
-      SELECT l.owner_node_id AS "ownerNodeId", l.status, l.ended_at AS "endedAt" FROM vpn_connection_leases AS l
-       WHERE l.connection_id = ${connectionId}::uuid AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1`);
-    return row ?? null;
-  }
-
   async findByToken(tx: ReadTx, connectionId: string, token: number): Promise<Lease | null> {
     const [row] = await tx.query<Lease>(sql`
       SELECT ${LEASE} FROM vpn_connection_leases AS l
@@ -329,11 +354,12 @@ export class LeasesRepository {
   }
 
   /** Writes down an end that was decided on at `now`. */
-  async end(tx: Tx, lease: Lease, now: Date): Promise<void> {
-    await this.update(tx, lease);
-    await tx.query(
-      sql`UPDATE vpn_connections AS c SET decided_at = ${now} WHERE c.id = ${lease.connectionId}::uuid`,
-    );
+  async end(tx: Tx, { id, connectionId, status, endedAt, endReason }: Lease, now: Date): Promise<void> {
+    await tx.query(sql`
+      WITH ended AS (
+        UPDATE vpn_connection_leases AS l SET status = ${status}, ended_at = ${endedAt}, end_reason = ${endReason}
+         WHERE l.id = ${id}::uuid)
+      UPDATE vpn_connections AS c SET decided_at = ${now} WHERE c.id = ${connectionId}::uuid`);
   }
 
   async holdAfterFence(tx: Tx, { id }: LeasedConnection, until: Date): Promise<void> {
@@ -351,4 +377,23 @@ export class LeasesRepository {
          SET reserved_node_id = ${reservation?.nodeId ?? null}::uuid, reserved_until = ${reservation?.until ?? null}
        WHERE c.id = ${id}::uuid`);
   }
+}
+
+type StateRow = Omit<LeasedConnection, 'id' | 'clusterId'> & {
+  ownId: string;
+  ownClusterId: string;
+  clock: Date;
+} & (Lease | { [Key in keyof Lease]: null });
+
+function stateOf({ ownId, ownClusterId, clock, ...row }: StateRow): ConnectionState {
+  const { organizationId, name, kind, desiredState, leaseTtlSeconds, lastSequence, decidedAt, ...others } =
+    row;
+  const { fenceHeldUntil, reservedNodeId, reservedUntil, enabledAt, isDeleted, ...lease } = others;
+  const settings = { organizationId, name, kind, desiredState, leaseTtlSeconds, lastSequence, decidedAt };
+  const held = { fenceHeldUntil, reservedNodeId, reservedUntil, enabledAt, isDeleted };
+  return {
+    connection: { id: ownId, clusterId: ownClusterId, ...settings, ...held },
+    lease: lease.id === null ? null : lease,
+    clock,
+  };
 }
