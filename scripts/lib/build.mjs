@@ -51,7 +51,7 @@ export function generate() {
 }
 
 function isComplete() {
-  const programs = ['dist/src/main.js', 'dist/src/admin.js', 'dist/agent/main.js'];
+  const programs = ['dist/src/main.js', 'dist/src/admin.js', 'dist/src/release.js', 'dist/agent/main.js'];
   return programs.every((path) => existsSync(inRoot(path))) && existsSync(BUILD_STAMP);
 }
 

@@ -45,6 +45,14 @@ export async function runAdmin(
   return toItsEnd(launch('admin.js', env, args));
 }
 
+/** Runs `fabric-release` to its end. */
+export async function runReleaseTool(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Ending & { output: string }> {
+  return toItsEnd(launch('release.js', env, args));
+}
+
 async function toItsEnd({ child, output, ended }: Launched): Promise<Ending & { output: string }> {
   const ending = await ended;
   child.unref();

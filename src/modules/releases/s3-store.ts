@@ -9,6 +9,10 @@ import type { ByteRange } from './byte-range.js';
 
 type S3Place = Extract<ArtifactPlace, { kind: 's3' }>;
 
+const silence = (): void => undefined;
+/** The SDK writes to the console; what it has to say comes as an error, and into our log. */
+const QUIET = { debug: silence, info: silence, warn: silence, error: silence };
+
 /** The SDK takes a while to load, and most installations never need it. */
 const sdk = () => import('@aws-sdk/client-s3');
 
@@ -24,38 +28,34 @@ export class S3Store implements ArtifactStore {
   async place(path: string, { sha256, size }: ContentId): Promise<void> {
     const { PutObjectCommand } = await sdk();
     const client = await this.connect();
-    await client.send(
-      new PutObjectCommand({
-        ...this.keyOf(sha256),
-        Body: createReadStream(path),
-        ContentLength: size,
-        // The service at the other end holds the bytes against it once more.
-        ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64'),
-      }),
-    );
+    const object = new PutObjectCommand({
+      ...this.keyOf(sha256),
+      Body: createReadStream(path),
+      ContentLength: size,
+      // The service at the other end holds the bytes against it once more.
+      ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64'),
+    });
+    await client.send(object).catch(tell);
     await rm(path, { force: true });
   }
 
   async open({ sha256 }: ContentId, range: ByteRange | null): Promise<Readable> {
-    const { GetObjectCommand, NoSuchKey } = await sdk();
+    const { GetObjectCommand } = await sdk();
     const client = await this.connect();
     const wanted = range === null ? {} : { Range: `bytes=${range.start}-${range.end}` };
-    try {
-      const { Body } = await client.send(new GetObjectCommand({ ...this.keyOf(sha256), ...wanted }));
-      return Body as Readable;
-    } catch (cause) {
-      if (!(cause instanceof NoSuchKey)) throw cause;
-      throw unavailable('unavailable', 'The store of artifacts does not have this file.', { cause });
-    }
+    const { Body } = await client
+      .send(new GetObjectCommand({ ...this.keyOf(sha256), ...wanted }))
+      .catch(tell);
+    return Body as Readable;
   }
 
   async remove(sha256: string): Promise<void> {
     const { DeleteObjectCommand } = await sdk();
     const client = await this.connect();
-    await client.send(new DeleteObjectCommand(this.keyOf(sha256)));
+    await client.send(new DeleteObjectCommand(this.keyOf(sha256))).catch(tell);
   }
 
-  async close(): Promise<void> {
+  async onModuleDestroy(): Promise<void> {
     (await this.client)?.destroy();
   }
 
@@ -66,6 +66,7 @@ export class S3Store implements ArtifactStore {
       const elsewhere = endpoint === null ? {} : { endpoint, forcePathStyle: true };
       return new S3Client({
         ...elsewhere,
+        logger: QUIET,
         requestChecksumCalculation: 'WHEN_REQUIRED',
         responseChecksumValidation: 'WHEN_REQUIRED',
       });
@@ -77,4 +78,12 @@ export class S3Store implements ArtifactStore {
     const { bucket, prefix } = this.location;
     return { Bucket: bucket, Key: [prefix, 'sha256', sha256].filter((part) => part !== '').join('/') };
   }
+}
+
+/** Whatever the bucket refuses is nothing that the caller can mend; the log says what it was. */
+function tell(cause: unknown): never {
+  throw unavailable('unavailable', 'The store of artifacts does not answer, or does not have this file.', {
+    cause,
+    reason: String(cause),
+  });
 }
