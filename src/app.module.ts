@@ -16,6 +16,7 @@ import { NodesModule } from './modules/nodes/nodes.module.js';
 import { OverviewModule } from './modules/overview/overview.module.js';
 import { ReleasesModule } from './modules/releases/releases.module.js';
 import { RolesModule } from './modules/roles/roles.module.js';
+import { RolloutsModule } from './modules/rollouts/rollouts.module.js';
 import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
 import { TrustModule } from './modules/trust/trust.module.js';
@@ -56,6 +57,7 @@ export class AppModule {
         VpnModule,
         WorkloadsModule,
         ReleasesModule,
+        RolloutsModule,
         SnapshotsModule,
         OverviewModule,
       ],

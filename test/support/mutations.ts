@@ -4,6 +4,7 @@ import type { ControlPlane } from './control-plane.js';
 import { created, given, unique } from './given.js';
 import { OpenSsl } from './openssl.js';
 import { envelopeOf, manifestOf, migrationOf, Publisher, releaseKey, testFile } from './publisher.js';
+import { RolloutStage, type ToldUpdate, type UpdatingNode } from './rollouts/stage.js';
 import { freshKey, rotationBody } from './rotation.js';
 import { admittedNode, TestNode } from './test-node.js';
 
@@ -22,6 +23,12 @@ export interface Mutation {
   prepare(world: World): Promise<MutationCall>;
   /** Actions of its events. */
   actions: readonly string[];
+}
+
+interface WorldRollout {
+  stage: RolloutStage;
+  id: string;
+  path: string;
 }
 
 /** Everything a call may need, made through the API. */
@@ -83,6 +90,33 @@ export class World {
   /** A product with a key. */
   publisher(): Promise<Publisher> {
     return Publisher.make(this.api);
+  }
+
+  /** A cluster with a node whose agent can be updated. */
+  rolloutStage(): Promise<RolloutStage> {
+    return RolloutStage.open(this.controlPlane, 1);
+  }
+
+  async draftedRollout(): Promise<WorldRollout> {
+    const stage = await this.rolloutStage();
+    const id = await stage.draft();
+    return { stage, id, path: `${stage.path}/${id}` };
+  }
+
+  async startedRollout(strategy: Record<string, unknown> = {}): Promise<WorldRollout> {
+    const stage = await this.rolloutStage();
+    const id = await stage.started(strategy);
+    return { stage, id, path: `${stage.path}/${id}` };
+  }
+
+  /** A rollout whose node may go out of service. */
+  async grantedRollout(): Promise<WorldRollout & { node: UpdatingNode; update: ToldUpdate }> {
+    const rollout = await this.startedRollout();
+    const [node] = rollout.stage.nodes;
+    const update = (await node?.told()) ?? null;
+    if (node === undefined || update === null) throw new Error('the node is told of no update');
+    await node.prepare(update);
+    return { ...rollout, node, update };
   }
 
   /** A node whose key two agents use. */
@@ -431,6 +465,84 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['workload.deleted'],
   },
+  createRollout: {
+    prepare: async (world) => {
+      const stage = await world.rolloutStage();
+      return { method: 'post', path: stage.path, body: stage.body() };
+    },
+    actions: ['rollout.created'],
+  },
+  submitRollout: {
+    prepare: async (world) => decisionOn(await world.draftedRollout(), 'submit'),
+    actions: ['rollout.submitted', 'rollout.approved'],
+  },
+  approveRollout: {
+    prepare: async (world) => {
+      const stage = await world.rolloutStage();
+      created(await world.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 2 }));
+      const input = { name: unique('author'), role: 'platform-operator' };
+      const { token } = created(await world.api.post('/api-tokens', input)) as { token: string };
+      const author = world.controlPlane.api.as(token);
+      const { id } = created(await author.post(stage.path, stage.body())) as { id: string };
+      const path = `${stage.path}/${id}`;
+      created(await author.post(`${path}/submit`));
+      return { method: 'post', path: `${path}/approve` };
+    },
+    actions: ['rollout.approval_given'],
+  },
+  startRollout: {
+    prepare: async (world) => decisionOn(await world.draftedRollout(), 'start'),
+    actions: ['rollout.started', 'rollout.wave_moved', 'rollout.nodes_moved'],
+  },
+  pauseRollout: {
+    prepare: async (world) => decisionOn(await world.startedRollout(), 'pause'),
+    actions: ['rollout.paused'],
+  },
+  resumeRollout: {
+    prepare: async (world) => {
+      const rollout = await world.startedRollout();
+      created(await world.api.post(`${rollout.path}/pause`));
+      return decisionOn(rollout, 'resume');
+    },
+    actions: ['rollout.resumed'],
+  },
+  rollBackRollout: {
+    prepare: async (world) => decisionOn(await world.startedRollout(), 'rollback'),
+    actions: ['rollout.rollback_started'],
+  },
+  cancelRollout: {
+    prepare: async (world) => decisionOn(await world.startedRollout(), 'cancel'),
+    actions: ['rollout.cancelled', 'rollout.nodes_moved'],
+  },
+  approveRolloutWave: {
+    prepare: async (world) => {
+      const waves = [{ name: 'all', percent: 100, requiresApproval: true }];
+      return decisionOn(await world.startedRollout({ waves }), 'waves/all/approve');
+    },
+    actions: ['rollout.wave_approved', 'rollout.wave_moved', 'rollout.nodes_moved'],
+  },
+  writeOffRolloutNode: {
+    prepare: async (world) => {
+      const rollout = await world.grantedRollout();
+      await world.controlPlane.database.query(
+        `UPDATE rollout_assignments SET state = 'lost' WHERE rollout_id = $1`,
+        [rollout.id],
+      );
+      const { id: nodeId } = rollout.node;
+      return { ...decisionOn(rollout, `nodes/${nodeId}/write-off`), body: { reason: 'Burnt down.' } };
+    },
+    actions: ['rollout.node_written_off'],
+  },
+  unfenceRolloutNode: {
+    prepare: async (world) => {
+      const rollout = await world.grantedRollout();
+      const { node, update } = rollout;
+      for (const state of ['starting', 'rollback_required', 'fenced'])
+        created(await node.report(update, state));
+      return { ...decisionOn(rollout, `nodes/${node.id}/unfence`), body: { reason: 'Reinstalled.' } };
+    },
+    actions: ['rollout.node_unfenced'],
+  },
   acquireVpnLease: {
     prepare: async (world) => {
       const { node, path } = await world.vpnConnection();
@@ -583,6 +695,15 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
     },
     actions: ['vpn_lease.released'],
   },
+  reportUpdate: {
+    prepare: async (world) => {
+      const { node, update } = await world.grantedRollout();
+      const path = `/node-agents/me/updates/${update.assignmentId}/state`;
+      const body = { state: 'starting', attempt: 1, epoch: update.epoch, sequence: 100 };
+      return { method: 'post', path, body, as: node.api };
+    },
+    actions: ['rollout.node_reported'],
+  },
   requestCertificate: {
     prepare: async (world) => {
       const openssl = await OpenSsl.open();
@@ -621,5 +742,10 @@ export const UNAUDITED: Readonly<Record<string, string>> = {
   sendHeartbeat: 'a heartbeat is no event; a change of health is one',
   reportWorkload: 'what an agent observes is no act; its history is kept beside the workload',
   issueNodeToken: 'a token of minutes for a key that is known; refusals are logged',
+  planRollout: 'changes nothing',
   enroll: 'tested with its proof in enrollment.spec.ts',
 };
+
+function decisionOn({ path }: WorldRollout, what: string): MutationCall {
+  return { method: 'post', path: `${path}/${what}` };
+}

@@ -110,6 +110,14 @@ export const PERMISSIONS = {
   'signing_keys.create': entry('platform', ADMIN, 'Register keys that sign releases'),
   'signing_keys.read': entry('platform', READER, 'Read the keys that sign releases'),
   'signing_keys.revoke': entry('platform', [...ADMIN, 'recovery-admin'], 'Revoke keys that sign releases'),
+  'rollouts.approve': entry('cluster', OPERATOR, 'Approve rollouts and their waves'),
+  'rollouts.create': entry('cluster', ENGINEERING, 'Draft rollouts and submit them'),
+  'rollouts.read': entry('cluster', READER, 'Plan rollouts and read how they fare'),
+  'rollouts.run': entry(
+    'cluster',
+    OPERATOR,
+    'Start, pause, resume, take back and cancel rollouts, and decide about lost and fenced nodes',
+  ),
   'snapshots.read': entry('cluster', READER, "Read a node's decoded snapshot"),
   'trust.read': entry('cluster', READER, "Read a cluster's authorities, certificates and revocations"),
   'trust.rotate': entry(

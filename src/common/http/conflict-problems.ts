@@ -135,6 +135,42 @@ export const CONFLICTS = {
     'What is reported is older than what was reported since.',
     'Drop the report, and send what is true now.',
   ),
+  rollout_state_conflict: entry(
+    409,
+    'Rollout in another state',
+    'What was asked does not fit the state of the rollout; state and stateReason say which it is.',
+    'Read the rollout and its decisions.',
+  ),
+  rollout_in_progress: entry(
+    409,
+    'Another rollout in progress',
+    'Another rollout of the product is unfinished in the cluster.',
+    'Wait until it has ended, or cancel it.',
+  ),
+  acknowledgement_required: entry(
+    409,
+    'Acknowledgement required',
+    'The cause of the pause is still there.',
+    'Send the decision that paused the rollout, decisionId, as acknowledge.',
+  ),
+  downgrade_not_possible: entry(
+    409,
+    'Downgrade not possible',
+    'The version has changed data in a way that cannot be undone.',
+    'Go on to a version that mends what is wrong.',
+  ),
+  node_not_lost: entry(
+    409,
+    'Node not lost',
+    'The node is not lost in this rollout.',
+    'Only a lost node can be written off.',
+  ),
+  node_not_fenced: entry(
+    409,
+    'Node not fenced',
+    'The node is not fenced in this rollout.',
+    'Only a fenced node can be unfenced.',
+  ),
   too_many_workloads: entry(
     409,
     'Too many workloads',

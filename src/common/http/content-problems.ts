@@ -8,6 +8,12 @@ export const CONTENT_PROBLEMS = {
     'The body is well-formed but a member is missing, unknown or out of range.',
     'See errors for each member.',
   ),
+  invalid_transition: entry(
+    422,
+    'Invalid transition',
+    'An update does not go from the state in which it is to the one that was reported, or not without a slot.',
+    'Report each state in its turn, and leave service only in the phase granted.',
+  ),
   idempotency_key_reused: entry(
     422,
     'Idempotency key reused',

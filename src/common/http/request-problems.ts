@@ -99,6 +99,12 @@ export const REQUEST_PROBLEMS = {
     'The operation is high-risk and the token was not created with highRisk.',
     'Create a token with highRisk and an expiry.',
   ),
+  author_may_not_approve: entry(
+    403,
+    'Author may not approve',
+    'Whoever made a rollout does not approve it.',
+    'Another operator approves the rollout.',
+  ),
   token_maker_may_not_approve: entry(
     403,
     'Token maker may not approve',

@@ -16,6 +16,7 @@ export const TAGS: Readonly<Record<string, string>> = {
   'VPN connections': 'Tunnels that one node at a time runs: who may, what they reach, and who has the lease.',
   Workloads: 'What is to run on nodes, beside what their agents report.',
   Releases: 'Products and their signed releases, the keys that sign them, their files, and channels.',
+  Rollouts: 'Versions on their way to nodes, wave by wave, and why each step was taken.',
   Snapshots: 'The signed desired state that each node works by.',
   'Node agents': 'What agents call: enrollment, tokens, heartbeats and snapshots.',
 };

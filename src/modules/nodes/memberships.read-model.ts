@@ -23,6 +23,15 @@ export interface KnownMember {
   name: string;
 }
 
+/** A member as far as it can be updated. */
+export interface UpdateMember {
+  nodeId: string;
+  os: string;
+  arch: string;
+  agentVersion: string | null;
+  membershipStatus: 'active' | 'disabled';
+}
+
 /** What modules above ask of memberships and identities. */
 @Injectable()
 export class MembershipsReadModel {
@@ -86,5 +95,28 @@ export class MembershipsReadModel {
              m.generation_changed_at AS "generationChangedAt", m.content_hash AS "contentHash",
              m.content_base AS "contentBase"
         FROM cluster_memberships AS m WHERE m.cluster_id = ${clusterId}::uuid AND ${condition} ORDER BY m.node_id`);
+  }
+
+  /** Members as updates see them; revoked ones left out. */
+  updateSubjects(tx: ReadTx, clusterId: string, nodeIds: readonly string[]): Promise<UpdateMember[]> {
+    return tx.query<UpdateMember>(sql`
+      SELECT m.node_id AS "nodeId", m.os, m.arch, m.agent_version AS "agentVersion",
+             m.membership_status AS "membershipStatus"
+        FROM cluster_memberships AS m
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[])
+         AND m.membership_status <> 'revoked' ORDER BY m.node_id`);
+  }
+
+  /** Members of which nothing can be wanted now: offline by the policy of the cluster, or disabled. One that has just
+   *  joined has the same time to be heard of. */
+  async away(tx: ReadTx, clusterId: string): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT m.node_id AS "nodeId" FROM cluster_memberships AS m
+        JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
+        LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked'
+         AND (m.membership_status = 'disabled' OR now() >= coalesce(l.last_seen_at, m.joined_at)
+                + make_interval(secs => p.heartbeat_seconds * p.offline_after_missed))`);
+    return rows.map(({ nodeId }) => nodeId);
   }
 }

@@ -6,6 +6,7 @@ import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsReadModel, type SnapshotMember } from '../nodes/memberships.read-model.js';
 import { grantedRoles, type RoleGrant } from '../roles/role-assignment.js';
 import { RolesReadModel } from '../roles/roles.read-model.js';
+import { type NodeUpdate, UpdatesReadModel } from '../rollouts/updates.read-model.js';
 import { assignmentsFor, VpnReadModel } from '../vpn/vpn.read-model.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import {
@@ -14,7 +15,7 @@ import {
   NOTHING_AVAILABLE,
   type NodeContent,
 } from './snapshot-content.js';
-import type { SnapshotRole } from './snapshot-items.schema.js';
+import type { SnapshotRole, SnapshotUpdate } from './snapshot-items.schema.js';
 
 /** A member with its composed content; null for one that is revoked and has no snapshot. */
 export interface Composed {
@@ -38,6 +39,7 @@ export class SnapshotComposer {
     private readonly roles: RolesReadModel,
     private readonly workloads: WorkloadsReadModel,
     private readonly connections: VpnReadModel,
+    private readonly updates: UpdatesReadModel,
     private readonly policies: PolicyReadModel,
     private readonly authorities: AuthorityReadModel,
     private readonly keys: ClusterKeys,
@@ -49,6 +51,7 @@ export class SnapshotComposer {
     const grants = await this.roles.forNodes(tx, clusterId, nodeIds);
     const workloads = await this.workloads.forNodes(tx, clusterId, nodeIds);
     const connections = await this.connections.allowing(tx, clusterId, nodeIds);
+    const updates = await this.updates.forNodes(tx, clusterId, nodeIds);
     const { capabilityPolicy } = await this.policies.get(tx, clusterId);
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
@@ -67,6 +70,7 @@ export class SnapshotComposer {
           ...NOTHING_AVAILABLE,
           workloads: workloads.get(nodeId) ?? [],
           vpnAssignments: assignmentsFor(connections.get(nodeId) ?? [], granted),
+          updates: (updates.get(nodeId) ?? []).map(snapshotUpdate),
         },
       };
       return { member, content: composeNodeContent(facts) };
@@ -98,4 +102,8 @@ function snapshotRole({ role, organizationId, policy, validFrom, validUntil }: R
     validFrom: validFrom?.toISOString() ?? null,
     validUntil: validUntil?.toISOString() ?? null,
   };
+}
+
+function snapshotUpdate({ rolloutId: _, manifest, ...update }: NodeUpdate): SnapshotUpdate {
+  return { ...update, manifest: manifest as SnapshotUpdate['manifest'] };
 }

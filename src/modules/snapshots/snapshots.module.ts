@@ -4,6 +4,7 @@ import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { RolloutsModule } from '../rollouts/rollouts.module.js';
 import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { EarlyPolls } from './early-polls.js';
@@ -34,6 +35,7 @@ import { SnapshotsController } from './snapshots.controller.js';
     ClustersModule,
     NodesModule,
     RolesModule,
+    RolloutsModule,
     VpnModule,
     WorkloadsModule,
   ],

@@ -29,6 +29,13 @@ export class WorkloadsReadModel {
     return wanted;
   }
 
+  /** What is reported, or else wanted, of the version of a service, by node id; null: nothing is known of it. Nodes that
+   *  do not run the service are not in the map. */
+  async versions(tx: ReadTx, clusterId: string, serviceType: string): Promise<Map<string, string | null>> {
+    const rows = await this.workloads.versionsOf(tx, clusterId, serviceType);
+    return new Map(rows.map(({ nodeId, version }) => [nodeId, version]));
+  }
+
   /** What is wanted of unrevoked members, by what is reported of it, and what is not as it should be. */
   async count(tx: ReadTx, clusterId: string): Promise<WorkloadCounts> {
     const counts = Object.fromEntries(

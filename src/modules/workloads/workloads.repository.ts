@@ -133,4 +133,15 @@ export class WorkloadsRepository {
         FROM ${TABLES}
        WHERE w.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked' GROUP BY 1`);
   }
+
+  /** The version of a service on each node that runs it: the reported one, else the wanted one. */
+  versionsOf(
+    tx: ReadTx,
+    clusterId: string,
+    serviceType: string,
+  ): Promise<{ nodeId: string; version: string | null }[]> {
+    return tx.query(sql`
+      SELECT i.node_id AS "nodeId", coalesce(i.reported_version, i.version) AS version FROM node_service_instances AS i
+       WHERE i.cluster_id = ${clusterId}::uuid AND i.service_type = ${serviceType}`);
+  }
 }

@@ -45,7 +45,6 @@ export class Invariants {
     for (const happening of this.world.happenings.slice(this.seen)) this.happened(happening);
     this.seen = this.world.happenings.length;
     if (this.world.state === 'rolled_back') this.nobodyLeft();
-    if (this.world.state.startsWith('succeeded')) this.everyNodeEnded();
   }
 
   private unavailable(): void {
@@ -77,6 +76,8 @@ export class Invariants {
     if (happening.kind === 'state') {
       const { from, to } = happening;
       expectThat('I4', mayFollow(from, to), `${to} came after ${from}`);
+      // Then, and not for ever: who was lost may be heard of again.
+      if (to.startsWith('succeeded')) this.everyNodeEnded();
     } else if (happening.kind === 'grant') {
       const { direction, state, isBlocked, nodeId } = happening;
       expectThat('I6', !isBlocked, `${nodeId} was granted a blocked version`);

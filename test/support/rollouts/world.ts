@@ -96,7 +96,7 @@ export class RolloutWorld {
         salt: 'salt',
         candidates: nodes.map((node) => ({ ...node, installed: OLD, lastKnownGood: OLD, obstacle: null })),
         waves: setup.waves,
-        releases: {
+        versionsFor: () => ({
           release: (version) => ({
             version,
             isApproved: true,
@@ -105,7 +105,7 @@ export class RolloutWorld {
             downgradePossible: setup.downgradePossible,
           }),
           nextOnPath: (_, to) => to,
-        },
+        }),
       },
       rules,
     );

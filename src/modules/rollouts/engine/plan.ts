@@ -22,7 +22,8 @@ export interface PlanInput {
   salt: string;
   candidates: readonly Candidate[];
   waves: readonly { name: string; share: WaveShare }[];
-  releases: Pick<VersionFacts, 'release' | 'nextOnPath'>;
+  /** The releases as they are for this node. */
+  versionsFor(candidate: Candidate): Pick<VersionFacts, 'release' | 'nextOnPath'>;
 }
 
 export interface PlannedNode {
@@ -62,12 +63,13 @@ export function planRollout(input: PlanInput, rules: Rules = RULES): RolloutPlan
 }
 
 function verdictOn(
-  { nodeId, platform, installed, lastKnownGood, obstacle }: Candidate,
-  { targetVersion, releases }: PlanInput,
+  candidate: Candidate,
+  { targetVersion, versionsFor }: PlanInput,
 ): { kind: 'skipped'; reason: SkipReason } | { kind: 'planned'; node: PlannedNode } {
+  const { nodeId, platform, installed, lastKnownGood, obstacle } = candidate;
   if (obstacle !== null) return { kind: 'skipped', reason: obstacle };
   if (installed === targetVersion) return { kind: 'skipped', reason: 'already_on_target' };
-  const usable = isUsable(targetVersion, { installed, lastKnownGood, platform, ...releases });
+  const usable = isUsable(targetVersion, { installed, lastKnownGood, platform, ...versionsFor(candidate) });
   if (usable.kind === 'refused') return { kind: 'skipped', reason: usable.refusal };
   return { kind: 'planned', node: { nodeId, platform, fromVersion: installed, nextVersion: usable.version } };
 }

@@ -108,7 +108,7 @@ describe('a plan', () => {
       { ...candidate, nodeId: 'g', installed: null },
     ],
     waves: [{ name: 'all', share: percent(100) }],
-    releases: {
+    versionsFor: () => ({
       release: (version) => ({
         version,
         isApproved: true,
@@ -117,7 +117,7 @@ describe('a plan', () => {
         downgradePossible: true,
       }),
       nextOnPath: (from) => ({ '1.0.0': '2.0.0', '2.0.0': '3.0.0' })[from] ?? null,
-    },
+    }),
   };
 
   it('names each node once: with its way, or with why it is left out', () => {

@@ -1,0 +1,53 @@
+import type { AssignmentState, Direction } from './engine/assignment-state.js';
+import type { NodeUpdateState } from './engine/node-update.js';
+
+/** A node's part in a rollout: the way to the new version, or the way back. */
+export interface Assignment {
+  id: string;
+  rolloutId: string;
+  clusterId: string;
+  productId: string;
+  nodeId: string;
+  direction: Direction;
+  wavePosition: number | null;
+  place: number;
+  state: AssignmentState;
+  stateReason: string | null;
+  fromVersion: string | null;
+  toVersion: string;
+  toReleaseId: string;
+  os: string;
+  arch: string;
+  isStop: boolean;
+  nodeState: NodeUpdateState;
+  epoch: number;
+  attempt: number;
+  sequence: number;
+  message: string | null;
+  isWrittenOff: boolean;
+  stateChangedAt: Date;
+  reportedAt: Date | null;
+}
+
+/** An assignment that is to be written down. */
+export type NewAssignment = Pick<
+  Assignment,
+  | 'nodeId'
+  | 'direction'
+  | 'wavePosition'
+  | 'place'
+  | 'state'
+  | 'stateReason'
+  | 'fromVersion'
+  | 'toVersion'
+  | 'toReleaseId'
+  | 'os'
+  | 'arch'
+  | 'isStop'
+>;
+
+/** What a node may do for its assignment; null: nothing. */
+export function phaseOf({ state }: Pick<Assignment, 'state'>): 'offered' | 'granted' | null {
+  if (state === 'offered') return 'offered';
+  return ['granted', 'applying', 'health', 'lost'].includes(state) ? 'granted' : null;
+}

@@ -1,0 +1,220 @@
+import { Injectable } from '@nestjs/common';
+import { join, type Sql, sql } from '../../common/database/sql.js';
+import type { CursorValues } from '../../common/http/cursor.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Assignment, NewAssignment } from './assignment.js';
+import {
+  type AssignmentState,
+  type Direction,
+  NEXT_ASSIGNMENT_STATES,
+  REACHED_STATES,
+} from './engine/assignment-state.js';
+import type { Rollout } from './rollout.js';
+
+const COLUMNS = sql`a.id, a.rollout_id AS "rolloutId", a.cluster_id AS "clusterId", a.product_id AS "productId",
+  a.node_id AS "nodeId", a.direction, a.wave_position AS "wavePosition", a.place, a.state, a.state_reason AS "stateReason",
+  a.from_version AS "fromVersion", a.to_version AS "toVersion", a.to_release_id AS "toReleaseId", a.os, a.arch,
+  a.is_stop AS "isStop", a.node_state AS "nodeState", a.epoch::float8 AS epoch, a.attempt,
+  a.sequence::float8 AS sequence, a.message, a.is_written_off AS "isWrittenOff", a.state_changed_at AS "stateChangedAt",
+  a.reported_at AS "reportedAt"`;
+
+/** An assignment that has moved. */
+export interface Moved {
+  id: string;
+  nodeId: string;
+  from: AssignmentState;
+}
+
+/** Which assignments of a rollout are to move. */
+export interface Moving {
+  rolloutId: string;
+  direction?: Direction;
+  from: readonly AssignmentState[];
+  to: AssignmentState;
+  reason?: string;
+  where?: Sql;
+  limit?: number;
+}
+
+@Injectable()
+export class AssignmentsRepository {
+  async insert(
+    tx: Tx,
+    { id, clusterId, productId }: Pick<Rollout, 'id' | 'clusterId' | 'productId'>,
+    rows: readonly NewAssignment[],
+  ): Promise<void> {
+    if (rows.length === 0) return;
+    const values = rows.map((row) => ({
+      id: tx.newId(),
+      node_id: row.nodeId,
+      direction: row.direction,
+      wave_position: row.wavePosition,
+      place: row.place,
+      state: row.state,
+      state_reason: row.stateReason,
+      from_version: row.fromVersion,
+      to_version: row.toVersion,
+      to_release_id: row.toReleaseId,
+      os: row.os,
+      arch: row.arch,
+      is_stop: row.isStop,
+    }));
+    // A way back that was tried before begins anew: what the node reported of the last one is of an epoch that is over.
+    await tx.query(sql`
+      INSERT INTO rollout_assignments AS a (id, rollout_id, cluster_id, product_id, node_id, direction, wave_position, place,
+             state, state_reason, from_version, to_version, to_release_id, os, arch, is_stop, epoch, state_changed_at)
+      SELECT v.id, ${id}::uuid, ${clusterId}::uuid, ${productId}::uuid, v.node_id, v.direction, v.wave_position, v.place,
+             v.state, v.state_reason, v.from_version, v.to_version, v.to_release_id, v.os, v.arch, v.is_stop,
+             coalesce(k.epoch, 1), ${tx.now}
+        FROM jsonb_to_recordset(${JSON.stringify(values)}::jsonb) AS v (id uuid, node_id uuid, direction text,
+             wave_position integer, place integer, state text, state_reason text, from_version text, to_version text,
+             to_release_id uuid, os text, arch text, is_stop boolean)
+        LEFT JOIN node_versions AS k ON k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid AND k.node_id = v.node_id
+      ON CONFLICT (rollout_id, node_id, direction) DO UPDATE
+         SET state = excluded.state, state_reason = excluded.state_reason, to_version = excluded.to_version,
+             to_release_id = excluded.to_release_id, epoch = a.epoch + 1, attempt = 1, sequence = 0, node_state = 'idle',
+             state_changed_at = excluded.state_changed_at
+       WHERE a.state IN ('failed', 'rolled_back', 'cancelled', 'skipped')`);
+  }
+
+  async find(tx: ReadTx, id: string): Promise<Assignment | null> {
+    const [row] = await tx.query<Assignment>(
+      sql`SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.id = ${id}::uuid`,
+    );
+    return row ?? null;
+  }
+
+  /** The ways of a node in a rollout. */
+  ofNode(tx: ReadTx, rolloutId: string, nodeId: string): Promise<Assignment[]> {
+    return tx.query<Assignment>(sql`
+      SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ${nodeId}::uuid`);
+  }
+
+  /** Nodes that have, or may have, the version of the rollout; those that were written off left out. */
+  reached(tx: ReadTx, rolloutId: string): Promise<Assignment[]> {
+    return tx.query<Assignment>(sql`
+      SELECT ${COLUMNS} FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
+         AND NOT a.is_written_off ORDER BY a.place`);
+  }
+
+  async list(
+    tx: ReadTx,
+    rolloutId: string,
+    state: string | undefined,
+    after: CursorValues | null,
+    limit: number,
+  ): Promise<(Assignment & { wave: string | null })[]> {
+    const [nodeId = null, direction = null] = after ?? [];
+    return tx.query(sql`
+      SELECT ${COLUMNS}, w.name AS wave FROM rollout_assignments AS a
+        LEFT JOIN rollout_waves AS w ON w.rollout_id = a.rollout_id AND w.position = a.wave_position
+       WHERE a.rollout_id = ${rolloutId}::uuid AND (${state ?? null}::text IS NULL OR a.state = ${state ?? null})
+         AND (${nodeId}::uuid IS NULL OR (a.node_id, a.direction) > (${nodeId}::uuid, ${direction}::text))
+       ORDER BY a.node_id, a.direction LIMIT ${limit + 1}`);
+  }
+
+  /** How many of the way forward are in each state, by rollout and wave. */
+  counts(
+    tx: ReadTx,
+    rolloutIds: readonly string[],
+  ): Promise<{ rolloutId: string; wavePosition: number | null; state: AssignmentState; nodes: number }[]> {
+    return tx.query(sql`
+      SELECT a.rollout_id AS "rolloutId", a.wave_position AS "wavePosition", a.state, count(*)::int AS nodes
+        FROM rollout_assignments AS a
+       WHERE a.rollout_id = ANY(${[...rolloutIds]}::uuid[]) AND a.direction = 'forward'
+       GROUP BY a.rollout_id, a.wave_position, a.state`);
+  }
+
+  /** Nodes by what they report of their update, forward. */
+  updateStates(
+    tx: ReadTx,
+    rolloutIds: readonly string[],
+  ): Promise<{ rolloutId: string; nodeState: string; nodes: number }[]> {
+    return tx.query(sql`
+      SELECT a.rollout_id AS "rolloutId", a.node_state AS "nodeState", count(*)::int AS nodes FROM rollout_assignments AS a
+       WHERE a.rollout_id = ANY(${[...rolloutIds]}::uuid[]) AND a.direction = 'forward' AND a.state <> 'skipped'
+       GROUP BY a.rollout_id, a.node_state`);
+  }
+
+  /** How many ways back are open, and how many nodes have, or may have, the version that is to go. */
+  async returning(tx: ReadTx, rolloutId: string): Promise<{ openBack: number; onBadVersion: number }> {
+    const [row] = await tx.query<{ openBack: number; onBadVersion: number }>(sql`
+      SELECT count(*) FILTER (WHERE a.direction = 'back' AND a.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost')
+                                AND NOT a.is_written_off)::int AS "openBack",
+             count(*) FILTER (WHERE a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
+                                AND NOT a.is_written_off)::int AS "onBadVersion"
+        FROM rollout_assignments AS a WHERE a.rollout_id = ${rolloutId}::uuid`);
+    return row ?? { openBack: 0, onBadVersion: 0 };
+  }
+
+  /** Moves those that may move, in the order of their waves. */
+  async move(tx: Tx, { rolloutId, direction, from, to, reason, where, limit }: Moving): Promise<Moved[]> {
+    const allowed = from.filter((state) => NEXT_ASSIGNMENT_STATES[state].includes(to));
+    const conditions = [sql`a.rollout_id = ${rolloutId}::uuid`, sql`a.state = ANY(${allowed}::text[])`];
+    if (direction !== undefined) conditions.push(sql`a.direction = ${direction}`);
+    if (where !== undefined) conditions.push(where);
+    return tx.query<Moved>(sql`
+      WITH chosen AS (
+        SELECT a.id, a.state FROM rollout_assignments AS a WHERE ${join(conditions, ' AND ')}
+         ORDER BY a.wave_position, a.place LIMIT ${limit ?? null}::int)
+      UPDATE rollout_assignments AS m
+         SET state = ${to}, state_reason = ${reason ?? null}, state_changed_at = ${tx.now}
+        FROM chosen AS c WHERE m.id = c.id RETURNING m.id, m.node_id AS "nodeId", c.state AS "from"`);
+  }
+
+  /** Writes what a report has changed. */
+  async write(tx: Tx, next: Assignment): Promise<void> {
+    await tx.query(sql`
+      UPDATE rollout_assignments AS a
+         SET state = ${next.state}, state_reason = ${next.stateReason}, node_state = ${next.nodeState}, epoch = ${next.epoch},
+             attempt = ${next.attempt}, sequence = ${next.sequence}, message = ${next.message},
+             to_version = ${next.toVersion}, to_release_id = ${next.toReleaseId}::uuid, is_stop = ${next.isStop},
+             is_written_off = ${next.isWrittenOff}, state_changed_at = ${next.stateChangedAt}, reported_at = ${next.reportedAt}
+       WHERE a.id = ${next.id}::uuid`);
+  }
+
+  /** The node is gone. */
+  async decommission(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
+    await tx.query(sql`
+      UPDATE rollout_assignments AS a SET state = 'decommissioned', state_reason = 'membership_ended', state_changed_at = ${tx.now}
+       WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid AND a.state <> 'decommissioned'
+         AND a.rollout_id IN (SELECT r.id FROM rollouts AS r WHERE r.cluster_id = a.cluster_id AND r.finished_at IS NULL)`);
+  }
+
+  /** How many are in a state. */
+  async countIn(
+    tx: ReadTx,
+    rolloutId: string,
+    direction: Direction,
+    state: AssignmentState,
+  ): Promise<number> {
+    const [row] = await tx.query<{ nodes: number }>(sql`
+      SELECT count(*)::int AS nodes FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = ${state}`);
+    return row?.nodes ?? 0;
+  }
+
+  /** Releases to which ways of these rollouts lead that are still open. */
+  async releases(tx: ReadTx, rolloutId: string): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT DISTINCT a.to_release_id AS id FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.state IN ('planned', 'offered', 'deferred') ORDER BY 1`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** What nodes are to do now: at most one thing for each product, and what they have begun before anything else. */
+  told(
+    tx: ReadTx,
+    clusterId: string,
+    nodeIds: readonly string[] | 'all',
+  ): Promise<(Assignment & { product: string })[]> {
+    const which = nodeIds === 'all' ? sql`true` : sql`a.node_id = ANY(${nodeIds}::uuid[])`;
+    return tx.query(sql`
+      SELECT DISTINCT ON (a.node_id, a.product_id) ${COLUMNS}, p.name AS product
+        FROM rollout_assignments AS a JOIN products AS p ON p.id = a.product_id
+       WHERE a.cluster_id = ${clusterId}::uuid AND ${which} AND NOT a.is_written_off
+         AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')
+       ORDER BY a.node_id, a.product_id, a.state <> 'offered' DESC, a.direction, a.id`);
+  }
+}

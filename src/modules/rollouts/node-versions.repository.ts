@@ -1,0 +1,70 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Assignment } from './assignment.js';
+
+/** What is known of a product on a node, beyond any rollout. */
+export interface NodeVersion {
+  nodeId: string;
+  lastKnownGood: string | null;
+  epoch: number;
+  isFenced: boolean;
+}
+
+type Key = Pick<Assignment, 'clusterId' | 'productId' | 'nodeId'>;
+
+@Injectable()
+export class NodeVersionsRepository {
+  async ofProduct(tx: ReadTx, clusterId: string, productId: string): Promise<Map<string, NodeVersion>> {
+    const rows = await tx.query<NodeVersion>(sql`
+      SELECT k.node_id AS "nodeId", k.last_known_good AS "lastKnownGood", k.epoch::float8 AS epoch, k.is_fenced AS "isFenced"
+        FROM node_versions AS k WHERE k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid`);
+    return new Map(rows.map((row) => [row.nodeId, row]));
+  }
+
+  /** The version that the node had before is one that it can go back to; what is known already stays. */
+  async rememberFirst(tx: Tx, key: Key, version: string): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
+      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, ${version}, ${tx.now})
+      ON CONFLICT (cluster_id, node_id, product_id)
+      DO UPDATE SET last_known_good = coalesce(k.last_known_good, excluded.last_known_good)`);
+  }
+
+  /** The node runs a version that is good. */
+  async setGood(tx: Tx, key: Key, version: string): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
+      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, ${version}, ${tx.now})
+      ON CONFLICT (cluster_id, node_id, product_id)
+      DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at`);
+  }
+
+  /** A rollout has proved its version: it is the last good one of every node that has it. */
+  async setGoodByRollout(tx: Tx, rolloutId: string): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
+      SELECT a.cluster_id, a.node_id, a.product_id, a.to_version, ${tx.now} FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = 'ok'
+      ON CONFLICT (cluster_id, node_id, product_id)
+      DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at`);
+  }
+
+  async fence(tx: Tx, key: Key): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO node_versions AS k (cluster_id, node_id, product_id, is_fenced, updated_at)
+      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, true, ${tx.now})
+      ON CONFLICT (cluster_id, node_id, product_id) DO UPDATE SET is_fenced = true, updated_at = excluded.updated_at`);
+  }
+
+  /** What the node reports of anything that it was told before is refused from now on. Returns the epoch. */
+  async nextEpoch(tx: Tx, key: Key, epoch: number): Promise<number> {
+    const [row] = await tx.query<{ epoch: number }>(sql`
+      INSERT INTO node_versions AS k (cluster_id, node_id, product_id, epoch, is_fenced, updated_at)
+      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, ${epoch + 1}, false, ${tx.now})
+      ON CONFLICT (cluster_id, node_id, product_id)
+      DO UPDATE SET epoch = greatest(k.epoch, ${epoch}) + 1, is_fenced = false, updated_at = excluded.updated_at
+      RETURNING k.epoch::float8 AS epoch`);
+    return row?.epoch ?? epoch + 1;
+  }
+}

@@ -1,0 +1,54 @@
+import { type ReleaseFacts, type UpdateSubject, versionPath } from '../releases/version-rules.js';
+import type { VersionFacts } from './engine/version-filters.js';
+
+/** The releases of a product, as the rules of rollouts see them. */
+export class ReleaseVersions {
+  private readonly byVersion: ReadonlyMap<string, ReleaseFacts>;
+  private readonly paths = new Map<string, string | null>();
+
+  constructor(private readonly releases: readonly ReleaseFacts[]) {
+    this.byVersion = new Map(releases.map((release) => [release.version, release]));
+  }
+
+  find(version: string): ReleaseFacts | null {
+    return this.byVersion.get(version) ?? null;
+  }
+
+  /** As they are for a node: many nodes are alike, so that a way is looked for once. */
+  for(subject: Omit<UpdateSubject, 'fromVersion'>): Pick<VersionFacts, 'release' | 'nextOnPath'> {
+    return {
+      release: (version) => {
+        const found = this.byVersion.get(version);
+        if (found === undefined) return undefined;
+        const { isApproved, isBlocked, artifacts, migrations } = found;
+        const stored = artifacts.filter(({ isStored }) => isStored);
+        return {
+          version,
+          isApproved,
+          isBlocked,
+          platforms: new Set(stored.map(({ os, arch }) => `${os}/${arch}`)),
+          downgradePossible: migrations.every(({ downgradePossible }) => downgradePossible),
+        };
+      },
+      nextOnPath: (from, to) => this.nextOnPath({ ...subject, fromVersion: from }, to),
+    };
+  }
+
+  /** Whether a node on any of these versions could come back from the last of them. */
+  canUndo(versions: Iterable<string>): boolean {
+    return [...versions].every((version) =>
+      (this.byVersion.get(version)?.migrations ?? []).every(({ downgradePossible }) => downgradePossible),
+    );
+  }
+
+  private nextOnPath(subject: UpdateSubject, to: string): string | null {
+    const key = [subject.os, subject.arch, subject.agentVersion, subject.fromVersion, to].join(' ');
+    const known = this.paths.get(key);
+    if (known !== undefined) return known;
+    const target = this.byVersion.get(to);
+    const path = target === undefined ? null : versionPath(target, subject, this.releases);
+    const next = path?.steps?.[0]?.version ?? null;
+    this.paths.set(key, next);
+    return next;
+  }
+}

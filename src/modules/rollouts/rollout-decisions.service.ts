@@ -1,0 +1,194 @@
+import { Injectable } from '@nestjs/common';
+import type { AuditEvent } from '../../common/audit/audit-event.js';
+import { conflict, forbidden } from '../../common/errors/domain-error.js';
+import type { Actor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { PolicyReadModel } from '../clusters/policy.read-model.js';
+import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { resumption } from './engine/resumption.js';
+import type { PauseReason } from './engine/rollout-state.js';
+import { about, noSuchRollout, type Rollout, requireEdge, wrongState } from './rollout.js';
+import { type HeldRollout, RolloutEngine } from './rollout-engine.js';
+import { RolloutFactsReader } from './rollout-facts-reader.js';
+import { type Cause, RolloutMoves } from './rollout-moves.js';
+import { RolloutViews } from './rollout-views.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import type { RolloutView } from './rollouts.schema.js';
+import { WavesRepository } from './waves.repository.js';
+
+/** What people decide about a rollout. What follows from it happens in the same transaction. */
+@Injectable()
+export class RolloutDecisionsService {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly engine: RolloutEngine,
+    private readonly moves: RolloutMoves,
+    private readonly facts: RolloutFactsReader,
+    private readonly rollouts: RolloutsRepository,
+    private readonly waves: WavesRepository,
+    private readonly policies: PolicyReadModel,
+    private readonly releases: ReleasesReadModel,
+    private readonly views: RolloutViews,
+  ) {}
+
+  /** Asks for approval; where the policy wants none, it has it. @throws not_found; conflict */
+  submit(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, async (tx, { rollout }) => {
+      requireEdge(rollout, 'pending_approval');
+      const submitted = await this.moves.enter(tx, rollout, 'pending_approval', byOperator('submitted'));
+      const { rolloutApprovals } = await this.policies.hold(tx, clusterId);
+      if (rolloutApprovals > 0) return submitted;
+      const pending = await this.again(tx, rollout);
+      tx.audit(await this.moves.enter(tx, pending, 'approved', byOperator('no_approval_needed')));
+      return submitted;
+    });
+  }
+
+  /** @throws not_found; conflict; forbidden `author_may_not_approve` */
+  approve(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, async (tx, { rollout }) => {
+      if (rollout.state !== 'pending_approval')
+        throw wrongState(rollout, `A rollout that is ${rollout.state} waits for no approval.`);
+      if (rollout.createdByType === actor.type && rollout.createdById === actor.id)
+        throw forbidden('author_may_not_approve', 'Another person than its author approves a rollout.');
+      if (!(await this.rollouts.approve(tx, actor, rollout))) return null;
+      const approvals = await this.rollouts.approvals(tx, rollout);
+      const { rolloutApprovals } = await this.policies.hold(tx, clusterId);
+      const given: AuditEvent = {
+        ...about(rollout),
+        action: 'rollout.approval_given',
+        before: null,
+        after: { planHash: rollout.planHash },
+      };
+      if (approvals.length < rolloutApprovals) return given;
+      const inputs = { approvals: approvals.length, rolloutApprovals, planHash: rollout.planHash };
+      tx.audit(
+        await this.moves.enter(tx, rollout, 'approved', { ...byOperator('approvals_complete'), inputs }),
+      );
+      return given;
+    });
+  }
+
+  /** @throws not_found; conflict `rollout_state_conflict`, `rollout_in_progress`, `release_not_approved`, `release_blocked` */
+  start(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, (tx, held) => this.begin(tx, held));
+  }
+
+  /** The same for whoever holds the rollout. */
+  async begin(tx: Tx, { rollout }: HeldRollout): Promise<AuditEvent> {
+    if (rollout.state === 'paused') throw wrongState(rollout, 'A paused rollout is resumed.');
+    requireEdge(rollout, 'running');
+    const { rolloutApprovals } = await this.policies.hold(tx, rollout.clusterId);
+    if (rollout.state === 'draft' && rolloutApprovals > 0)
+      throw wrongState(rollout, 'The policy of the cluster asks for approvals first.');
+    const approvals = await this.rollouts.approvals(tx, rollout);
+    if (approvals.length < rolloutApprovals)
+      throw wrongState(rollout, 'The policy of the cluster asks for more approvals now.');
+    await this.requireUsable(tx, rollout);
+    const waves = await this.waves.list(tx, [rollout.id]);
+    if (waves.every(({ plannedMembers }) => plannedMembers === 0))
+      throw wrongState(rollout, 'The rollout is for no node.');
+    return this.moves.enter(tx, rollout, 'running', byOperator('started'));
+  }
+
+  /** @throws not_found; conflict */
+  pause(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, (tx, { rollout }) => {
+      requireEdge(rollout, 'paused');
+      return this.moves.enter(tx, rollout, 'paused', { rule: 'operator', reason: 'operator' });
+    });
+  }
+
+  /** @throws not_found; conflict `rollout_state_conflict`, `acknowledgement_required`, `release_blocked` */
+  resume(actor: Actor, clusterId: string, id: string, acknowledge: string | null): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, async (tx, { rollout, usableReleaseIds }) => {
+      if (rollout.state !== 'paused')
+        throw wrongState(rollout, `A rollout that is ${rollout.state} is not paused.`);
+      const isBlocked = !usableReleaseIds.includes(rollout.releaseId);
+      const facts = await this.facts.read(tx, rollout, isBlocked);
+      const isAcknowledged = acknowledge !== null && acknowledge === rollout.pausedByDecisionId;
+      const answer = resumption(facts, rollout.stateReason as PauseReason, isAcknowledged);
+      if (answer.kind === 'not_cleared')
+        throw wrongState(rollout, 'The cause of the pause is still there, and has to go first.');
+      if (answer.kind === 'not_acknowledged') {
+        const extensions = { stateReason: rollout.stateReason, decisionId: rollout.pausedByDecisionId };
+        const message =
+          'The cause of the pause is still there: name the decision that paused it in acknowledge.';
+        throw conflict('acknowledgement_required', message, { extensions });
+      }
+      await this.waves.acknowledge(tx, id, answer.acknowledgements);
+      const inputs = { acknowledge, acknowledgements: answer.acknowledgements };
+      return this.moves.enter(tx, rollout, 'running', { ...byOperator('resumed'), inputs });
+    });
+  }
+
+  /** @throws not_found; conflict `rollout_state_conflict`, `rollout_in_progress`, `downgrade_not_possible` */
+  rollback(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, (tx, { rollout }) => {
+      requireEdge(rollout, 'rolling_back');
+      if (!rollout.downgradePossible)
+        throw conflict('downgrade_not_possible', 'A migration of the version cannot be undone.');
+      return this.moves.enter(tx, rollout, 'rolling_back', { rule: 'operator', reason: 'operator' });
+    });
+  }
+
+  /** @throws not_found; conflict */
+  cancel(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, (tx, { rollout }) => {
+      requireEdge(rollout, 'cancelled');
+      return this.moves.enter(tx, rollout, 'cancelled', byOperator('cancelled'));
+    });
+  }
+
+  /** @throws not_found; conflict */
+  approveWave(actor: Actor, clusterId: string, id: string, name: string): Promise<RolloutView> {
+    return this.decide(actor, clusterId, id, async (tx, { rollout }) => {
+      const wave = (await this.waves.list(tx, [id])).find((each) => each.name === name);
+      if (wave === undefined) throw noSuchRollout();
+      if (wave.approvedAt !== null) return null;
+      const waits = wave.requiresApproval && (wave.state === 'pending' || wave.state === 'gated');
+      if (!waits || rollout.finishedAt !== null) throw wrongState(rollout, 'The wave waits for no approval.');
+      await this.waves.approve(tx, id, name);
+      return { ...about(rollout), action: 'rollout.wave_approved', before: null, after: { wave: name } };
+    });
+  }
+
+  /** @param work returns its event; null: it had been decided so before */
+  private decide(
+    actor: Actor,
+    clusterId: string,
+    id: string,
+    work: (tx: Tx, held: HeldRollout) => Promise<AuditEvent | null>,
+  ): Promise<RolloutView> {
+    return this.transactor.mutateDirect(actor, async (tx) => {
+      const held = await this.engine.hold(tx, clusterId, id);
+      if (held === null) throw noSuchRollout();
+      const event = await work(tx, held);
+      // Held again: a way back leads to other releases.
+      const next = event === null ? null : await this.engine.hold(tx, clusterId, id);
+      if (next !== null) await this.engine.advance(tx, next);
+      const [view] = await this.views.of(tx, [await this.again(tx, held.rollout)]);
+      const result = view as RolloutView;
+      return event === null ? { result, unchanged: true } : { result, events: [event] };
+    });
+  }
+
+  private async requireUsable(tx: Tx, { releaseId, targetVersion }: Rollout): Promise<void> {
+    const release = await this.releases.hold(tx, releaseId);
+    if (release?.isBlocked === true)
+      throw conflict('release_blocked', `Version ${targetVersion} is blocked.`);
+    if (release?.isApproved !== true)
+      throw conflict('release_not_approved', `Version ${targetVersion} is not approved.`);
+  }
+
+  private async again(tx: Tx, { clusterId, id }: Rollout): Promise<Rollout> {
+    const rollout = await this.rollouts.find(tx, clusterId, id);
+    if (rollout === null) throw noSuchRollout();
+    return rollout;
+  }
+}
+
+function byOperator(rule: string): Cause {
+  return { rule, reason: null };
+}

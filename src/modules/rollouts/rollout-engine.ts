@@ -1,0 +1,231 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
+import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { DecisionsRepository } from './decisions.repository.js';
+import { DISRUPTIVE_STATES, type Direction } from './engine/assignment-state.js';
+import { nextStep } from './engine/evaluation.js';
+import { isWindowOpen } from './engine/maintenance-window.js';
+import type { RolloutFacts, Step } from './engine/rollout-facts.js';
+import { freeSlots, mayGrant, offerLimit } from './engine/slots.js';
+import { about, type Rollout } from './rollout.js';
+import { RolloutFactsReader } from './rollout-facts-reader.js';
+import { RolloutMoves } from './rollout-moves.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import { SlotsRepository } from './slots.repository.js';
+import { WavesRepository } from './waves.repository.js';
+
+/** A rollout with the releases that may be installed for it, none of which can be blocked before the commit. */
+export interface HeldRollout {
+  rollout: Rollout;
+  /** Approved, and not blocked. */
+  usableReleaseIds: readonly string[];
+}
+
+/**
+ * Takes rollouts forward. Everything is decided under the lock of the product and committed together, so that it may be
+ * killed anywhere, and so that two of it that meet do nothing twice. A tick of a large rollout is a few statements.
+ */
+@Injectable()
+export class RolloutEngine {
+  constructor(
+    private readonly rollouts: RolloutsRepository,
+    private readonly waves: WavesRepository,
+    private readonly assignments: AssignmentsRepository,
+    private readonly slots: SlotsRepository,
+    private readonly decisions: DecisionsRepository,
+    private readonly moves: RolloutMoves,
+    private readonly facts: RolloutFactsReader,
+    private readonly members: MembershipsReadModel,
+    private readonly releases: ReleasesReadModel,
+  ) {}
+
+  /** Locks what a rollout's course depends on: first its releases, as a block takes its own, then the product.
+   *  null: there is no such rollout. */
+  async hold(tx: Tx, clusterId: string, id: string): Promise<HeldRollout | null> {
+    const seen = await this.rollouts.find(tx, clusterId, id);
+    if (seen === null) return null;
+    const releaseIds = new Set([seen.releaseId, ...(await this.assignments.releases(tx, id))]);
+    const usableReleaseIds: string[] = [];
+    for (const releaseId of [...releaseIds].sort()) {
+      const release = await this.releases.hold(tx, releaseId);
+      if (release?.isApproved === true && !release.isBlocked) usableReleaseIds.push(releaseId);
+    }
+    await this.rollouts.lockProduct(tx, clusterId, seen.productId);
+    // A statement of its own: the one above may have waited.
+    const rollout = await this.rollouts.find(tx, clusterId, id);
+    return rollout === null ? null : { rollout, usableReleaseIds };
+  }
+
+  /** Everything that is due now. */
+  async advance(tx: Tx, held: HeldRollout): Promise<Rollout> {
+    const { rollout } = held;
+    if (
+      !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
+    )
+      return rollout;
+    await this.giveUpOnSilent(tx, rollout);
+    await this.noticeWhoIsAway(tx, rollout);
+    const stepped = await this.takeSteps(tx, held);
+    await this.offer(tx, { ...held, rollout: stepped });
+    await this.grant(tx, { ...held, rollout: stepped });
+    return stepped;
+  }
+
+  /** Lets nodes that have prepared go out of service, as many as may. */
+  async grant(tx: Tx, { rollout, usableReleaseIds }: HeldRollout): Promise<void> {
+    const course = await this.courseOf(tx, rollout);
+    if (course === null || usableReleaseIds.length === 0) return;
+    const { direction, maxUnavailable } = course;
+    const windowOpen = isWindowOpen(rollout.strategy.maintenanceWindows, tx.now);
+    const grantable = { rolloutState: course.state, direction, isBlocked: false, windowOpen };
+    if (!mayGrant(grantable)) return;
+    const { held } = await this.slots.held(tx, rollout);
+    const free = freeSlots(held, maxUnavailable, direction);
+    if (free === 0) return;
+    const granted = await this.slots.grant(tx, rollout.id, direction, usableReleaseIds, free);
+    if (granted.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    this.moves.tell(tx, rollout, granted, 'granted');
+  }
+
+  private async takeSteps(tx: Tx, held: HeldRollout): Promise<Rollout> {
+    let { rollout } = held;
+    const isBlocked = !held.usableReleaseIds.includes(rollout.releaseId);
+    for (;;) {
+      if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return rollout;
+      const facts = await this.facts.read(tx, rollout, isBlocked);
+      const step = nextStep(facts);
+      if (step === null) {
+        if (rollout.state === 'running' && !facts.windowOpen) await this.rollouts.progressed(tx, rollout.id);
+        return rollout;
+      }
+      await this.take(tx, rollout, step, facts);
+      rollout = (await this.rollouts.find(tx, rollout.clusterId, rollout.id)) ?? rollout;
+    }
+  }
+
+  private async take(
+    tx: Tx,
+    rollout: Rollout,
+    step: Step,
+    { thresholds, slots }: RolloutFacts,
+  ): Promise<void> {
+    const inputs = { thresholds, slots, evidence: step.evidence };
+    if (step.kind === 'rollout') {
+      const { rule, reason, wave } = step;
+      tx.audit(await this.moves.enter(tx, rollout, step.to, { rule, reason, wave, inputs }));
+      return;
+    }
+    const wave = (await this.waves.list(tx, [rollout.id])).find(({ name }) => name === step.wave);
+    const fromState = wave?.state ?? 'pending';
+    const decision = { rule: step.rule, wave: step.wave, fromState, toState: step.to, reason: null, inputs };
+    await this.decisions.add(tx, tx.actor, rollout.id, decision);
+    await this.waves.move(tx, rollout.id, step.wave, step.to);
+    if (step.to === 'active') await this.skipWhoLeft(tx, rollout, wave?.position ?? 0);
+    await this.rollouts.progressed(tx, rollout.id);
+    const before = { wave: step.wave, state: fromState };
+    const after = { wave: step.wave, state: step.to };
+    tx.audit({ ...about(rollout), action: 'rollout.wave_moved', before, after });
+  }
+
+  /** Who was fenced since the plan was made is in no hands of this rollout. */
+  private async skipWhoLeft(tx: Tx, rollout: Rollout, wavePosition: number): Promise<void> {
+    const moved = await this.assignments.move(tx, {
+      rolloutId: rollout.id,
+      direction: 'forward',
+      from: ['planned'],
+      to: 'skipped',
+      reason: 'fenced',
+      where: sql`a.wave_position = ${wavePosition} AND EXISTS (SELECT 1 FROM node_versions AS k
+        WHERE k.cluster_id = a.cluster_id AND k.product_id = a.product_id AND k.node_id = a.node_id AND k.is_fenced)`,
+    });
+    this.moves.tell(tx, rollout, moved, 'skipped');
+  }
+
+  private async giveUpOnSilent(tx: Tx, rollout: Rollout): Promise<void> {
+    const { nodeDeadlineSeconds } = rollout.strategy;
+    const moved = await this.assignments.move(tx, {
+      rolloutId: rollout.id,
+      from: DISRUPTIVE_STATES,
+      to: 'lost',
+      reason: 'node_deadline',
+      where: sql`greatest(a.state_changed_at, a.reported_at) < ${tx.now}::timestamptz - make_interval(secs => ${nodeDeadlineSeconds})`,
+    });
+    if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    this.moves.tell(tx, rollout, moved, 'lost');
+  }
+
+  private async noticeWhoIsAway(tx: Tx, rollout: Rollout): Promise<void> {
+    if (rollout.state !== 'running' && rollout.state !== 'paused') return;
+    const away = await this.members.away(tx, rollout.clusterId);
+    const active = sql`a.wave_position IN (SELECT w.position FROM rollout_waves AS w
+      WHERE w.rollout_id = a.rollout_id AND w.state IN ('active', 'soaking', 'done'))`;
+    const gone = await this.assignments.move(tx, {
+      rolloutId: rollout.id,
+      direction: 'forward',
+      from: ['planned', 'offered'],
+      to: 'deferred',
+      reason: 'offline',
+      where: sql`a.node_id = ANY(${away}::uuid[]) AND ${active}`,
+    });
+    const back = await this.assignments.move(tx, {
+      rolloutId: rollout.id,
+      direction: 'forward',
+      from: ['deferred'],
+      to: 'planned',
+      where: sql`NOT (a.node_id = ANY(${away}::uuid[]))`,
+    });
+    if (gone.length + back.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    this.moves.tell(tx, rollout, gone, 'deferred');
+    this.moves.tell(tx, rollout, back, 'planned');
+  }
+
+  private async offer(tx: Tx, { rollout, usableReleaseIds }: HeldRollout): Promise<void> {
+    const course = await this.courseOf(tx, rollout);
+    if (course === null || usableReleaseIds.length === 0) return;
+    const { direction, maxUnavailable } = course;
+    const open = await this.assignments.countIn(tx, rollout.id, direction, 'offered');
+    const limit = offerLimit(maxUnavailable) - open;
+    if (limit <= 0) return;
+    const isReady =
+      direction === 'forward'
+        ? sql`a.wave_position IN (SELECT w.position FROM rollout_waves AS w WHERE w.rollout_id = a.rollout_id AND w.state IN ('active', 'soaking', 'done'))`
+        : sql`EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id AND f.node_id = a.node_id
+                         AND f.direction = 'forward' AND f.state = 'ok')`;
+    const moved = await this.assignments.move(tx, {
+      rolloutId: rollout.id,
+      direction,
+      from: ['planned'],
+      to: 'offered',
+      // What a node is to leave behind comes before what it is to have.
+      where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[])
+        AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
+          WHERE o.cluster_id = a.cluster_id AND o.product_id = a.product_id AND o.node_id = a.node_id AND o.id <> a.id
+            AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost'))`,
+      limit,
+    });
+    if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    this.moves.tell(tx, rollout, moved, 'offered');
+  }
+
+  /** Where the rollout leads its nodes now; null: nowhere. A finished one only leads away from a blocked version, by as
+   *  many nodes as the rollout beside it allows. */
+  private async courseOf(
+    tx: Tx,
+    rollout: Rollout,
+  ): Promise<{ direction: Direction; state: Rollout['state']; maxUnavailable: number } | null> {
+    const { state, strategy, clusterId, productId } = rollout;
+    const { maxUnavailable } = strategy;
+    if (state === 'running') return { direction: 'forward', state, maxUnavailable };
+    if (state === 'rolling_back') return { direction: 'back', state, maxUnavailable };
+    if (state !== 'succeeded' && state !== 'succeeded_with_deferred') return null;
+    const beside = await this.rollouts.unfinished(tx, clusterId, productId);
+    return {
+      direction: 'back',
+      state: 'rolling_back',
+      maxUnavailable: beside?.strategy.maxUnavailable ?? maxUnavailable,
+    };
+  }
+}

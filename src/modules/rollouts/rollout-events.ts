@@ -1,0 +1,82 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Tx } from '../../common/transaction/tx.js';
+import { TxEvents } from '../../common/transaction/tx-events.js';
+import { MembershipEnded } from '../nodes/membership-events.js';
+import { ReleaseBlocked } from '../releases/release-events.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { DecisionsRepository } from './decisions.repository.js';
+import { about, type Rollout } from './rollout.js';
+import { RolloutEngine } from './rollout-engine.js';
+import { RolloutMoves } from './rollout-moves.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import { SlotsRepository } from './slots.repository.js';
+
+/** What happens elsewhere and concerns rollouts, in the transaction in which it happens. */
+@Injectable()
+export class RolloutEvents implements OnModuleInit {
+  constructor(
+    private readonly events: TxEvents,
+    private readonly engine: RolloutEngine,
+    private readonly moves: RolloutMoves,
+    private readonly rollouts: RolloutsRepository,
+    private readonly assignments: AssignmentsRepository,
+    private readonly decisions: DecisionsRepository,
+    private readonly slots: SlotsRepository,
+  ) {}
+
+  onModuleInit(): void {
+    this.events.on(ReleaseBlocked, async (tx, { release, reason }) => {
+      for (const rollout of await this.rollouts.ofRelease(tx, release.releaseId))
+        await this.settle(tx, rollout, reason);
+    });
+    this.events.on(MembershipEnded, (tx, { clusterId, nodeId }) => this.leave(tx, clusterId, nodeId));
+  }
+
+  /** A block stops what is under way at once. A finished rollout is taken back where nothing else of its product is
+   *  unfinished; beside another one it stays finished, and its nodes leave by that one's slots. */
+  private async settle(tx: Tx, { clusterId, id }: Rollout, reason: string): Promise<void> {
+    const held = await this.engine.hold(tx, clusterId, id);
+    if (held === null) return;
+    const { rollout } = held;
+    if (rollout.state === 'running' || rollout.state === 'paused') await this.engine.advance(tx, held);
+    if (rollout.state !== 'succeeded' && rollout.state !== 'succeeded_with_deferred') return;
+    if (!rollout.downgradePossible) return this.noteRetreat(tx, rollout, reason, 'irreversible_migration');
+    const beside = await this.rollouts.unfinished(tx, clusterId, rollout.productId);
+    if (beside === null) {
+      const cause = { rule: 'version_blocked', reason: 'version_blocked' };
+      tx.audit(await this.moves.enter(tx, rollout, 'rolling_back', cause));
+    } else {
+      await this.moves.beginWayBack(tx, rollout);
+      await this.noteRetreat(tx, rollout, reason, `beside ${beside.id}`);
+      tx.audit({
+        ...about(rollout),
+        reason,
+        action: 'rollout.retreat_begun',
+        before: null,
+        after: { version: rollout.targetVersion },
+      });
+    }
+    // Again: the way back leads to releases that are to be held as well.
+    const returning = await this.engine.hold(tx, clusterId, id);
+    if (returning !== null) await this.engine.advance(tx, returning);
+  }
+
+  private async noteRetreat(tx: Tx, { id, state }: Rollout, reason: string, how: string): Promise<void> {
+    const inputs = { blockReason: reason, how };
+    const decision = {
+      rule: 'version_blocked',
+      wave: null,
+      fromState: state,
+      toState: state,
+      reason: how,
+      inputs,
+    };
+    await this.decisions.add(tx, tx.actor, id, decision);
+  }
+
+  /** A node that is gone holds nothing, and is counted nowhere. */
+  private async leave(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
+    await this.assignments.decommission(tx, clusterId, nodeId);
+    await this.slots.releaseAll(tx, clusterId, nodeId);
+  }
+}

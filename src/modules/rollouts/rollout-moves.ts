@@ -1,0 +1,138 @@
+import { Injectable } from '@nestjs/common';
+import type { AuditEvent } from '../../common/audit/audit-event.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import type { Assignment, NewAssignment } from './assignment.js';
+import { AssignmentsRepository, type Moved } from './assignments.repository.js';
+import { DecisionsRepository } from './decisions.repository.js';
+import type { AssignmentState } from './engine/assignment-state.js';
+import type { RolloutState } from './engine/rollout-state.js';
+import { wayBack } from './engine/way-back.js';
+import { NodeVersionsRepository } from './node-versions.repository.js';
+import { ReleaseVersions } from './release-versions.js';
+import { about, type Rollout, rolloutMoved } from './rollout.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import { WavesRepository } from './waves.repository.js';
+
+/** Node ids that one event names; the rest stands in others. */
+const NODES_PER_EVENT = 500;
+
+/** Why a rollout changes its state. */
+export interface Cause {
+  rule: string;
+  reason: string | null;
+  wave?: string | null;
+  inputs?: object;
+}
+
+/** What comes with a change of a rollout's state, under the lock of its product. */
+@Injectable()
+export class RolloutMoves {
+  constructor(
+    private readonly rollouts: RolloutsRepository,
+    private readonly waves: WavesRepository,
+    private readonly assignments: AssignmentsRepository,
+    private readonly decisions: DecisionsRepository,
+    private readonly nodeVersions: NodeVersionsRepository,
+    private readonly releases: ReleasesReadModel,
+  ) {}
+
+  /** Moves the rollout, writes down why, and does to its waves and nodes what the new state asks for. Returns the event.
+   *  @throws conflict `rollout_in_progress` */
+  async enter(tx: Tx, rollout: Rollout, to: RolloutState, cause: Cause): Promise<AuditEvent> {
+    const { rule, reason, wave = null, inputs = {} } = cause;
+    const decision = { rule, wave, fromState: rollout.state, toState: to, reason, inputs };
+    const decisionId = await this.decisions.add(tx, tx.actor, rollout.id, decision);
+    if (rollout.state === 'running' && rollout.runningSince !== null)
+      await this.waves.stopSoaking(tx, rollout.id, rollout.runningSince);
+    await this.rollouts.move(tx, rollout, {
+      state: to,
+      stateReason: reason,
+      pausedByDecisionId: to === 'paused' ? decisionId : null,
+    });
+    if (to === 'rolling_back' || to === 'cancelled') await this.stopForward(tx, rollout);
+    if (to === 'rolling_back') await this.beginWayBack(tx, rollout);
+    if (to === 'succeeded' || to === 'succeeded_with_deferred')
+      await this.nodeVersions.setGoodByRollout(tx, rollout.id);
+    return rolloutMoved(rollout, to, reason);
+  }
+
+  /** Takes back what nodes have not begun; what they have begun they finish. */
+  async stopForward(tx: Tx, rollout: Rollout): Promise<void> {
+    await this.waves.halt(tx, rollout.id);
+    const moved = await this.assignments.move(tx, {
+      rolloutId: rollout.id,
+      direction: 'forward',
+      from: ['planned', 'offered', 'deferred'],
+      to: 'cancelled',
+    });
+    this.tell(tx, rollout, moved, 'cancelled');
+  }
+
+  /** Plans the way of each node back to the version that it had. */
+  async beginWayBack(tx: Tx, rollout: Rollout): Promise<void> {
+    const versions = new ReleaseVersions(await this.releases.releasesOf(tx, rollout.productId));
+    const known = await this.nodeVersions.ofProduct(tx, rollout.clusterId, rollout.productId);
+    const reached = await this.assignments.reached(tx, rollout.id);
+    const rows = reached.flatMap((assignment) => {
+      const lastKnownGood = assignment.fromVersion ?? known.get(assignment.nodeId)?.lastKnownGood ?? null;
+      return wayOf(rollout, assignment, lastKnownGood, versions);
+    });
+    await this.assignments.insert(tx, rollout, rows);
+  }
+
+  /** Makes known that nodes have moved, and that their snapshots may have changed. */
+  tell(tx: Tx, rollout: Rollout, moved: readonly Pick<Moved, 'nodeId'>[], state: AssignmentState): void {
+    const nodeIds = moved.map(({ nodeId }) => nodeId);
+    if (nodeIds.length === 0) return;
+    tx.touch(rollout.clusterId, nodeIds);
+    for (let start = 0; start < nodeIds.length; start += NODES_PER_EVENT) {
+      const named = nodeIds.slice(start, start + NODES_PER_EVENT);
+      const after = { state, nodeIds: named, nodes: named.length };
+      tx.audit({ ...about(rollout), action: 'rollout.nodes_moved', before: null, after });
+    }
+  }
+}
+
+/** A node of which nobody knows where to let it go stays, and is counted. */
+function wayOf(
+  rollout: Rollout,
+  { nodeId, wavePosition, place, os, arch, state, isWrittenOff, toVersion }: Assignment,
+  lastKnownGood: string | null,
+  versions: ReleaseVersions,
+): NewAssignment[] {
+  const release = lastKnownGood === null ? null : versions.find(lastKnownGood);
+  const facts =
+    lastKnownGood === null
+      ? undefined
+      : versions.for({ os, arch, agentVersion: null }).release(lastKnownGood);
+  const way = wayBack({
+    state,
+    isWrittenOff,
+    badVersion: rollout.targetVersion,
+    lastKnownGood,
+    isLastKnownGoodUsable:
+      facts?.isApproved === true && !facts.isBlocked && facts.platforms.has(`${os}/${arch}`),
+  });
+  if (way.kind === 'nothing') return [];
+  const row = {
+    nodeId,
+    direction: 'back' as const,
+    wavePosition,
+    place,
+    os,
+    arch,
+    fromVersion: toVersion,
+    isStop: false,
+  };
+  if (way.kind === 'stranded' || release === null) {
+    const to = {
+      toVersion: lastKnownGood ?? toVersion,
+      toReleaseId: release?.releaseId ?? rollout.releaseId,
+    };
+    return [{ ...row, ...to, state: 'skipped', stateReason: 'last_known_good_missing' }];
+  }
+  return [
+    { ...row, toVersion: way.version, toReleaseId: release.releaseId, state: 'planned', stateReason: null },
+  ];
+}

@@ -1,0 +1,65 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { DomainError } from '../../common/errors/domain-error.js';
+import { Jobs } from '../../common/jobs/jobs.js';
+import { LOGGER } from '../../common/observability/logger.js';
+import { systemActor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import { RolloutDecisionsService } from './rollout-decisions.service.js';
+import { RolloutEngine } from './rollout-engine.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+
+/** The job that takes rollouts forward; a nudge names one as `<cluster>/<rollout>`. */
+export const TICK_JOB = { queue: 'rollouts', name: 'rollout-tick' } as const;
+
+/** How late what time alone brings about may be: the end of a soak, a deadline, a node that is away. */
+const SWEEP_SECONDS = 5;
+
+/** Drives rollouts. Reports and people drive them as well: a tick that is lost makes them later, never wrong. */
+@Injectable()
+export class RolloutTicks implements OnModuleInit {
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly transactor: Transactor,
+    private readonly engine: RolloutEngine,
+    private readonly rollouts: RolloutsRepository,
+    private readonly decisions: RolloutDecisionsService,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  onModuleInit(): void {
+    this.jobs.define({
+      ...TICK_JOB,
+      everySeconds: SWEEP_SECONDS,
+      run: async (named) => {
+        if (named === null) return this.sweep();
+        const [clusterId = '', id = ''] = named.split('/');
+        await this.tick(clusterId, id);
+      },
+    });
+  }
+
+  private async sweep(): Promise<void> {
+    const due = await this.transactor.read((tx) => this.rollouts.due(tx));
+    for (const { clusterId, id } of due) await this.tick(clusterId, id);
+  }
+
+  /** One that may not start, since another is under way or its version was blocked, waits for the next tick. */
+  private async tick(clusterId: string, id: string): Promise<void> {
+    try {
+      await this.transactor.observe(systemActor('rollouts'), async (tx) => {
+        const held = await this.engine.hold(tx, clusterId, id);
+        if (held === null) return { result: undefined };
+        const { state, startAt } = held.rollout;
+        const isDue = startAt !== null && startAt <= tx.now && (state === 'draft' || state === 'approved');
+        const events = isDue ? [await this.decisions.begin(tx, held)] : [];
+        const rollout = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
+        await this.engine.advance(tx, { ...held, rollout });
+        return { result: undefined, events };
+      });
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      this.logger.info({ rolloutId: id, code: error.code }, 'a rollout that is due cannot start yet');
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { ClustersModule } from '../clusters/clusters.module.js';
+import { NodesModule } from '../nodes/nodes.module.js';
+import { AssignedArtifacts } from '../releases/assigned-artifacts.js';
+import { ReleasesModule } from '../releases/releases.module.js';
+import { WorkloadsModule } from '../workloads/workloads.module.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { DecisionsRepository } from './decisions.repository.js';
+import { NodeDecisionsService } from './node-decisions.service.js';
+import { NodeVersionsRepository } from './node-versions.repository.js';
+import { RolloutDecisionsController } from './rollout-decisions.controller.js';
+import { RolloutDecisionsService } from './rollout-decisions.service.js';
+import { RolloutEngine } from './rollout-engine.js';
+import { RolloutEvents } from './rollout-events.js';
+import { RolloutFactsReader } from './rollout-facts-reader.js';
+import { RolloutMoves } from './rollout-moves.js';
+import { RolloutPlanner } from './rollout-planner.js';
+import { RolloutTicks } from './rollout-ticks.js';
+import { RolloutViews } from './rollout-views.js';
+import { RolloutsController } from './rollouts.controller.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import { RolloutsService } from './rollouts.service.js';
+import { RolloutsSnapshotSource } from './rollouts.snapshot-source.js';
+import { SlotsRepository } from './slots.repository.js';
+import { UpdateReportsController } from './update-reports.controller.js';
+import { UpdateReportsService } from './update-reports.service.js';
+import { UpdatesReadModel } from './updates.read-model.js';
+import { WavesRepository } from './waves.repository.js';
+
+@Module({
+  imports: [ClustersModule, NodesModule, ReleasesModule, WorkloadsModule],
+  controllers: [RolloutsController, RolloutDecisionsController, UpdateReportsController],
+  providers: [
+    AssignmentsRepository,
+    DecisionsRepository,
+    NodeDecisionsService,
+    NodeVersionsRepository,
+    RolloutDecisionsService,
+    RolloutEngine,
+    RolloutEvents,
+    RolloutFactsReader,
+    RolloutMoves,
+    RolloutPlanner,
+    RolloutTicks,
+    RolloutViews,
+    RolloutsRepository,
+    RolloutsService,
+    RolloutsSnapshotSource,
+    SlotsRepository,
+    UpdateReportsService,
+    UpdatesReadModel,
+    WavesRepository,
+  ],
+  exports: [UpdatesReadModel],
+})
+export class RolloutsModule implements OnModuleInit {
+  constructor(
+    private readonly artifacts: AssignedArtifacts,
+    private readonly updates: UpdatesReadModel,
+  ) {}
+
+  onModuleInit(): void {
+    this.artifacts.add((tx, { clusterId, nodeId }) => this.updates.artifactsOf(tx, clusterId, nodeId));
+  }
+}

@@ -1,0 +1,166 @@
+import { Injectable } from '@nestjs/common';
+import { violates } from '../../common/database/postgres-errors.js';
+import { sql } from '../../common/database/sql.js';
+import { conflict } from '../../common/errors/domain-error.js';
+import type { CursorValues } from '../../common/http/cursor.js';
+import type { Actor } from '../../common/request/actor.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js';
+import type { Rollout } from './rollout.js';
+
+const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.product_id AS "productId", p.name AS product,
+  r.release_id AS "releaseId", r.target_version AS "targetVersion", r.selector, r.strategy, r.plan_hash AS "planHash",
+  r.downgrade_possible AS "downgradePossible", r.state, r.state_reason AS "stateReason",
+  r.paused_by_decision_id AS "pausedByDecisionId", r.start_at AS "startAt", r.created_by_type AS "createdByType",
+  r.created_by_id AS "createdById", r.created_at AS "createdAt", r.updated_at AS "updatedAt", r.started_at AS "startedAt",
+  r.running_since AS "runningSince", r.last_progress_at AS "lastProgressAt", r.finished_at AS "finishedAt"`;
+const TABLES = sql`rollouts AS r JOIN products AS p ON p.id = r.product_id`;
+
+/** A rollout that is to be written down. */
+export type NewRollout = Pick<
+  Rollout,
+  | 'id'
+  | 'clusterId'
+  | 'productId'
+  | 'releaseId'
+  | 'targetVersion'
+  | 'selector'
+  | 'strategy'
+  | 'planHash'
+  | 'downgradePossible'
+  | 'startAt'
+> & { salt: string };
+
+/** How a rollout stands now, where that has changed. */
+export interface RolloutChange {
+  state: RolloutState;
+  stateReason: string | null;
+  pausedByDecisionId: string | null;
+}
+
+@Injectable()
+export class RolloutsRepository {
+  /** Everything that is done with a product's rollouts and slots in a cluster is done one after the other. */
+  async lockProduct(tx: Tx, clusterId: string, productId: string): Promise<void> {
+    const key = `rollouts/${clusterId}/${productId}`;
+    await tx.query(sql`SELECT true AS held FROM pg_advisory_xact_lock(hashtextextended(${key}, 0))`);
+  }
+
+  async insert(tx: Tx, actor: Actor, rollout: NewRollout): Promise<void> {
+    const { id, clusterId, productId, releaseId, targetVersion, planHash, downgradePossible, startAt, salt } =
+      rollout;
+    await tx.query(sql`
+      INSERT INTO rollouts (id, cluster_id, product_id, release_id, target_version, selector, strategy, salt, plan_hash,
+             downgrade_possible, state, start_at, created_by_type, created_by_id, created_at, updated_at)
+      VALUES (${id}::uuid, ${clusterId}::uuid, ${productId}::uuid, ${releaseId}::uuid, ${targetVersion},
+              ${JSON.stringify(rollout.selector)}::jsonb, ${JSON.stringify(rollout.strategy)}::jsonb, ${salt}, ${planHash},
+              ${downgradePossible}, 'draft', ${startAt}, ${actor.type}, ${actor.id ?? ''}, ${tx.now}, ${tx.now})`);
+  }
+
+  /** How many rollouts the cluster has had of the product. */
+  async count(tx: ReadTx, clusterId: string, productId: string): Promise<number> {
+    const [row] = await tx.query<{ rollouts: number }>(sql`
+      SELECT count(*)::int AS rollouts FROM rollouts AS r
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid`);
+    return row?.rollouts ?? 0;
+  }
+
+  async find(tx: ReadTx, clusterId: string, id: string): Promise<Rollout | null> {
+    const [row] = await tx.query<Rollout>(sql`
+      SELECT ${COLUMNS} FROM ${TABLES} WHERE r.cluster_id = ${clusterId}::uuid AND r.id = ${id}::uuid`);
+    return row ?? null;
+  }
+
+  async list(
+    tx: ReadTx,
+    clusterId: string,
+    { state, product }: { state?: string | undefined; product?: string | undefined },
+    after: CursorValues | null,
+    limit: number,
+  ): Promise<Rollout[]> {
+    const [createdAt = null, id = null] = after ?? [];
+    return tx.query<Rollout>(sql`
+      SELECT ${COLUMNS} FROM ${TABLES}
+       WHERE r.cluster_id = ${clusterId}::uuid AND (${state ?? null}::text IS NULL OR r.state = ${state ?? null})
+         AND (${product ?? null}::text IS NULL OR p.name = ${product ?? null})
+         AND (${createdAt}::timestamptz IS NULL OR (r.created_at, r.id) < (${createdAt}::timestamptz, ${id}::uuid))
+       ORDER BY r.created_at DESC, r.id DESC LIMIT ${limit + 1}`);
+  }
+
+  /** Rollouts in which something may be due: those under way, those whose start has come, and finished ones whose nodes
+   *  are still out of service, or still have to get away from a blocked version. */
+  due(tx: ReadTx): Promise<{ id: string; clusterId: string }[]> {
+    return tx.query(sql`
+      SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r
+       WHERE r.state IN ('running', 'paused', 'rolling_back')
+          OR (r.state IN ('draft', 'approved') AND r.start_at <= ${tx.now})
+          OR r.id IN (SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
+                       WHERE a.state IN ('granted', 'applying', 'health'))
+          OR (r.state IN ('succeeded', 'succeeded_with_deferred') AND r.id IN (
+                SELECT a.rollout_id FROM rollout_assignments AS a WHERE a.direction = 'back' AND a.state IN ('planned', 'offered')))
+       ORDER BY r.id`);
+  }
+
+  /** Rollouts that lead, or have led, to a release and could still do something with it. */
+  ofRelease(tx: ReadTx, releaseId: string): Promise<Rollout[]> {
+    return tx.query<Rollout>(sql`
+      SELECT ${COLUMNS} FROM ${TABLES} WHERE r.release_id = ${releaseId}::uuid AND r.state NOT IN ('cancelled', 'rolled_back')
+       ORDER BY r.cluster_id, r.product_id, r.id`);
+  }
+
+  /** The unfinished rollout of the product; null: there is none. */
+  async unfinished(tx: ReadTx, clusterId: string, productId: string): Promise<Rollout | null> {
+    const [row] = await tx.query<Rollout>(sql`
+      SELECT ${COLUMNS} FROM ${TABLES} WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid
+         AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])`);
+    return row ?? null;
+  }
+
+  /** @throws conflict `rollout_in_progress` when another one is unfinished */
+  async move(
+    tx: Tx,
+    { id }: Rollout,
+    { state, stateReason, pausedByDecisionId }: RolloutChange,
+  ): Promise<void> {
+    const isUnderWay = state === 'running' || state === 'rolling_back';
+    const isOver = !isUnderWay && !['draft', 'pending_approval', 'approved', 'paused'].includes(state);
+    try {
+      await tx.query(sql`
+        UPDATE rollouts AS r
+           SET state = ${state}, state_reason = ${stateReason}, paused_by_decision_id = ${pausedByDecisionId}::uuid,
+               updated_at = ${tx.now},
+               started_at = CASE WHEN ${isUnderWay} THEN coalesce(r.started_at, ${tx.now}) ELSE r.started_at END,
+               running_since = CASE WHEN ${isUnderWay} THEN ${tx.now} ELSE r.running_since END,
+               last_progress_at = CASE WHEN ${isUnderWay} THEN ${tx.now} ELSE r.last_progress_at END,
+               finished_at = CASE WHEN ${isOver} THEN ${tx.now} WHEN ${isUnderWay} THEN NULL ELSE r.finished_at END
+         WHERE r.id = ${id}::uuid`);
+    } catch (error) {
+      if (!violates(error, 'rollouts_one_unfinished')) throw error;
+      throw conflict('rollout_in_progress', 'Another rollout of the product is unfinished in this cluster.');
+    }
+  }
+
+  async progressed(tx: Tx, id: string): Promise<void> {
+    await tx.query(sql`
+      UPDATE rollouts AS r SET last_progress_at = ${tx.now} WHERE r.id = ${id}::uuid AND r.last_progress_at IS NOT NULL`);
+  }
+
+  /** Approvals of this very plan. */
+  approvals(
+    tx: ReadTx,
+    { id, planHash }: Pick<Rollout, 'id' | 'planHash'>,
+  ): Promise<{ type: string; id: string; approvedAt: Date }[]> {
+    return tx.query(sql`
+      SELECT a.approver_type AS type, a.approver_id AS id, a.approved_at AS "approvedAt" FROM rollout_approvals AS a
+       WHERE a.rollout_id = ${id}::uuid AND a.plan_hash = ${planHash} ORDER BY a.approved_at, a.approver_id`);
+  }
+
+  /** false: they have approved it already. */
+  async approve(tx: Tx, actor: Actor, { id, planHash }: Rollout): Promise<boolean> {
+    const added = await tx.query(sql`
+      INSERT INTO rollout_approvals AS a (rollout_id, approver_type, approver_id, plan_hash, approved_at)
+      VALUES (${id}::uuid, ${actor.type}, ${actor.id ?? ''}, ${planHash}, ${tx.now})
+      ON CONFLICT DO NOTHING RETURNING a.approver_id`);
+    return added.length === 1;
+  }
+}

@@ -1,0 +1,70 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { Assignment } from './assignment.js';
+import type { Direction } from './engine/assignment-state.js';
+
+/** Whose slots: of one product in one cluster. */
+interface SlotScope {
+  clusterId: string;
+  productId: string;
+}
+
+/** Who may be out of service. All of it happens under the lock of the product. */
+@Injectable()
+export class SlotsRepository {
+  async held(tx: ReadTx, { clusterId, productId }: SlotScope): Promise<{ held: number; stuck: number }> {
+    const [row] = await tx.query<{ held: number; stuck: number }>(sql`
+      SELECT count(*)::int AS held, count(*) FILTER (WHERE a.state IN ('lost', 'fenced'))::int AS stuck
+        FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
+       WHERE s.cluster_id = ${clusterId}::uuid AND s.product_id = ${productId}::uuid`);
+    return row ?? { held: 0, stuck: 0 };
+  }
+
+  /** Gives slots to nodes that have prepared, at most `limit` of them, in the order of their waves. */
+  grant(
+    tx: Tx,
+    rolloutId: string,
+    direction: Direction,
+    releaseIds: readonly string[],
+    limit: number,
+  ): Promise<{ nodeId: string }[]> {
+    return tx.query(sql`
+      WITH chosen AS (
+        SELECT a.id, a.cluster_id, a.product_id, a.node_id, a.epoch FROM rollout_assignments AS a
+         WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = 'offered' AND a.node_state = 'staging'
+           AND a.to_release_id = ANY(${[...releaseIds]}::uuid[])
+           AND NOT EXISTS (SELECT 1 FROM update_slots AS h WHERE h.cluster_id = a.cluster_id AND h.product_id = a.product_id
+                                                              AND h.node_id = a.node_id)
+         ORDER BY a.wave_position, a.place LIMIT ${limit}),
+      taken AS (
+        INSERT INTO update_slots (cluster_id, product_id, node_id, assignment_id, epoch, taken_at)
+        SELECT c.cluster_id, c.product_id, c.node_id, c.id, c.epoch, ${tx.now} FROM chosen AS c RETURNING assignment_id)
+      UPDATE rollout_assignments AS m SET state = 'granted', state_reason = NULL, state_changed_at = ${tx.now}
+        FROM taken AS t WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId"`);
+  }
+
+  /** Takes a slot whether or not one is free: the node is out of service already. */
+  async take(tx: Tx, { clusterId, productId, nodeId, id, epoch }: Assignment): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO update_slots AS s (cluster_id, product_id, node_id, assignment_id, epoch, taken_at)
+      VALUES (${clusterId}::uuid, ${productId}::uuid, ${nodeId}::uuid, ${id}::uuid, ${epoch}, ${tx.now})
+      ON CONFLICT (cluster_id, product_id, node_id) DO NOTHING`);
+  }
+
+  async release(
+    tx: Tx,
+    { clusterId, productId, nodeId }: Pick<Assignment, 'clusterId' | 'productId' | 'nodeId'>,
+  ): Promise<void> {
+    await tx.query(sql`
+      DELETE FROM update_slots AS s WHERE s.cluster_id = ${clusterId}::uuid AND s.product_id = ${productId}::uuid
+         AND s.node_id = ${nodeId}::uuid`);
+  }
+
+  /** Gives back all that a node holds. */
+  async releaseAll(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
+    await tx.query(
+      sql`DELETE FROM update_slots AS s WHERE s.cluster_id = ${clusterId}::uuid AND s.node_id = ${nodeId}::uuid`,
+    );
+  }
+}

@@ -1,0 +1,79 @@
+import { Injectable } from '@nestjs/common';
+import type { ReadTx } from '../../common/transaction/tx.js';
+import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { variantFor } from '../releases/version-rules.js';
+import { type Assignment, phaseOf } from './assignment.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+
+/** What a node is told of an update: nothing in it depends on the clock. */
+export interface NodeUpdate {
+  assignmentId: string;
+  rolloutId: string;
+  product: string;
+  fromVersion: string | null;
+  toVersion: string;
+  epoch: number;
+  phase: 'offered' | 'granted';
+  artifact: { os: string; arch: string; sha256: string; size: number; path: string };
+  /** The DSSE envelope. */
+  manifest: unknown;
+}
+
+/** What other modules ask of rollouts. */
+@Injectable()
+export class UpdatesReadModel {
+  constructor(
+    private readonly assignments: AssignmentsRepository,
+    private readonly releases: ReleasesReadModel,
+  ) {}
+
+  /** What nodes are to do now, by node id; of what may not leave the service nothing is told. */
+  async forNodes(
+    tx: ReadTx,
+    clusterId: string,
+    nodeIds: readonly string[] | 'all',
+  ): Promise<Map<string, NodeUpdate[]>> {
+    const told = await this.assignments.told(tx, clusterId, nodeIds);
+    const updates = new Map<string, NodeUpdate[]>();
+    if (told.length === 0) return updates;
+    const facts = await this.factsOf(tx, told);
+    const signed = await this.releases.signed(tx, [...new Set(told.map(({ toReleaseId }) => toReleaseId))]);
+    const manifests = new Map(
+      [...signed].map(([id, { envelope }]) => [id, JSON.parse(envelope.toString('utf8')) as unknown]),
+    );
+    for (const assignment of told) {
+      const { nodeId, os, arch, toReleaseId } = assignment;
+      const release = facts.get(toReleaseId);
+      const phase = phaseOf(assignment);
+      const subject = { os, arch, agentVersion: null, fromVersion: null };
+      const artifact = release === undefined ? null : variantFor(release, subject);
+      if (phase === null || artifact === null) continue;
+      const { id: assignmentId, rolloutId, product, fromVersion, toVersion, epoch } = assignment;
+      const { sha256, size } = artifact;
+      const path = `/api/v1/node-agents/me/artifacts/${sha256}`;
+      const update: NodeUpdate = {
+        ...{ assignmentId, rolloutId, product, fromVersion, toVersion, epoch, phase },
+        artifact: { os, arch, sha256, size, path },
+        manifest: manifests.get(toReleaseId) ?? null,
+      };
+      updates.set(nodeId, [...(updates.get(nodeId) ?? []), update]);
+    }
+    return updates;
+  }
+
+  /** The artifacts that a node's assignments name now. */
+  async artifactsOf(
+    tx: ReadTx,
+    clusterId: string,
+    nodeId: string,
+  ): Promise<{ releaseId: string; os: string; arch: string }[]> {
+    const told = await this.assignments.told(tx, clusterId, [nodeId]);
+    return told.map(({ toReleaseId, os, arch }) => ({ releaseId: toReleaseId, os, arch }));
+  }
+
+  private async factsOf(tx: ReadTx, told: readonly Assignment[]) {
+    const products = [...new Set(told.map(({ productId }) => productId))];
+    const releases = (await Promise.all(products.map((id) => this.releases.releasesOf(tx, id)))).flat();
+    return new Map(releases.map((release) => [release.releaseId, release]));
+  }
+}

@@ -1,0 +1,403 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Answer } from '../support/api.js';
+import { countByStatus } from '../support/applicant.js';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { created } from '../support/given.js';
+import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
+
+let plane: ControlPlane;
+beforeAll(async () => {
+  plane = await startControlPlane();
+});
+afterAll(() => plane?.close());
+
+const refusal = ({ status, body: { code } }: Answer) => [status, code];
+const CANARY = [
+  { name: 'canary', count: 1, soakSeconds: 60 },
+  { name: 'rest', percent: 100 },
+];
+const told = async (node: UpdatingNode | undefined): Promise<ToldUpdate> => {
+  const update = (await node?.told()) ?? null;
+  if (update === null) throw new Error('the node is told of no update');
+  return update;
+};
+const versions = ({ nodes }: RolloutStage) => nodes.map(({ installed }) => installed);
+const sleeping = async (stage: RolloutStage) =>
+  (await Promise.all(stage.nodes.map((node) => node.told()))).every((update) => update === null);
+
+describe('a rollout', () => {
+  it('is planned and drafted alike, and changes nothing before it starts', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const body = stage.body({ waves: CANARY });
+    const plan = created(await plane.api.post(`${stage.path}/plan`, body)) as {
+      planHash: string;
+      waves: { name: string; nodes: { nodeId: string; fromVersion: string }[] }[];
+    };
+    expect(plan.waves.map(({ name, nodes }) => [name, nodes.length])).toEqual([
+      ['canary', 1],
+      ['rest', 2],
+    ]);
+    const answer = await plane.api.post(stage.path, body);
+    expect(answer.status).toBe(201);
+    expect(answer.headers.get('location')).toBe(`/api/v1${stage.path}/${answer.body.id}`);
+    expect(answer.body).toMatchObject({ state: 'draft', stateReason: null, planHash: plan.planHash });
+    const nodes = (
+      created(await plane.api.get(`${stage.path}/${answer.body.id}/nodes`)) as {
+        items: { wave: string; nodeId: string }[];
+      }
+    ).items;
+    const planned = plan.waves.flatMap(({ name, nodes: members }) =>
+      members.map(({ nodeId }) => [nodeId, name]),
+    );
+    expect(nodes.map(({ nodeId, wave }) => [nodeId, wave])).toEqual(planned.sort());
+    await stage.tick();
+    expect(await sleeping(stage)).toBe(true);
+  });
+
+  it('goes wave by wave, one node at a time, and says why', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const id = await stage.started({ waves: CANARY });
+    await stage.run();
+    expect((await stage.rollout(id)).waves.map(({ state }: { state: string }) => state)).toEqual([
+      'soaking',
+      'pending',
+    ]);
+    await stage.advance(61);
+    await stage.run();
+    expect(await stage.rollout(id)).toMatchObject({ state: 'succeeded', updateStates: { running: 3 } });
+    expect(versions(stage)).toEqual(['2.0.0', '2.0.0', '2.0.0']);
+    const steps = (await stage.decisions(id)).map(({ wave, rule, toState }) => [wave, rule, toState]);
+    const ofWave = (name: string) =>
+      steps.filter(([wave]) => wave === name).map(([, rule, to]) => `${rule} > ${to}`);
+    const all = [
+      'dependencies_done > gated',
+      'wave_opened > active',
+      'wave_closed > soaking',
+      'soaked > done',
+    ];
+    expect([ofWave('canary'), ofWave('rest')]).toEqual([all, all]);
+    expect(steps.at(0)).toEqual([null, 'started', 'running']);
+    const last = (await stage.decisions(id)).find(({ rule }) => rule === 'soaked');
+    expect(last?.inputs.evidence).toMatchObject({
+      counted: 1,
+      successes: 1,
+      failures: 0,
+      neededSuccesses: 1,
+    });
+  });
+
+  it('never lets more nodes out of service than it may, however they crowd', async () => {
+    const stage = await RolloutStage.open(plane, 5);
+    await stage.started({ maxUnavailable: 2 });
+    const updates = await Promise.all(stage.nodes.map(told));
+    const granted = await Promise.all(
+      stage.nodes.map((node, index) => node.prepare(updates[index] as ToldUpdate)),
+    );
+    expect(granted.filter((may) => may)).toHaveLength(2);
+    const rush = stage.nodes.map((node, index) => node.report(updates[index] as ToldUpdate, 'starting'));
+    expect(countByStatus(await Promise.all(rush))).toEqual({ 200: 2, 422: 3 });
+    await Promise.all([stage.tick(), stage.tick(), stage.tick()]);
+    const [slots] = await plane.database.query<{ slots: string }>(
+      'SELECT count(*) AS slots FROM update_slots WHERE cluster_id = $1',
+      [stage.clusterId],
+    );
+    expect(slots?.slots).toBe('2');
+  });
+
+  it('serves a node exactly the file that it is told of', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes;
+    await stage.started();
+    const { artifact } = await told(node);
+    const path = artifact.path.replace('/api/v1', '');
+    expect((await node?.api.get(path))?.status).toBe(200);
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    expect((await node?.api.get(path))?.status).toBe(404);
+  });
+
+  it('takes every node back to its own version when too many fail', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const id = await stage.started({ waves: CANARY, autoRollback: true });
+    await stage.run();
+    await stage.advance(61);
+    await stage.run((_, { toVersion }) => toVersion === '2.0.0');
+    expect(await stage.rollout(id)).toMatchObject({ state: 'rolled_back' });
+    expect(versions(stage)).toEqual(['1.0.0', '1.0.0', '1.0.0']);
+    const started = (await stage.decisions(id)).find(({ toState }) => toState === 'rolling_back');
+    expect(started).toMatchObject({ rule: 'error_threshold', wave: 'rest' });
+  });
+
+  it('pauses otherwise, and goes on only for who names the decision', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const id = await stage.started({ failureThresholdPercent: 0, successThresholdPercent: 50 });
+    const [first] = stage.nodes;
+    let failed = false;
+    await stage.run(() => {
+      const isFirst = !failed;
+      failed = true;
+      return isFirst;
+    });
+    const paused = await stage.rollout(id);
+    expect(paused).toMatchObject({ state: 'paused', stateReason: 'error_threshold' });
+    expect(first).toBeDefined();
+    expect(refusal(await stage.act(id, 'resume'))).toEqual([409, 'acknowledgement_required']);
+    const other = { acknowledge: stage.clusterId };
+    expect(refusal(await stage.act(id, 'resume', other))).toEqual([409, 'acknowledgement_required']);
+    created(await stage.act(id, 'resume', { acknowledge: paused.pausedByDecisionId }));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect(versions(stage).sort()).toEqual(['1.0.0', '2.0.0']);
+  });
+
+  it('grants nothing in a pause, and lets those finish that are out of service', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const id = await stage.started();
+    const [one, other] = stage.nodes;
+    const [first, second] = [await told(one), await told(other)];
+    expect(await one?.prepare(first)).toBe(true);
+    created(await stage.act(id, 'pause'));
+    await one?.change(first);
+    expect(await other?.prepare(second)).toBe(false);
+    await stage.tick();
+    expect(refusal((await other?.report(second, 'starting')) as Answer)).toEqual([422, 'invalid_transition']);
+    created(await stage.act(id, 'resume'));
+    await other?.change({ ...second, phase: 'granted' });
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+  });
+
+  it('goes back after it has succeeded', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const id = await stage.started({ maxUnavailable: 2 });
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    created(await stage.act(id, 'rollback'));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(versions(stage)).toEqual(['1.0.0', '1.0.0']);
+  });
+
+  it('goes back from a version that is blocked, at once', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const id = await stage.started({ waves: CANARY });
+    await stage.run();
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    expect(await stage.rollout(id)).toMatchObject({ state: 'rolling_back', stateReason: 'version_blocked' });
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(versions(stage)).toEqual(['1.0.0', '1.0.0']);
+    expect(refusal(await stage.act(await stage.draft(), 'start'))).toEqual([409, 'release_blocked']);
+  });
+
+  it('stays finished when its version is blocked beside another one, and its nodes leave by the slots of that', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const done = await stage.started({ maxUnavailable: 3 });
+    await stage.run();
+    await stage.publisher.release('3.0.0');
+    const next = await stage.started(
+      { waves: [{ name: 'later', percent: 100, requiresApproval: true }] },
+      { targetVersion: '3.0.0' },
+    );
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    expect((await stage.rollout(done)).state).toBe('succeeded');
+    const updates = await Promise.all(stage.nodes.map(told));
+    expect(updates.map(({ toVersion }) => toVersion)).toEqual(['1.0.0', '1.0.0', '1.0.0']);
+    const granted = await Promise.all(
+      stage.nodes.map((node, index) => node.prepare(updates[index] as ToldUpdate)),
+    );
+    expect(granted.filter((may) => may)).toHaveLength(1);
+    const [first] = stage.nodes.filter((_, index) => granted[index]);
+    await first?.change(updates[granted.indexOf(true)] as ToldUpdate);
+    await stage.run();
+    expect(versions(stage)).toEqual(['1.0.0', '1.0.0', '1.0.0']);
+    expect([(await stage.rollout(done)).state, (await stage.rollout(next)).state]).toEqual([
+      'succeeded',
+      'running',
+    ]);
+    expect((await stage.decisions(done)).at(-1)).toMatchObject({
+      rule: 'version_blocked',
+      toState: 'succeeded',
+    });
+  });
+
+  it('is the only unfinished one of its product, drafts aside', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [one, other] = [await stage.draft(), await stage.draft()];
+    const answers = await Promise.all([one, other].map((id) => stage.act(id, 'start')));
+    expect(countByStatus(answers)).toEqual({ 200: 1, 409: 1 });
+    expect(answers.map(refusal)).toContainEqual([409, 'rollout_in_progress']);
+  });
+
+  it('waits for the approvals that the policy asks for, none of them by its author', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 1 }));
+    const id = await stage.draft();
+    expect(refusal(await stage.act(id, 'start'))).toEqual([409, 'rollout_state_conflict']);
+    expect((await stage.act(id, 'submit')).body.state).toBe('pending_approval');
+    expect(refusal(await stage.act(id, 'approve'))).toEqual([403, 'author_may_not_approve']);
+    expect(refusal(await stage.act(id, 'start'))).toEqual([409, 'rollout_state_conflict']);
+    const { token } = created(
+      await plane.api.post('/api-tokens', { name: 'other', role: 'platform-operator' }),
+    ) as { token: string };
+    const approved = await plane.api.as(token).post(`${stage.path}/${id}/approve`);
+    expect([approved.status, approved.body.state]).toEqual([200, 'approved']);
+    expect((await stage.act(id, 'start')).body.state).toBe('running');
+  });
+
+  it('waits at a wave for its approval', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const id = await stage.started({ waves: [{ name: 'all', percent: 100, requiresApproval: true }] });
+    await stage.tick();
+    expect(await sleeping(stage)).toBe(true);
+    expect((await stage.act(id, 'waves/none/approve')).status).toBe(404);
+    created(await stage.act(id, 'waves/all/approve'));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+  });
+
+  it('leaves nodes that are away for later, and does not call their absence a success', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const away = stage.nodes[1] as UpdatingNode;
+    await stage.silence(away);
+    const id = await stage.started();
+    await stage.run();
+    expect(await stage.rollout(id)).toMatchObject({
+      state: 'succeeded_with_deferred',
+      waves: [{ counts: { ok: 1, deferred: 1 } }],
+    });
+    expect(away.installed).toBe('1.0.0');
+    const empty = await RolloutStage.open(plane, 1);
+    await empty.silence(empty.nodes[0] as UpdatingNode);
+    const alone = await empty.started();
+    await empty.tick();
+    expect(await empty.rollout(alone)).toMatchObject({ state: 'paused', stateReason: 'no_evidence' });
+  });
+
+  it('keeps the place of a node that is lost, until somebody writes it off; what it says then is late', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [silent, other] = stage.nodes;
+    const id = await stage.started({
+      nodeDeadlineSeconds: 60,
+      failureThresholdPercent: 50,
+      successThresholdPercent: 50,
+    });
+    const [lost, waiting] = [await told(silent), await told(other)];
+    await silent?.prepare(lost);
+    created((await silent?.report(lost, 'starting')) as Answer);
+    await other?.prepare(waiting);
+    await stage.advance(61);
+    await stage.tick();
+    expect(await stage.rollout(id)).toMatchObject({ state: 'paused', stateReason: 'slots_exhausted' });
+    expect(refusal(await stage.act(id, 'resume'))).toEqual([409, 'rollout_state_conflict']);
+    expect(refusal(await stage.act(id, `nodes/${other?.id}/write-off`, { reason: 'Gone.' }))).toEqual([
+      409,
+      'node_not_lost',
+    ]);
+    created(await stage.act(id, `nodes/${silent?.id}/write-off`, { reason: 'Burnt down.' }));
+    expect(refusal((await silent?.report(lost, 'health_checking')) as Answer)).toEqual([409, 'stale_report']);
+    created(await stage.act(id, 'resume'));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+  });
+
+  it('takes a fenced node back into its hands when an operator says so', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes;
+    const id = await stage.started();
+    const update = await told(node);
+    await node?.prepare(update);
+    for (const state of ['starting', 'rollback_required', 'fenced'])
+      created((await node?.report(update, state)) as Answer);
+    expect(refusal((await node?.report(update, 'idle')) as Answer)).toEqual([422, 'invalid_transition']);
+    expect((await stage.rollout(id)).waves[0].counts).toEqual({ fenced: 1 });
+    created(await stage.act(id, `nodes/${node?.id}/unfence`, { reason: 'Reinstalled.' }));
+    expect(refusal((await node?.report(update, 'checking')) as Answer)).toEqual([409, 'stale_report']);
+    expect(refusal(await stage.act(id, `nodes/${node?.id}/unfence`, { reason: 'Again.' }))).toEqual([
+      409,
+      'node_not_fenced',
+    ]);
+  });
+
+  it('hears each report once, in order, of the node that it told', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    await stage.started();
+    const [node, other] = stage.nodes;
+    const update = await told(node);
+    const report = { sequence: 3 };
+    expect((await node?.report(update, 'checking', report))?.status).toBe(200);
+    expect((await node?.report(update, 'checking', report))?.status).toBe(200);
+    expect(refusal((await node?.report(update, 'downloading', { sequence: 2 })) as Answer)).toEqual([
+      409,
+      'stale_report',
+    ]);
+    expect(refusal((await node?.report(update, 'running', { sequence: 4 })) as Answer)).toEqual([
+      422,
+      'invalid_transition',
+    ]);
+    expect((await other?.report(update, 'checking'))?.status).toBe(404);
+  });
+
+  it('counts a node no more that leaves the cluster, and frees its place', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [leaving, other] = stage.nodes;
+    const id = await stage.started();
+    const update = await told(leaving);
+    await leaving?.prepare(update);
+    created((await leaving?.report(update, 'starting')) as Answer);
+    created(
+      await plane.api.post(`/clusters/${stage.clusterId}/nodes/${leaving?.id}/revoke`, { reason: 'Sold.' }),
+    );
+    const next = await told(other);
+    expect(await other?.prepare(next)).toBe(true);
+    await other?.change(next);
+    await stage.tick();
+    expect(await stage.rollout(id)).toMatchObject({
+      state: 'succeeded',
+      waves: [{ counts: { ok: 1, decommissioned: 1 } }],
+    });
+  });
+
+  it('leads over the versions that must not be left out', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    await stage.publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.0.0'] } });
+    const id = await stage.started({}, { targetVersion: '3.0.0' });
+    expect((await told(stage.nodes[0])).toVersion).toBe('2.0.0');
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect(versions(stage)).toEqual(['3.0.0']);
+  });
+
+  it('starts by itself when its time has come', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [row] = await plane.database.query<{ now: Date }>('SELECT fabric_now() AS now');
+    const id = await stage.draft({ startAt: new Date((row?.now.getTime() ?? 0) + 60_000).toISOString() });
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('draft');
+    await stage.advance(61);
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('running');
+  });
+
+  it.each<[string, Record<string, unknown>, Record<string, unknown>, string]>([
+    ['a product that is not there', {}, { product: 'none' }, '#/product'],
+    ['a version that is not there', {}, { targetVersion: '9.9.9' }, '#/targetVersion'],
+    ['a circle of waves', { waves: [{ name: 'a', percent: 1, dependsOn: ['a'] }] }, {}, '#/strategy/waves/0'],
+    [
+      'a wave that says twice who is in it',
+      { waves: [{ name: 'a', percent: 1, count: 1 }] },
+      {},
+      '#/strategy/waves/0',
+    ],
+    [
+      'a zone that is nowhere',
+      { maintenanceWindows: [{ timeZone: 'Mars', from: '01:00', to: '02:00' }] },
+      {},
+      '#/strategy/maintenanceWindows/0/timeZone',
+    ],
+    ['no room for any node', { maxUnavailable: 0 }, {}, '#/strategy/maxUnavailable'],
+  ])('is not made with %s', async (_, strategy, more, pointer) => {
+    const stage = await RolloutStage.open(plane);
+    const answer = await plane.api.post(stage.path, stage.body(strategy, more));
+    expect([answer.status, answer.body.errors?.[0]?.pointer]).toEqual([422, pointer]);
+  });
+});
