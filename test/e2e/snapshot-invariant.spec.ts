@@ -86,6 +86,7 @@ const TELLING = [
   'disableNode',
   'enableNode',
   'revokeNode',
+  'revokeNodeIdentity',
   'revokePlatformNode',
   'createRoleAssignment',
   'createBulkRoleAssignment',
