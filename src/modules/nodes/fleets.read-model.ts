@@ -54,7 +54,7 @@ export class FleetsReadModel {
         SELECT m.cluster_id, m.membership_status, ${HEALTH_EXPRESSION} AS health, x.risks,
                ${fact('cpuCount')} AS cpu_count, coalesce(l.memory_total_bytes, ${fact('memoryBytes')}) AS memory,
                l.memory_used_bytes AS memory_used
-          FROM ${nodeTables(this.facets)}
+          FROM ${nodeTables(this.facets, 'counted')}
          WHERE m.cluster_id = ANY(${clusterIds}::uuid[]) AND m.membership_status <> 'revoked'
       ), health AS (
         SELECT h.cluster_id, jsonb_object_agg(h.health, h.count) AS counts
