@@ -74,7 +74,11 @@ describe('a node with a valid key', () => {
     const beyond = { ...node.heartbeat(), appliedGeneration: most + 1 };
     expect((await api.post('/node-agents/me/heartbeat', beyond)).status).toBe(422);
     const facts = { os: 'linux', arch: 'x64', hostname: 'h', tiny: 1e-320, huge: 1.7e308 };
-    expect((await api.put('/node-agents/me/capabilities', { capabilities: [], facts })).status).toBe(204);
+    const report = { capabilities: [], facts };
+    expect(await api.put('/node-agents/me/capabilities', report)).toMatchObject({
+      status: 200,
+      body: report,
+    });
   });
 
   it('is refused in the very next call after it was revoked', async () => {

@@ -74,7 +74,7 @@ describe('node access tokens', () => {
     ['without an id', () => assertion({ jti: undefined })],
   ])('are refused to an assertion %s', async (_, make) => {
     const answer = await node.requestToken(await make());
-    expect(answer.status).toBe(401);
+    expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Bearer realm="fabric"']);
     expect(answer.body.error).toBe('invalid_client');
   });
 

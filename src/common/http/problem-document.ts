@@ -2,6 +2,9 @@ import { isRetryable, isTimeout, isUnavailable } from '../database/postgres-erro
 import { DomainError, type DomainErrorKind } from '../errors/domain-error.js';
 import { PROBLEMS, type ProblemCode } from './problems.js';
 
+/** What every 401 says of how to authenticate. */
+export const CHALLENGE = 'Bearer realm="fabric"';
+
 /** An RFC 9457 problem document with the headers that go with it. */
 export interface ProblemAnswer {
   status: number;
@@ -61,7 +64,7 @@ export function problemFor(error: unknown, request: { path: string; requestId: s
   const { status, code, detail, extras, retryAfterSeconds, isFault } = describe(error);
   const headers: Record<string, string> = {};
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
-  if (status === 401) headers['WWW-Authenticate'] = 'Bearer realm="fabric"';
+  if (status === 401) headers['WWW-Authenticate'] = CHALLENGE;
   const body = {
     type: `/problems/${code}`,
     title: PROBLEMS[code].title,

@@ -99,3 +99,12 @@ export const ReportCapabilities = z
       .meta({ example: { os: 'linux', arch: 'x64', hostname: 'edge-1' } }),
   })
   .meta({ id: 'ReportCapabilities' });
+
+export const ReportedCapabilities = z
+  .object({
+    capabilities: z.array(z.string()).meta({ example: ['can_run_vpn_exit'] }),
+    facts: z.record(z.string(), z.json()).meta({ example: { os: 'linux', arch: 'x64', hostname: 'edge-1' } }),
+  })
+  .describe('What holds now.')
+  .meta({ id: 'ReportedCapabilities' });
+export type ReportedCapabilities = z.infer<typeof ReportedCapabilities>;

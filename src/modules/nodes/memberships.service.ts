@@ -11,6 +11,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import { ClusterArchiving } from '../clusters/cluster-events.js';
+import type { ReportedCapabilities } from './heartbeats.schema.js';
 import {
   insistence,
   type Membership,
@@ -216,19 +217,19 @@ export class MembershipsService implements OnModuleInit {
     return nodeRevoked(member, reason, epoch, insistence(force, taken.rolesBelowMinimum));
   }
 
-  /** Takes what the agent says of its host. Only a change is written. @throws unauthenticated */
+  /** Takes what the agent says of its host, and answers it. Only a change is written. @throws unauthenticated */
   report(
     actor: Actor,
     clusterId: string,
     nodeId: string,
-    capabilities: string[],
-    facts: Record<string, unknown>,
-  ): Promise<void> {
+    said: ReportedCapabilities,
+  ): Promise<ReportedCapabilities> {
     return this.transactor.observe(actor, async (tx) => {
       const member = await this.memberships.lock(tx, clusterId, nodeId);
       // The guard may know it from before the revocation, on another instance.
       if (member === null || member.membershipStatus === 'revoked') throw membershipOver();
-      return { result: undefined, events: await this.note(tx, member, capabilities, facts) };
+      const { capabilities, facts } = said;
+      return { result: { capabilities, facts }, events: await this.note(tx, member, capabilities, facts) };
     });
   }
 

@@ -5,7 +5,7 @@ import type { NodePrincipal } from '../../common/auth/principal.js';
 import { CurrentActor, CurrentNode } from '../../common/auth/request-principal.js';
 import { Route } from '../../common/http/operation.js';
 import type { Actor } from '../../common/request/actor.js';
-import { Heartbeat, HeartbeatAnswer, ReportCapabilities } from './heartbeats.schema.js';
+import { Heartbeat, HeartbeatAnswer, ReportCapabilities, ReportedCapabilities } from './heartbeats.schema.js';
 import { HeartbeatsService } from './heartbeats.service.js';
 import { MembershipsService } from './memberships.service.js';
 
@@ -47,18 +47,18 @@ export class NodeAgentsController {
     summary: 'Say what the host can do, and what it is',
     access: 'node',
     mutates: false,
-    status: 204,
     body: ReportCapabilities,
     bodyExample: {
       capabilities: ['can_run_vpn_exit'],
       facts: { os: 'linux', arch: 'x64', hostname: 'edge-1' },
     },
+    response: ReportedCapabilities,
   })
-  async report(
+  report(
     @CurrentActor() actor: Actor,
     @CurrentNode() node: NodePrincipal,
     @Body() body: z.infer<typeof ReportCapabilities>,
-  ): Promise<void> {
-    await this.memberships.report(actor, node.clusterId, node.nodeId, body.capabilities, body.facts);
+  ): Promise<ReportedCapabilities> {
+    return this.memberships.report(actor, node.clusterId, node.nodeId, body);
   }
 }

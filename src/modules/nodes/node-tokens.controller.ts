@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { Route } from '../../common/http/operation.js';
+import { CHALLENGE } from '../../common/http/problem-document.js';
 import { contextOf } from '../../common/http/request-hooks.js';
 import { WithStatus } from '../../common/http/with-status.js';
 import { LOGGER } from '../../common/observability/logger.js';
@@ -130,5 +131,6 @@ function oauthError(
   error: OAuthError['error'],
   error_description: string,
 ): WithStatus<OAuthError> {
-  return new WithStatus(status, { error, error_description });
+  const headers: Record<string, string> = status === 401 ? { 'WWW-Authenticate': CHALLENGE } : {};
+  return new WithStatus(status, { error, error_description }, headers);
 }
