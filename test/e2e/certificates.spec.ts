@@ -1,6 +1,7 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { exportPKCS8 } from 'jose';
+import { MasterKeyring } from '../../src/common/crypto/envelope.js';
 import type { Answer, Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given } from '../support/given.js';
@@ -149,6 +150,23 @@ describe('a certificate', () => {
     expect(root).toMatch(/Name Constraints: critical\n *Permitted:\n *URI:/);
     expect(root).toContain(`URI:${other.node.clusterId}`);
     expect(root).toMatch(/CA:TRUE, pathlen:0/);
+  });
+
+  it('is signed by a key that rests sealed, and opens for no other cluster', async () => {
+    const [one, other] = [(await given(plane).cluster()).id, (await given(plane).cluster()).id];
+    const [row] = await plane.database.query<{ sealed: Buffer; certificate: string }>(
+      `SELECT sealed_private_key AS sealed, certificate FROM cluster_keys WHERE cluster_id = $1 AND purpose = 'ca'`,
+      [one],
+    );
+    const keyring = plane.app.get(MasterKeyring);
+    const sealed = row?.sealed ?? Buffer.alloc(0);
+    const der = keyring.open(sealed, { purpose: 'ca', clusterId: one });
+    const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+    expect(new X509Certificate(row?.certificate ?? '').checkPrivateKey(key)).toBe(true);
+    const secret = Buffer.from(key.export({ format: 'jwk' }).d ?? '', 'base64url');
+    expect(secret).toHaveLength(32);
+    expect(sealed.includes(secret)).toBe(false);
+    expect(() => keyring.open(sealed, { purpose: 'ca', clusterId: other })).toThrow();
   });
 
   it('is recorded with its node, listed, and told to the audit log', async () => {

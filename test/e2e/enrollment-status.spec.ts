@@ -77,6 +77,7 @@ describe('asking what became of a request', () => {
       status: 401,
       body: { code: 'unauthenticated', serverTime: expect.any(String) },
     });
+    expect(answer.body.expectedAudience).toBe('aud' in claims ? controlPlane.url : undefined);
   });
 
   it('is refused for a bearer that was used before, on another instance too', async () => {

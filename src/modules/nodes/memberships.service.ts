@@ -129,30 +129,28 @@ export class MembershipsService implements OnModuleInit {
     nodeId: string,
     patch: z.infer<typeof PatchNode>,
   ): Promise<NodeView> {
-    return this.transactor.mutate(actor, async (tx) => {
-      const { member, view } = await this.lockLive(tx, clusterId, nodeId);
-      tx.requireMatch(nodeEtag(view));
+    return this.change(actor, clusterId, nodeId, async (tx) => {
+      const member = await this.lockMember(tx, clusterId, nodeId);
+      tx.requireMatch(nodeEtag(await this.nodes.get(tx, clusterId, nodeId)));
       const { name, groupId, labels, telemetryEnabled } = member;
       const next = settingsOf(
         mergePatch({ name, groupId, labels, telemetryEnabled }, patch) as Partial<MembershipSettings>,
         member,
       );
       const event = nodeUpdated(member, next);
-      if (event === null) return { result: view, unchanged: true };
+      if (event === null) return null;
       await translate(() => this.memberships.update(tx, member, next));
       tx.touch(clusterId, [nodeId]);
-      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
+      return event;
     });
   }
 
   /** Takes its work from a member; its identity stays. Again changes nothing.
    *  @throws not_found; conflict `membership_revoked`, and what subscribers of {@link MembershipDisabled} throw */
   disable(actor: Actor, clusterId: string, nodeId: string, { reason, force }: Taking): Promise<NodeView> {
-    return this.transactor.mutate(actor, async (tx) => {
-      const { member, view } = await this.lockLive(tx, clusterId, nodeId);
-      if (member.membershipStatus === 'disabled') return { result: view, unchanged: true };
-      const event = await this.disableInTx(tx, member, { reason, force });
-      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
+    return this.change(actor, clusterId, nodeId, async (tx) => {
+      const member = await this.lockMember(tx, clusterId, nodeId);
+      return member.membershipStatus === 'disabled' ? null : this.disableInTx(tx, member, { reason, force });
     });
   }
 
@@ -170,15 +168,14 @@ export class MembershipsService implements OnModuleInit {
   /** Gives a disabled member its work back. Again changes nothing.
    *  @throws not_found; conflict `membership_revoked`, `node_without_identity` */
   enable(actor: Actor, clusterId: string, nodeId: string): Promise<NodeView> {
-    return this.transactor.mutate(actor, async (tx) => {
-      const { member, view } = await this.lockLive(tx, clusterId, nodeId);
-      if (member.membershipStatus === 'active') return { result: view, unchanged: true };
+    return this.change(actor, clusterId, nodeId, async (tx) => {
+      const member = await this.lockMember(tx, clusterId, nodeId);
+      if (member.membershipStatus === 'active') return null;
       if ((await this.identities.active(tx, clusterId, nodeId)) === null) throw withoutIdentity();
       await this.memberships.setStatus(tx, member, 'active');
       tx.touch(clusterId, [nodeId]);
       await tx.raise(new MembershipEnabled(clusterId, nodeId));
-      const event = nodeSwitched(member, 'active', null);
-      return { result: await this.nodes.get(tx, clusterId, nodeId), events: [event] };
+      return nodeSwitched(member, 'active', null);
     });
   }
 
@@ -189,11 +186,7 @@ export class MembershipsService implements OnModuleInit {
     nodeId: string,
     { reason, force }: Taking & { reason: string },
   ): Promise<NodeView> {
-    return this.transactor.mutate(actor, async (tx) => {
-      const event = await this.end(tx, clusterId, nodeId, reason, force);
-      const result = await this.nodes.get(tx, clusterId, nodeId);
-      return event === null ? { result, unchanged: true } : { result, events: [event] };
-    });
+    return this.change(actor, clusterId, nodeId, (tx) => this.end(tx, clusterId, nodeId, reason, force));
   }
 
   /** The same in the caller's transaction. Its event; null when the membership had ended before.
@@ -249,13 +242,19 @@ export class MembershipsService implements OnModuleInit {
     return events;
   }
 
-  private async lockLive(
-    tx: Tx,
+  /** Makes one change, and shows the node as it is then. @param work its event; null: it was so before */
+  private async change(
+    actor: Actor,
     clusterId: string,
     nodeId: string,
-  ): Promise<{ member: Membership; view: NodeView }> {
-    const member = await this.lockMember(tx, clusterId, nodeId);
-    return { member, view: await this.nodes.get(tx, clusterId, nodeId) };
+    work: (tx: Tx) => Promise<AuditEvent | null>,
+  ): Promise<NodeView> {
+    await this.transactor.mutate(actor, async (tx) => {
+      const event = await work(tx);
+      return event === null ? { result: undefined, unchanged: true } : { result: undefined, events: [event] };
+    });
+    // What the change did to the number of the snapshot shows only now.
+    return this.transactor.read((tx) => this.nodes.get(tx, clusterId, nodeId));
   }
 }
 
