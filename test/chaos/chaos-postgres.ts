@@ -12,6 +12,7 @@ import { findFreePort } from '../../src/common/database/embedded/free-port.js';
 import { preparePostgresBinaries } from '../../src/common/database/embedded/postgres-binaries.js';
 import { runCommand, type SystemUser } from '../../src/common/database/embedded/run-command.js';
 import { ensureServiceUser } from '../../src/common/database/embedded/service-user.js';
+import { released, watchdog } from './watchdog.js';
 
 /** Debian's `faketime`, where it is installed: it moves the clock of a process that is running. */
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
@@ -40,6 +41,7 @@ export class ChaosPostgres {
 
   private constructor(
     private readonly root: string,
+    private readonly watchdog: ChildProcess,
     private readonly programs: string,
     private readonly user: SystemUser | null,
     readonly port: number,
@@ -58,7 +60,7 @@ export class ChaosPostgres {
       copyTo: join(root, 'bin'),
       log: () => undefined,
     });
-    const postgres = new ChaosPostgres(root, dirname(initdb), user, await findFreePort());
+    const postgres = new ChaosPostgres(root, watchdog(root), dirname(initdb), user, await findFreePort());
     await postgres.make();
     return postgres;
   }
@@ -170,7 +172,7 @@ export class ChaosPostgres {
   async close(): Promise<void> {
     await end(this.server);
     await end(this.standby?.process ?? null);
-    await rm(this.root, { recursive: true, force: true });
+    await released(this.watchdog);
   }
 
   private async make(): Promise<void> {

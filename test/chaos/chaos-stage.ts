@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import type { DriverAct } from './checker/driver-acts.js';
 import { HistoryRecorder } from './checker/history.js';
 import { LeaseProxy } from './lease-proxy.js';
 import type { Random } from './random.js';
+import { released, watchdog } from './watchdog.js';
 
 /** How often a driver acts; an act is on its way for most of that time. */
 const WORK_MS = 50;
@@ -53,6 +54,7 @@ export class ChaosStage {
   readonly agents: StagedAgent[] = [];
   readonly services: StagedService[] = [];
   readonly connectionIds: string[] = [];
+  private readonly watchdog;
   redis: TestRedis | null = null;
   clusterId = '';
   /** Processes that have ended by themselves. */
@@ -68,7 +70,9 @@ export class ChaosStage {
     readonly postgres: ChaosPostgres,
     readonly root: string,
     private readonly random: Random,
-  ) {}
+  ) {
+    this.watchdog = watchdog(root);
+  }
 
   static async open(size: StageSize, random: Random): Promise<ChaosStage> {
     await buildService();
@@ -157,7 +161,7 @@ export class ChaosStage {
     await Promise.all(this.agents.map(({ proxy }) => proxy.close()));
     await this.redis?.kill();
     await this.postgres.close();
-    await rm(this.root, { recursive: true, force: true });
+    await released(this.watchdog);
   }
 
   private async set({ agents, connections, leaseTtlSeconds }: StageSize): Promise<void> {
@@ -213,6 +217,8 @@ export class ChaosStage {
       FABRIC_LIMIT_NODE_PER_MINUTE: '100000',
       FABRIC_LIMIT_PRINCIPAL_PER_MINUTE: '100000',
       LOG_LEVEL: 'error',
+      // By which the watchdog knows whose processes they are.
+      TMPDIR: this.root,
       ...(this.redis === null ? {} : { REDIS_URL: this.redis.url }),
     };
     const instance = (at: number) => ({ ...common, FABRIC_ROLE: 'api', PORT: String(ports[at]) });

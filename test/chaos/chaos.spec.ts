@@ -8,7 +8,6 @@ const FAULTS = [
   'kill an agent',
   'lose and delay messages',
   'pause an instance',
-  'kill the worker',
   'kill the database',
   'fence a connection',
   'kill Redis',

@@ -7,6 +7,8 @@ import type { Random } from './random.js';
 
 /** After a fail-over nobody new gets a lease before that many seconds: the contract's longest lease, and grace. */
 const HELD_SECONDS = 3_600 + 60;
+/** Seconds by which the database's clock is set: more than a lease lasts in these runs. */
+const CLOCK_STEP = 10;
 /** So many holders are paused, at the most, to see one act come too late; four of five pauses make one. */
 const MOST_PAUSES = 8;
 
@@ -45,8 +47,8 @@ export class Nemesis {
       ...(canMoveClocks
         ? [
             this.fault("skew an agent's clock", () => this.skewAgent()),
-            this.fault("set the database's clock back", () => this.setClock(-20)),
-            this.fault("set the database's clock forward", () => this.setClock(20)),
+            this.fault("set the database's clock back", () => this.setClock(-CLOCK_STEP)),
+            this.fault("set the database's clock forward", () => this.setClock(CLOCK_STEP)),
           ]
         : []),
     ];
