@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import S3rver from 's3rver';
 import type { ArtifactPlace } from '../../src/common/config/config.js';
 import { ARTIFACT_STORE, type ArtifactStore } from '../../src/modules/releases/artifact-store.js';
@@ -100,10 +100,10 @@ describe.each(['directory', 's3'] as const)('artifacts in a store of the kind %s
 
   it('come back byte for byte, whole and in parts, with digest and ETag', async () => {
     const version = nextVersion();
-    const file = await publisher.publish(version, testFile(randomBytes(300_000)));
+    const file = await publisher.publish(version, testFile(randomBytes(3_000_000)));
     const put = await publisher.upload(version, file.bytes);
     expect(put.status).toBe(201);
-    expect(put.body).toMatchObject({ os: 'linux', arch: 'x64', sha256: file.sha256, size: 300_000 });
+    expect(put.body).toMatchObject({ os: 'linux', arch: 'x64', sha256: file.sha256, size: 3_000_000 });
     expect((await publisher.upload(version, file.bytes)).status).toBe(200);
     created(await api.post(publisher.path(version, '/approve')));
 
@@ -114,30 +114,34 @@ describe.each(['directory', 's3'] as const)('artifacts in a store of the kind %s
       'repr-digest': digest,
       'accept-ranges': 'bytes',
       'content-type': 'application/gzip',
-      'content-length': '300000',
+      'content-length': '3000000',
       'content-disposition': `attachment; filename="${publisher.product}-linux-x64.tar.gz"`,
     });
     expect(put.headers.get('etag')).toBe(whole.headers.get('etag'));
     expect(Buffer.from(await whole.arrayBuffer()).equals(file.bytes)).toBe(true);
 
-    const part = await download(pathOf(version), { range: 'bytes=299990-' });
+    const part = await download(pathOf(version), { range: 'bytes=2999990-' });
     expect([part.status, part.headers.get('content-range'), part.headers.get('repr-digest')]).toEqual([
       206,
-      'bytes 299990-299999/300000',
+      'bytes 2999990-2999999/3000000',
       digest,
     ]);
-    expect(Buffer.from(await part.arrayBuffer())).toEqual(file.bytes.subarray(299_990));
+    expect(Buffer.from(await part.arrayBuffer())).toEqual(file.bytes.subarray(2_999_990));
     const first = await download(pathOf(version), { range: 'bytes=0-9', 'if-range': `"${file.sha256}"` });
     expect(Buffer.from(await first.arrayBuffer())).toEqual(file.bytes.subarray(0, 10));
     const other = await download(pathOf(version), { range: 'bytes=0-9', 'if-range': '"another"' });
-    expect([other.status, (await other.arrayBuffer()).byteLength]).toEqual([200, 300_000]);
-    const beyond = await download(pathOf(version), { range: 'bytes=300000-' });
-    expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, 'bytes */300000']);
+    expect([other.status, (await other.arrayBuffer()).byteLength]).toEqual([200, 3_000_000]);
+    const beyond = await download(pathOf(version), { range: 'bytes=3000000-' });
+    expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, 'bytes */3000000']);
     expect(await beyond.json()).toMatchObject({ code: 'range_not_satisfiable' });
     const known = await download(pathOf(version), { 'if-none-match': `"${file.sha256}"` });
     expect([known.status, await known.text()]).toEqual([304, '']);
     const head = await download(pathOf(version), {}, 'HEAD');
-    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, '300000', '']);
+    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([
+      200,
+      '3000000',
+      '',
+    ]);
   });
 
   it('are refused and leave nothing when they are other bytes, more or fewer, whatever was announced', async () => {
@@ -235,6 +239,23 @@ describe.each(['directory', 's3'] as const)('artifacts in a store of the kind %s
     await publisher.publish(again, orphan);
     expect((await publisher.upload(again, orphan.bytes)).status).toBe(201);
     expect(await holds(orphan)).toBe(true);
+  });
+
+  it('that were swept before they were written down are brought once more', async () => {
+    const version = nextVersion();
+    const file = await publisher.publish(version);
+    const store = controlPlane.app.get<ArtifactStore>(ARTIFACT_STORE);
+    const place = jest.spyOn(store, 'place').mockImplementationOnce(async (path, content) => {
+      await rm(path);
+      await controlPlane.database.query(`DELETE FROM stored_objects WHERE sha256 = decode($1, 'hex')`, [
+        content.sha256,
+      ]);
+    });
+    expect(refusal(await publisher.upload(version, file.bytes))).toBe('503 unavailable');
+    place.mockRestore();
+    expect(await isStored(version)).toBe(false);
+    expect((await publisher.upload(version, file.bytes)).status).toBe(201);
+    expect(await holds(file)).toBe(true);
   });
 
   it('leave only when the release is approved and not blocked, and the bytes are there', async () => {

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
-import { notFound } from '../../common/errors/domain-error.js';
+import { invalid, notFound } from '../../common/errors/domain-error.js';
 
 export type ProductKind = 'node-agent' | 'workload';
 
@@ -40,6 +40,17 @@ export function productUpdated(product: Product, { signatureThreshold }: Thresho
   if (product.signatureThreshold === signatureThreshold) return null;
   const before = { signatureThreshold: product.signatureThreshold };
   return { ...about(product), action: 'product.updated', before, after: { signatureThreshold } };
+}
+
+/** @param signatures by different keys that count
+ *  @throws invalid `signature_threshold_not_met` */
+export function requireThreshold({ signatureThreshold }: Threshold, signatures: number): void {
+  if (signatures >= signatureThreshold) return;
+  throw invalid(
+    'signature_threshold_not_met',
+    `The product wants the signatures of ${signatureThreshold} different keys; there are ${signatures}.`,
+    { extensions: { required: signatureThreshold, valid: signatures } },
+  );
 }
 
 function about({ id, name }: Product) {

@@ -4,6 +4,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { PlatformPolicyService } from '../access/platform-policy.service.js';
 import { ChannelRetreat } from './channel-retreat.js';
+import { requireThreshold } from './product.js';
 import { ProductsRepository } from './products.repository.js';
 import {
   doerOf,
@@ -14,7 +15,6 @@ import {
   releaseWasBlocked,
 } from './release.js';
 import { ReleaseBlocked, type ReleaseRef, ReleaseUnblocked } from './release-events.js';
-import { requireThreshold } from './release-publishing.service.js';
 import { ReleasesRepository, type ReleaseWhole } from './releases.repository.js';
 import type { ReleaseView } from './releases.schema.js';
 import { ReleasesService } from './releases.service.js';

@@ -6,7 +6,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { type Envelope, MANIFEST_TYPE, payloadOf, verifyEnvelope } from './envelope.js';
 import { manifestInvalid, readManifest } from './manifest.js';
-import { noSuchProduct, type Product } from './product.js';
+import { noSuchProduct, type Product, requireThreshold } from './product.js';
 import { ProductsRepository } from './products.repository.js';
 import { doerOf, releasePublished } from './release.js';
 import { releaseView } from './release-view.js';
@@ -82,16 +82,6 @@ export class ReleasePublishingService {
         : `Version ${version} is equal in precedence to ${existing}: build metadata makes no other version.`;
     return conflict('version_exists', detail);
   }
-}
-
-/** @throws invalid `signature_threshold_not_met` */
-export function requireThreshold({ signatureThreshold }: Product, signatures: number): void {
-  if (signatures >= signatureThreshold) return;
-  throw invalid(
-    'signature_threshold_not_met',
-    `The product wants the signatures of ${signatureThreshold} different keys; there are ${signatures}.`,
-    { extensions: { required: signatureThreshold, valid: signatures } },
-  );
 }
 
 function signatureInvalid({ signatures }: Envelope, forged: readonly string[]) {
