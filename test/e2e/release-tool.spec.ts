@@ -1,15 +1,19 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { projectRoot } from '../../src/common/project-root.js';
+import { apiClient } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, unique } from '../support/given.js';
-import { migrationOf, testFile } from '../support/publisher.js';
-import { buildService, runReleaseTool } from '../support/service-process.js';
+import { migrationOf, Publisher, testFile } from '../support/publisher.js';
+import { buildService, runReleaseTool, startService } from '../support/service-process.js';
+import { createTestDatabase } from '../support/test-database.js';
+import { until } from '../support/until.js';
 
 /** The service is compiled first where that is not done. */
 const BUILD_MS = 240_000;
@@ -215,6 +219,56 @@ describe('fabric-release', () => {
       expect(await refused('sign', '--out', 'x')).toMatch(/^2 .*--key is needed/);
       expect(await refused('keygen', '--out', at('k'), '--type', 'rsa')).toMatch(/^2 .*ed25519 or p256/);
       expect(await refused('publish', '--envelope', 'x', '--url', 'ftp://x')).toMatch(/^2 .*--url/);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe('a service that is killed in the middle of an upload', () => {
+  it(
+    'leaves no part of the file that could be taken for it, and nothing that stays',
+    async () => {
+      const database = await createTestDatabase();
+      const token = randomBytes(24).toString('base64url');
+      const store = at('crash');
+      const env = {
+        DATABASE_URL: database.appUrl,
+        FABRIC_DATABASE_OWNER_URL: database.ownerUrl,
+        FABRIC_MASTER_KEY: randomBytes(32).toString('base64url'),
+        FABRIC_BOOTSTRAP_TOKEN: token,
+        FABRIC_ARTIFACT_STORE: store,
+        FABRIC_DATA_DIR: at('crash-data'),
+        PORT: '0',
+      };
+      let service = await startService(env);
+      try {
+        let publisher = await Publisher.make(apiClient(service.url, token));
+        const file = await publisher.publish('1.0.0', testFile(randomBytes(1_000_000)));
+        const path = `/api/v1${publisher.path('1.0.0', '/artifacts/linux/x64')}`;
+        const call = request(`${service.url}${path}`, {
+          method: 'PUT',
+          headers: { authorization: `Bearer ${token}`, 'content-length': String(file.size) },
+        });
+        call.on('error', () => undefined);
+        call.write(file.bytes.subarray(0, 500_000));
+        const [half] = await until(
+          () => readdir(join(store, 'incoming')).catch((): string[] => []),
+          ({ length }) => length === 1,
+        );
+        await service.end('SIGKILL');
+        expect(await readdir(store)).toEqual(['incoming']);
+        // As if the service had been away for two hours.
+        const then = new Date(Date.now() - 2 * 3_600_000);
+        await utimes(join(store, 'incoming', half as string), then, then);
+        service = await startService(env);
+        expect(await readdir(join(store, 'incoming'))).toEqual([]);
+        publisher = publisher.through(apiClient(service.url, token));
+        expect((await publisher.upload('1.0.0', file.bytes)).status).toBe(201);
+        expect(await readdir(join(store, 'sha256', file.sha256.slice(0, 2)))).toEqual([file.sha256]);
+      } finally {
+        await service.end('SIGTERM');
+        await database.drop();
+      }
     },
     TIMEOUT_MS,
   );

@@ -144,6 +144,11 @@ export class Publisher {
     return this.api.post('/signing-keys', { name: unique('key'), publicKey, products: [this.product] });
   }
 
+  /** The same by way of another client. */
+  through(api: Api): Publisher {
+    return new Publisher(api, this.product, this.keys);
+  }
+
   path(version: string, rest = ''): string {
     return `/products/${this.product}/releases/${encodeURIComponent(version)}${rest}`;
   }
