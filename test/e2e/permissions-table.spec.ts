@@ -122,6 +122,10 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   writeOffRolloutNode: 'rollouts.run',
   unfenceRolloutNode: 'rollouts.run',
   reportUpdate: 'node',
+  getVersionPin: 'rollouts.read',
+  putVersionPin: 'version_pins.update',
+  deleteVersionPin: 'version_pins.update',
+  explainVersion: 'rollouts.read',
   // Releases
   createProduct: 'products.create',
   listProducts: 'products.read',

@@ -378,6 +378,46 @@ describe('a rollout', () => {
     expect((await stage.rollout(id)).state).toBe('running');
   });
 
+  it('lets pinned nodes be, and says why', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const [first, second, third] = stage.nodes as [UpdatingNode, UpdatingNode, UpdatingNode];
+    const { product } = stage.publisher;
+    const of = ({ id: nodeId }: UpdatingNode, what: string) =>
+      `/clusters/${stage.clusterId}/nodes/${nodeId}/${what}`;
+    const explained = async (node: UpdatingNode) =>
+      (await plane.api.get(of(node, `versions/${product}/explain`))).body;
+    const pin = { version: '1.0.0', reason: 'A driver needs it.' };
+    expect((await plane.api.put(of(first, `pins/${product}`), pin)).status).toBe(201);
+    expect((await plane.api.put(of(first, `pins/${product}`), { ...pin, reason: 'Still.' })).status).toBe(
+      200,
+    );
+    const id = await stage.draft();
+    created(await plane.api.put(of(second, `pins/${product}`), pin));
+    created(await stage.act(id, 'start'));
+    const offered = await told(third);
+    expect([await first.told(), await second.told(), offered.toVersion]).toEqual([null, null, '2.0.0']);
+    expect(await explained(second)).toMatchObject({
+      installed: '1.0.0',
+      desired: { version: '1.0.0', rule: 'node_pin', ruleNumber: 3, reason: 'chosen' },
+      rollout: { rolloutId: id, assignmentState: 'skipped', assignmentReason: 'pinned' },
+      notUpdatingBecause: [],
+    });
+    expect(await explained(third)).toMatchObject({
+      desired: { version: '2.0.0', rule: 'granted', ruleNumber: 5 },
+      rollout: { assignmentState: 'offered', phase: 'offered' },
+      notUpdatingBecause: ['It prepares, or waits for a slot.'],
+    });
+    created(await plane.api.put(of(third, `pins/${product}`), pin));
+    expect(await third.told()).toBeNull();
+    created(await plane.api.post(stage.publisher.path('1.0.0', '/block'), { reason: 'Loses data.' }));
+    expect(await explained(first)).toMatchObject({
+      desired: { version: null, rule: 'node_pin', reason: 'release_blocked' },
+    });
+    expect(refusal(await plane.api.put(of(first, `pins/${product}`), pin))).toEqual([409, 'release_blocked']);
+    expect((await plane.api.delete(of(first, `pins/${product}`))).status).toBe(204);
+    expect((await plane.api.get(of(first, `pins/${product}`))).status).toBe(404);
+  });
+
   it.each<[string, Record<string, unknown>, Record<string, unknown>, string]>([
     ['a product that is not there', {}, { product: 'none' }, '#/product'],
     ['a version that is not there', {}, { targetVersion: '9.9.9' }, '#/targetVersion'],

@@ -97,6 +97,12 @@ export class World {
     return RolloutStage.open(this.controlPlane, 1);
   }
 
+  /** Where a node is pinned. */
+  async pinnable(): Promise<{ path: string }> {
+    const { clusterId, nodes, publisher } = await this.rolloutStage();
+    return { path: `/clusters/${clusterId}/nodes/${nodes[0]?.id}/pins/${publisher.product}` };
+  }
+
   async draftedRollout(): Promise<WorldRollout> {
     const stage = await this.rolloutStage();
     const id = await stage.draft();
@@ -542,6 +548,22 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
       return { ...decisionOn(rollout, `nodes/${node.id}/unfence`), body: { reason: 'Reinstalled.' } };
     },
     actions: ['rollout.node_unfenced'],
+  },
+  putVersionPin: {
+    prepare: async (world) => ({
+      ...(await world.pinnable()),
+      method: 'put',
+      body: { version: '1.0.0', reason: 'A driver needs it.' },
+    }),
+    actions: ['version_pin.set'],
+  },
+  deleteVersionPin: {
+    prepare: async (world) => {
+      const { path } = await world.pinnable();
+      created(await world.api.put(path, { version: '1.0.0', reason: 'A driver needs it.' }));
+      return { method: 'delete', path };
+    },
+    actions: ['version_pin.removed'],
   },
   acquireVpnLease: {
     prepare: async (world) => {

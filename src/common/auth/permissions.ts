@@ -125,6 +125,7 @@ export const PERMISSIONS = {
     [...ADMIN, 'recovery-admin'],
     "Rotate a cluster's certificate authority and snapshot key",
   ),
+  'version_pins.update': entry('cluster', OPERATOR, 'Keep nodes on a version, and let them go'),
   'vpn_connections.create': entry('cluster', ENGINEERING, 'Create VPN connections'),
   'vpn_connections.delete': entry('cluster', OPERATOR, 'Delete VPN connections'),
   'vpn_connections.read': entry('cluster', READER, 'Read VPN connections and their candidates'),

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { raw, type Sql, sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
@@ -123,25 +123,36 @@ export class RolloutEngine {
     const decision = { rule: step.rule, wave: step.wave, fromState, toState: step.to, reason: null, inputs };
     await this.decisions.add(tx, tx.actor, rollout.id, decision);
     await this.waves.move(tx, rollout.id, step.wave, step.to);
-    if (step.to === 'active') await this.skipWhoLeft(tx, rollout, wave?.position ?? 0);
+    if (step.to === 'active') await this.skipWhoMayNot(tx, rollout, wave?.position ?? 0);
     await this.rollouts.progressed(tx, rollout.id);
     const before = { wave: step.wave, state: fromState };
     const after = { wave: step.wave, state: step.to };
     tx.audit({ ...about(rollout), action: 'rollout.wave_moved', before, after });
   }
 
-  /** Who was fenced since the plan was made is in no hands of this rollout. */
-  private async skipWhoLeft(tx: Tx, rollout: Rollout, wavePosition: number): Promise<void> {
-    const moved = await this.assignments.move(tx, {
-      rolloutId: rollout.id,
-      direction: 'forward',
-      from: ['planned'],
-      to: 'skipped',
-      reason: 'fenced',
-      where: sql`a.wave_position = ${wavePosition} AND EXISTS (SELECT 1 FROM node_versions AS k
-        WHERE k.cluster_id = a.cluster_id AND k.product_id = a.product_id AND k.node_id = a.node_id AND k.is_fenced)`,
-    });
-    this.moves.tell(tx, rollout, moved, 'skipped');
+  /** Who was fenced, or pinned to another version, since the plan was made is no part of it any more. */
+  private async skipWhoMayNot(tx: Tx, rollout: Rollout, wavePosition: number): Promise<void> {
+    const skip = async (reason: string, why: Sql) => {
+      const moved = await this.assignments.move(tx, {
+        rolloutId: rollout.id,
+        direction: 'forward',
+        from: ['planned'],
+        to: 'skipped',
+        reason,
+        where: sql`a.wave_position = ${wavePosition} AND EXISTS (${why})`,
+      });
+      this.moves.tell(tx, rollout, moved, 'skipped');
+    };
+    const own = (alias: string) =>
+      raw(
+        `${alias}.cluster_id = a.cluster_id AND ${alias}.product_id = a.product_id AND ${alias}.node_id = a.node_id`,
+      );
+    await skip('fenced', sql`SELECT 1 FROM node_versions AS k WHERE ${own('k')} AND k.is_fenced`);
+    await skip(
+      'pinned',
+      sql`SELECT 1 FROM version_pins AS v WHERE ${own('v')} AND v.version <> ${rollout.targetVersion}
+            AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`,
+    );
   }
 
   private async giveUpOnSilent(tx: Tx, rollout: Rollout): Promise<void> {

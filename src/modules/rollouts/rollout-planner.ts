@@ -12,11 +12,12 @@ import { type Candidate, planRollout, type RolloutPlan } from './engine/plan.js'
 import { planDigest } from './engine/plan-hash.js';
 import { withDependencies } from './engine/wave-graph.js';
 import type { WaveShare } from './engine/wave-shares.js';
-import { type NodeVersion, NodeVersionsRepository } from './node-versions.repository.js';
+import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
 import type { Strategy, WaveTerms } from './rollout.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { CreateRollout } from './rollouts.schema.js';
+import { VersionPinsRepository } from './version-pins.repository.js';
 
 /** Nodes of a cluster that one rollout takes. */
 const MAX_NODES = 200_000;
@@ -45,6 +46,7 @@ export class RolloutPlanner {
     private readonly workloads: WorkloadsReadModel,
     private readonly versions: NodeVersionsRepository,
     private readonly rollouts: RolloutsRepository,
+    private readonly pins: VersionPinsRepository,
   ) {}
 
   /** @throws invalid `invalid_request` for a product, version or channel that is not there; `group_not_found`,
@@ -56,7 +58,7 @@ export class RolloutPlanner {
     const release = await this.target(tx, clusterId, product, versions, input);
     const strategy = strategyOf(input.strategy);
     const members = await this.membersFor(tx, clusterId, input.selector);
-    const candidates = await this.candidates(tx, clusterId, product, members);
+    const candidates = await this.candidates(tx, clusterId, product, members, release.version);
     const salt = await this.salt(tx, clusterId, product, release);
     const subjects = new Map(members.map((member) => [member.nodeId, member]));
     const plan = planRollout({
@@ -114,9 +116,11 @@ export class RolloutPlanner {
     clusterId: string,
     { id, serviceType }: KnownProduct,
     members: readonly UpdateMember[],
+    targetVersion: string,
   ): Promise<Candidate[]> {
     const running = serviceType === null ? null : await this.workloads.versions(tx, clusterId, serviceType);
     const known = await this.versions.ofProduct(tx, clusterId, id);
+    const pins = await this.pins.inForce(tx, clusterId, id);
     return members.map((member) => {
       const { nodeId, os, arch, agentVersion } = member;
       const version = known.get(nodeId);
@@ -125,7 +129,11 @@ export class RolloutPlanner {
         platform: `${os}/${arch}`,
         installed: running === null ? agentVersion : (running.get(nodeId) ?? null),
         lastKnownGood: version?.lastKnownGood ?? null,
-        obstacle: obstacleOf(member, version, running === null || running.has(nodeId)),
+        obstacle: obstacleOf(member, {
+          isFenced: version?.isFenced ?? false,
+          isPinned: (pins.get(nodeId) ?? targetVersion) !== targetVersion,
+          runsProduct: running === null || running.has(nodeId),
+        }),
       };
     });
   }
@@ -164,11 +172,11 @@ const NOBODY = { os: '', arch: '', agentVersion: null };
 
 function obstacleOf(
   { membershipStatus }: UpdateMember,
-  version: NodeVersion | undefined,
-  runsProduct: boolean,
+  { isFenced, isPinned, runsProduct }: { isFenced: boolean; isPinned: boolean; runsProduct: boolean },
 ): Candidate['obstacle'] {
   if (membershipStatus === 'disabled') return 'membership_disabled';
-  if (version?.isFenced === true) return 'fenced';
+  if (isFenced) return 'fenced';
+  if (isPinned) return 'pinned';
   return runsProduct ? null : 'not_running_product';
 }
 

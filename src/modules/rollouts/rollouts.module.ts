@@ -7,6 +7,7 @@ import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { NodeDecisionsService } from './node-decisions.service.js';
+import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { RolloutDecisionsController } from './rollout-decisions.controller.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
@@ -25,11 +26,19 @@ import { SlotsRepository } from './slots.repository.js';
 import { UpdateReportsController } from './update-reports.controller.js';
 import { UpdateReportsService } from './update-reports.service.js';
 import { UpdatesReadModel } from './updates.read-model.js';
+import { VersionExplainer } from './version-explainer.js';
+import { VersionPinsRepository } from './version-pins.repository.js';
+import { VersionPinsService } from './version-pins.service.js';
 import { WavesRepository } from './waves.repository.js';
 
 @Module({
   imports: [ClustersModule, NodesModule, ReleasesModule, WorkloadsModule],
-  controllers: [RolloutsController, RolloutDecisionsController, UpdateReportsController],
+  controllers: [
+    RolloutsController,
+    RolloutDecisionsController,
+    UpdateReportsController,
+    NodeVersionsController,
+  ],
   providers: [
     AssignmentsRepository,
     DecisionsRepository,
@@ -49,6 +58,9 @@ import { WavesRepository } from './waves.repository.js';
     SlotsRepository,
     UpdateReportsService,
     UpdatesReadModel,
+    VersionExplainer,
+    VersionPinsRepository,
+    VersionPinsService,
     WavesRepository,
   ],
   exports: [UpdatesReadModel],

@@ -108,6 +108,16 @@ export class RolloutsRepository {
        ORDER BY r.cluster_id, r.product_id, r.id`);
   }
 
+  /** The last rollout of a product that has the node; one that is under way before any other. */
+  async lastOf(tx: ReadTx, clusterId: string, productId: string, nodeId: string): Promise<Rollout | null> {
+    const [row] = await tx.query<Rollout>(sql`
+      SELECT ${COLUMNS} FROM ${TABLES}
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid AND r.state <> 'draft'
+         AND EXISTS (SELECT 1 FROM rollout_assignments AS a WHERE a.rollout_id = r.id AND a.node_id = ${nodeId}::uuid)
+       ORDER BY r.state = ANY(${[...UNFINISHED_STATES]}::text[]) DESC, r.created_at DESC LIMIT 1`);
+    return row ?? null;
+  }
+
   /** The unfinished rollout of the product; null: there is none. */
   async unfinished(tx: ReadTx, clusterId: string, productId: string): Promise<Rollout | null> {
     const [row] = await tx.query<Rollout>(sql`

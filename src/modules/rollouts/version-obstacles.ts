@@ -1,0 +1,79 @@
+import type { DesiredVersion } from './engine/desired-version.js';
+import type { VersionExplanation } from './version-pins.schema.js';
+
+/** Why a node does not update, and what would change that. */
+interface Obstacle {
+  because: string;
+  remedy: string;
+}
+
+const OF_REFUSAL: Partial<Record<DesiredVersion['reason'], Obstacle>> = {
+  fenced: { because: 'The node is fenced.', remedy: 'An operator unfences it.' },
+  release_unknown: { because: 'There is no such release.', remedy: 'The release is published.' },
+  release_not_approved: { because: 'The release is not approved.', remedy: 'The release is approved.' },
+  release_blocked: {
+    because: 'The release is blocked.',
+    remedy: 'The release is unblocked, or another one is wanted.',
+  },
+  no_artifact_for_platform: {
+    because: 'The release has no file for the system of the node.',
+    remedy: 'A release with such a file.',
+  },
+  no_version_path: {
+    because: 'No way leads from the installed version there.',
+    remedy: 'A release that may be reached from the installed version.',
+  },
+  downgrade_not_possible: {
+    because: 'The installed version has changed data for good.',
+    remedy: 'A later version is wanted.',
+  },
+};
+
+const OF_ASSIGNMENT: Record<string, Obstacle> = {
+  planned: {
+    because: 'Its wave is not active, or nobody may prepare more.',
+    remedy: 'The waves before it are done.',
+  },
+  offered: {
+    because: 'It prepares, or waits for a slot.',
+    remedy: 'It has staged the version, and a slot is free.',
+  },
+  deferred: {
+    because: 'It was away when its turn came.',
+    remedy: 'It is heard of again while the rollout runs.',
+  },
+  lost: { because: 'It is out of service and silent.', remedy: 'It reports, or an operator writes it off.' },
+  failed: { because: 'It has failed to prepare in this rollout.', remedy: 'Another rollout.' },
+  rolled_back: { because: 'It has gone back in this rollout.', remedy: 'Another rollout.' },
+  skipped: { because: 'The rollout leaves it out.', remedy: 'Another rollout, when the reason is gone.' },
+  cancelled: { because: 'The rollout has ended before its turn.', remedy: 'Another rollout.' },
+};
+
+/** All that keeps the node from the version that it is to have; nothing, where it has it or is on its way. */
+export function whyNot(
+  { reason, version, rule }: DesiredVersion,
+  installed: string | null,
+  rollout: VersionExplanation['rollout'],
+  isAway: boolean,
+): Obstacle[] {
+  const found: Obstacle[] = [];
+  const refusal = OF_REFUSAL[reason];
+  if (refusal !== undefined) found.push(refusal);
+  if (isAway)
+    found.push({
+      because: 'The node is offline or disabled.',
+      remedy: 'It sends heartbeats as an active member.',
+    });
+  if (rollout?.state === 'paused')
+    found.push({
+      because: `Its rollout is paused: ${rollout.stateReason}.`,
+      remedy: 'The rollout is resumed.',
+    });
+  const isWaiting = rollout !== null && rule !== 'node_pin' && OF_ASSIGNMENT[rollout.assignmentState];
+  if (isWaiting) found.push(isWaiting);
+  const isElsewhere =
+    version !== null && version !== installed && found.length === 0 && rollout?.phase !== 'granted';
+  if (isElsewhere)
+    found.push({ because: 'No rollout leads it there.', remedy: 'A rollout of that version is started.' });
+  return found;
+}

@@ -1,0 +1,45 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import type { VersionPin } from './version-pin.js';
+
+const COLUMNS = sql`v.cluster_id AS "clusterId", v.node_id AS "nodeId", v.product_id AS "productId", p.name AS product,
+  v.release_id AS "releaseId", v.version, v.reason, v.expires_at AS "expiresAt", v.created_by_type AS "createdByType",
+  v.created_by_id AS "createdById", v.created_at AS "createdAt"`;
+
+@Injectable()
+export class VersionPinsRepository {
+  async find(tx: ReadTx, clusterId: string, nodeId: string, productId: string): Promise<VersionPin | null> {
+    const [row] = await tx.query<VersionPin>(sql`
+      SELECT ${COLUMNS} FROM version_pins AS v JOIN products AS p ON p.id = v.product_id
+       WHERE v.cluster_id = ${clusterId}::uuid AND v.node_id = ${nodeId}::uuid AND v.product_id = ${productId}::uuid`);
+    return row ?? null;
+  }
+
+  /** The versions to which nodes are pinned now, by node id. */
+  async inForce(tx: ReadTx, clusterId: string, productId: string): Promise<Map<string, string>> {
+    const rows = await tx.query<{ nodeId: string; version: string }>(sql`
+      SELECT v.node_id AS "nodeId", v.version FROM version_pins AS v
+       WHERE v.cluster_id = ${clusterId}::uuid AND v.product_id = ${productId}::uuid
+         AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`);
+    return new Map(rows.map(({ nodeId, version }) => [nodeId, version]));
+  }
+
+  async set(tx: Tx, pin: VersionPin): Promise<void> {
+    await tx.query(sql`
+      INSERT INTO version_pins AS v (cluster_id, node_id, product_id, release_id, version, reason, expires_at,
+             created_by_type, created_by_id, created_at)
+      VALUES (${pin.clusterId}::uuid, ${pin.nodeId}::uuid, ${pin.productId}::uuid, ${pin.releaseId}::uuid, ${pin.version},
+              ${pin.reason}, ${pin.expiresAt}, ${pin.createdByType}, ${pin.createdById}, ${pin.createdAt})
+      ON CONFLICT (cluster_id, node_id, product_id) DO UPDATE
+         SET release_id = excluded.release_id, version = excluded.version, reason = excluded.reason,
+             expires_at = excluded.expires_at, created_by_type = excluded.created_by_type,
+             created_by_id = excluded.created_by_id, created_at = excluded.created_at`);
+  }
+
+  async remove(tx: Tx, { clusterId, nodeId, productId }: VersionPin): Promise<void> {
+    await tx.query(sql`
+      DELETE FROM version_pins AS v WHERE v.cluster_id = ${clusterId}::uuid AND v.node_id = ${nodeId}::uuid
+         AND v.product_id = ${productId}::uuid`);
+  }
+}

@@ -1,0 +1,139 @@
+import { Injectable } from '@nestjs/common';
+import type { z } from 'zod';
+import { sql } from '../../common/database/sql.js';
+import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
+import { contentEtag } from '../../common/http/etag.js';
+import type { Actor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { MembershipsService } from '../nodes/memberships.service.js';
+import { type KnownProduct, ReleasesReadModel } from '../releases/releases.read-model.js';
+import type { ReleaseFacts } from '../releases/version-rules.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { RolloutMoves } from './rollout-moves.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import { isInForce, noSuchPin, pinRemoved, pinSet, type VersionPin } from './version-pin.js';
+import { VersionPinsRepository } from './version-pins.repository.js';
+import type { PutVersionPin, VersionPinView } from './version-pins.schema.js';
+
+/** Keeps nodes on a version, whatever is rolled out. A pin holds nodes back; it never lets a blocked version be. */
+@Injectable()
+export class VersionPinsService {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly pins: VersionPinsRepository,
+    private readonly rollouts: RolloutsRepository,
+    private readonly assignments: AssignmentsRepository,
+    private readonly moves: RolloutMoves,
+    private readonly members: MembershipsService,
+    private readonly releases: ReleasesReadModel,
+  ) {}
+
+  /** @throws not_found */
+  read(clusterId: string, nodeId: string, name: string): Promise<VersionPinView> {
+    return this.transactor.read(async (tx) => {
+      const { id } = await this.product(tx, name);
+      const pin = await this.pins.find(tx, clusterId, nodeId, id);
+      if (pin === null) throw noSuchPin();
+      return view(pin, tx.now);
+    });
+  }
+
+  /** @throws not_found; stale; invalid; conflict `release_blocked`, `release_not_approved` */
+  put(
+    actor: Actor,
+    clusterId: string,
+    nodeId: string,
+    name: string,
+    { version, reason, expiresAt }: z.infer<typeof PutVersionPin>,
+  ): Promise<{ pin: VersionPinView; isNew: boolean }> {
+    return this.transactor.mutateDirect(actor, async (tx) => {
+      const product = await this.product(tx, name);
+      await this.members.requireMember(tx, clusterId, nodeId);
+      const release = await this.usable(tx, product, version);
+      await this.rollouts.lockProduct(tx, clusterId, product.id);
+      const known = await this.pins.find(tx, clusterId, nodeId, product.id);
+      tx.requireMatch(known === null ? null : contentEtag(view(known, tx.now)));
+      const pin: VersionPin = {
+        ...{
+          clusterId,
+          nodeId,
+          productId: product.id,
+          product: name,
+          releaseId: release.releaseId,
+          version,
+          reason,
+        },
+        expiresAt: expiresAt === undefined ? null : new Date(expiresAt),
+        createdByType: actor.type,
+        createdById: actor.id ?? '',
+        createdAt: tx.now,
+      };
+      await this.pins.set(tx, pin);
+      if (isInForce(pin, tx.now)) await this.holdBack(tx, pin);
+      return { result: { pin: view(pin, tx.now), isNew: known === null }, events: [pinSet(known, pin)] };
+    });
+  }
+
+  /** @throws not_found; stale */
+  remove(actor: Actor, clusterId: string, nodeId: string, name: string): Promise<void> {
+    return this.transactor.mutateDirect(actor, async (tx) => {
+      const { id } = await this.product(tx, name);
+      await this.rollouts.lockProduct(tx, clusterId, id);
+      const pin = await this.pins.find(tx, clusterId, nodeId, id);
+      if (pin === null) throw noSuchPin();
+      tx.requireMatch(contentEtag(view(pin, tx.now)));
+      await this.pins.remove(tx, pin);
+      return { result: undefined, events: [pinRemoved(pin)] };
+    });
+  }
+
+  /** What the node has not begun of a rollout to another version is taken from it. */
+  private async holdBack(tx: Tx, { clusterId, nodeId, productId, version }: VersionPin): Promise<void> {
+    const rollout = await this.rollouts.unfinished(tx, clusterId, productId);
+    if (rollout === null || rollout.targetVersion === version) return;
+    const own = {
+      rolloutId: rollout.id,
+      direction: 'forward' as const,
+      where: sql`a.node_id = ${nodeId}::uuid`,
+    };
+    await this.assignments.move(tx, { ...own, from: ['offered', 'deferred'], to: 'planned' });
+    const moved = await this.assignments.move(tx, {
+      ...own,
+      from: ['planned'],
+      to: 'skipped',
+      reason: 'pinned',
+    });
+    this.moves.tell(tx, rollout, moved, 'skipped');
+  }
+
+  private async usable(tx: Tx, product: KnownProduct, version: string): Promise<ReleaseFacts> {
+    const release = await this.releases.release(tx, product.id, version);
+    if (release === null) {
+      const message = 'The product has no such release.';
+      throw invalid('invalid_request', message, { errors: [{ pointer: '#/version', message }] });
+    }
+    const held = await this.releases.hold(tx, release.releaseId);
+    if (held?.isBlocked === true) throw conflict('release_blocked', `Version ${version} is blocked.`);
+    if (held?.isApproved !== true)
+      throw conflict('release_not_approved', `Version ${version} is not approved.`);
+    return release;
+  }
+
+  private async product(tx: ReadTx, name: string): Promise<KnownProduct> {
+    const product = await this.releases.product(tx, name);
+    if (product === null) throw notFound('not_found', 'There is no such product.');
+    return product;
+  }
+}
+
+function view(pin: VersionPin, now: Date): VersionPinView {
+  const { nodeId, product, version, reason, expiresAt, createdByType, createdById, createdAt } = pin;
+  return {
+    ...{ nodeId, product, version, reason },
+    expiresAt: expiresAt?.toISOString() ?? null,
+    inForce: isInForce(pin, now),
+    createdBy: { type: createdByType, id: createdById },
+    createdAt: createdAt.toISOString(),
+  };
+}
