@@ -53,6 +53,22 @@ describe('polls of nodes that are known', () => {
     },
   );
 
+  it('are forgotten when their caller leaves', async () => {
+    const { token, etag } = await watching();
+    const held = (count: number) =>
+      until(
+        async () => (await plane.api.get('//metrics')).body as string,
+        (metrics) => new RegExp(`^fabric_held_polls ${count}$`, 'm').test(metrics),
+      );
+    const leaving = new AbortController();
+    const headers = { authorization: `Bearer ${token}`, 'if-none-match': etag };
+    const left = fetch(`${plane.url}/api/v1${PATH}?waitSeconds=50`, { headers, signal: leaving.signal });
+    await held(1);
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    await held(0);
+  });
+
   it('wait for what they are to be told, the end of the membership included', async () => {
     const { node, token, etag } = await watching();
     const path = `/clusters/${node.clusterId}/nodes/${node.nodeId}`;

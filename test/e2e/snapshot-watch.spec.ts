@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { DatabaseClock } from '../../src/common/database/database-clock.js';
+import { EarlyHold } from '../../src/modules/snapshots/early-hold.js';
 import { issueAt } from '../../src/modules/snapshots/issue.js';
-import { Watch } from '../../src/modules/snapshots/watch.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given, unique } from '../support/given.js';
 import { decodedPayload, WatchingNode } from '../support/watching-node.js';
@@ -34,7 +34,7 @@ describe('a held poll', () => {
   it('whose wake-up is lost costs that poll at most: it still ends with what is new', async () => {
     const watching = await WatchingNode.admit(plane);
     await watching.fetch();
-    const lost = jest.spyOn(Watch.prototype, 'release').mockImplementation(() => undefined);
+    const lost = jest.spyOn(EarlyHold.prototype, 'release').mockImplementation(() => undefined);
     const held = watching.poll({ waitSeconds: 2 });
     await heldPolls(plane, 1);
     await rename(watching);
@@ -50,7 +50,7 @@ describe('a held poll', () => {
     const { id } = await given(plane).cluster();
     const [changed, other] = [await WatchingNode.admit(plane, id), await WatchingNode.admit(plane, id)];
     await Promise.all([changed.fetch(), other.fetch()]);
-    const released = jest.spyOn(Watch.prototype, 'release');
+    const released = jest.spyOn(EarlyHold.prototype, 'release');
     const polls = [changed.poll({ waitSeconds: 55 }), other.poll({ waitSeconds: 3 })];
     await heldPolls(plane, 2);
     await rename(changed);

@@ -36,7 +36,7 @@ const CONCERNS_ALL = /^(snapshot|cluster_policy|authority)\./;
 /** After a change of a whole cluster all of its nodes ask at once: a handful of queries, not one for each. */
 const LOADING = { gatherMs: 1, size: 500, maxWrites: 4, maxWaiting: 100_000 };
 
-interface NodeKey {
+export interface NodeKey {
   clusterId: string;
   nodeId: string;
 }
@@ -46,7 +46,8 @@ interface ClusterStates {
 }
 
 interface Remembered {
-  loading: Promise<NodeState | null>;
+  /** What it is loaded with, by key. */
+  loading: Promise<ReadonlyMap<string, NodeState | null>>;
   /** null while it is being loaded, and for what is no member. */
   loaded: NodeState | null;
 }
@@ -60,7 +61,7 @@ export class NodeStates implements OnModuleInit {
   private readonly clusters = new Map<string, ClusterStates>();
   private readonly loads = new Batches<NodeKey, NodeState>({
     ...LOADING,
-    keyOf,
+    keyOf: nodeStateKey,
     write: (nodes) => this.loadAll(nodes),
   });
 
@@ -82,21 +83,58 @@ export class NodeStates implements OnModuleInit {
   }
 
   /** The node's state; null when it is no member. */
-  get(clusterId: string, nodeId: string): Promise<NodeState | null> {
-    if (!this.changes.isCaughtUp()) return this.loads.add({ clusterId, nodeId });
-    const states = this.clusters.get(clusterId) ?? { nodes: new Map() };
-    this.clusters.set(clusterId, states);
-    const known = states.nodes.get(nodeId);
-    if (known !== undefined) return known.loading;
-    const entry: Remembered = { loading: this.loads.add({ clusterId, nodeId }), loaded: null };
-    states.nodes.set(nodeId, entry);
-    entry.loading.then(
-      (state) => {
-        entry.loaded = state;
+  async get(clusterId: string, nodeId: string): Promise<NodeState | null> {
+    const node = { clusterId, nodeId };
+    if (!this.changes.isCaughtUp()) return this.loads.add(node);
+    const known = this.clusters.get(clusterId)?.nodes.get(nodeId);
+    const loading = known?.loading ?? this.load([node], this.loadOne(node));
+    return known?.loaded ?? (await loading).get(nodeStateKey(node)) ?? null;
+  }
+
+  /** The states of many nodes in one look, by key of `nodeStateKey`; what is no member is absent. */
+  async getAll(nodes: readonly NodeKey[]): Promise<ReadonlyMap<string, NodeState>> {
+    if (!this.changes.isCaughtUp()) return this.loadAll(nodes);
+    const found = new Map<string, NodeState>();
+    const missing: NodeKey[] = [];
+    for (const node of nodes) {
+      const state = this.clusters.get(node.clusterId)?.nodes.get(node.nodeId)?.loaded ?? null;
+      if (state === null) missing.push(node);
+      else found.set(nodeStateKey(node), state);
+    }
+    if (missing.length === 0) return found;
+    for (const [key, state] of await this.load(missing, this.loadAll(missing))) {
+      if (state !== null) found.set(key, state);
+    }
+    return found;
+  }
+
+  private async loadOne(node: NodeKey): Promise<ReadonlyMap<string, NodeState | null>> {
+    return new Map([[nodeStateKey(node), await this.loads.add(node)]]);
+  }
+
+  /** Remembers what is being loaded: a change that comes meanwhile forgets it, and whoever asks then loads anew. */
+  private load(
+    nodes: readonly NodeKey[],
+    loading: Promise<ReadonlyMap<string, NodeState | null>>,
+  ): Promise<ReadonlyMap<string, NodeState | null>> {
+    const entries = nodes.map((node) => {
+      const entry: Remembered = { loading, loaded: null };
+      const states = this.clusters.get(node.clusterId) ?? { nodes: new Map() };
+      this.clusters.set(node.clusterId, states);
+      states.nodes.set(node.nodeId, entry);
+      return { node, entry, states };
+    });
+    loading.then(
+      (loaded) => {
+        for (const { node, entry } of entries) entry.loaded = loaded.get(nodeStateKey(node)) ?? null;
       },
-      () => states.nodes.delete(nodeId),
+      () => {
+        for (const { node, entry, states } of entries) {
+          if (states.nodes.get(node.nodeId) === entry) states.nodes.delete(node.nodeId);
+        }
+      },
     );
-    return entry.loading;
+    return loading;
   }
 
   /** The node's state where memory has it and is up to date; null: ask `get`. */
@@ -130,10 +168,13 @@ export class NodeStates implements OnModuleInit {
         JOIN clusters AS c ON c.id = m.cluster_id
         JOIN cluster_authorities AS a ON a.cluster_id = m.cluster_id
         JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id`);
-    return new Map(rows.map(({ clusterId, nodeId, ...state }) => [keyOf({ clusterId, nodeId }), state]));
+    return new Map(
+      rows.map(({ clusterId, nodeId, ...state }) => [nodeStateKey({ clusterId, nodeId }), state]),
+    );
   }
 }
 
-function keyOf({ clusterId, nodeId }: NodeKey): string {
+/** Names a node of a cluster among others. */
+export function nodeStateKey({ clusterId, nodeId }: NodeKey): string {
   return `${clusterId}/${nodeId}`;
 }

@@ -3,22 +3,21 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { DatabaseClock } from '../../common/database/database-clock.js';
 import { EarlyAnswers } from '../../common/http/early-answers.js';
-import { type RateLimitHeaders, RateLimits } from '../../common/http/rate-limits.js';
-import { requestIdOf } from '../../common/http/request-hooks.js';
+import { RateLimits } from '../../common/http/rate-limits.js';
 import { LOGGER } from '../../common/observability/logger.js';
 import { Metrics } from '../../common/observability/metrics.js';
 import { tracer } from '../../common/observability/spans.js';
 import { type KnownNode, NodeAuthenticator } from '../nodes/node-authenticator.js';
 import type { NodeState } from '../nodes/node-states.js';
 import { Departure } from './departure.js';
-import { issueAt } from './issue.js';
-import { pollHeaders, prefersHints } from './poll-headers.js';
-import { snapshotEtag } from './snapshot-issuer.js';
+import { EarlyCrowd } from './early-crowd.js';
+import { type EarlyPoll, POLL_ROUTE, respond } from './early-poll.js';
+import { currentSnapshot } from './issue.js';
+import { prefersHints } from './poll-headers.js';
 import { type PollAnswer, SnapshotPolls } from './snapshot-polls.service.js';
 import { MAX_WAIT_SECONDS } from './snapshots.schema.js';
 
-const ROUTE = '/api/v1/node-agents/me/snapshot';
-const WAITING = `${ROUTE}?waitSeconds=`;
+const WAITING = `${POLL_ROUTE}?waitSeconds=`;
 const BEARER = 'Bearer ';
 /** What agents and HTTP libraries send; anything else is for the guard to judge. */
 const USUAL_ACCEPT: readonly (string | undefined)[] = [undefined, '*/*', 'application/json'];
@@ -27,16 +26,6 @@ const USUAL_ACCEPT: readonly (string | undefined)[] = [undefined, '*/*', 'applic
 interface Current {
   etag: string;
   endsAtMs: number;
-}
-
-/** A poll as it is answered here. */
-interface EarlyPoll {
-  node: KnownNode;
-  ifNoneMatch: string;
-  waitSeconds: number;
-  limit: RateLimitHeaders;
-  request: IncomingMessage;
-  response: ServerResponse;
 }
 
 /**
@@ -54,6 +43,7 @@ export class EarlyPolls implements OnModuleInit {
     private readonly early: EarlyAnswers,
     private readonly nodes: NodeAuthenticator,
     private readonly polls: SnapshotPolls,
+    private readonly crowd: EarlyCrowd,
     private readonly clock: DatabaseClock,
     private readonly limits: RateLimits,
     private readonly metrics: Metrics,
@@ -80,21 +70,23 @@ export class EarlyPolls implements OnModuleInit {
     // Beyond the limit the guard refuses it, and counts it once more, which changes nothing any more.
     const limit = this.limits.spendOfNode(node.key);
     if (limit === null) return false;
-    const poll = { node, ifNoneMatch, waitSeconds, limit, request, response };
-    if (waitSeconds === 0 && this.etagOf(node) === ifNoneMatch) {
+    const wantsHints = prefersHints(request.headers.prefer);
+    const poll = { node, ifNoneMatch, waitSeconds, wantsHints, limit, request, response, goOn };
+    const isCurrent = this.etagOf(node) === ifNoneMatch;
+    if (isCurrent && waitSeconds === 0) {
       respond(poll, { notModified: ifNoneMatch, retryAfterSeconds: null, hints: [] });
-      this.metrics.observeRequest('GET', ROUTE, 304, (performance.now() - startedAt) / 1000);
-    } else void this.wait(poll, startedAt, goOn);
+      this.metrics.observeRequest('GET', POLL_ROUTE, 304, (performance.now() - startedAt) / 1000);
+    } else if (isCurrent) this.crowd.hold(poll);
+    else void this.ask(poll, startedAt);
     return true;
   }
 
   /** One that cannot be answered goes the usual way, which says why. */
-  private async wait(poll: EarlyPoll, startedAt: number, goOn: () => void): Promise<void> {
-    const { node, ifNoneMatch, waitSeconds, request, response } = poll;
+  private async ask(poll: EarlyPoll, startedAt: number): Promise<void> {
+    const { node, ifNoneMatch, waitSeconds, wantsHints, request, response, goOn } = poll;
     const caller = Departure.of(request.socket);
     let answer: PollAnswer;
     try {
-      const wantsHints = prefersHints(request.headers.prefer);
       answer = await this.polls.poll(node, { ifNoneMatch, waitSeconds, wantsHints, caller });
     } catch {
       return goOn();
@@ -104,43 +96,26 @@ export class EarlyPolls implements OnModuleInit {
     if (caller.isOver) return;
     respond(poll, answer);
     const { statusCode } = response;
-    if (waitSeconds > 0) this.metrics.countHeld('GET', ROUTE, statusCode);
-    else this.metrics.observeRequest('GET', ROUTE, statusCode, (performance.now() - startedAt) / 1000);
+    if (waitSeconds > 0) this.metrics.countHeld('GET', POLL_ROUTE, statusCode);
+    else this.metrics.observeRequest('GET', POLL_ROUTE, statusCode, (performance.now() - startedAt) / 1000);
   }
 
   private etagOf({ nodeId, state }: KnownNode): string {
     const now = this.clock.now();
     const known = this.current.get(state);
     if (known !== undefined && now.getTime() < known.endsAtMs) return known.etag;
-    const issue = issueAt(nodeId, state.snapshotLifetimeSeconds, now);
-    const etag = snapshotEtag(state.authorityTerm, state.generation, issue.number);
-    this.current.set(state, { etag, endsAtMs: issue.endsAt.getTime() });
+    const { etag, untilMs } = currentSnapshot(nodeId, state, now);
+    this.current.set(state, { etag, endsAtMs: now.getTime() + untilMs });
     return etag;
   }
 }
 
 /** How long the request may wait; null for what is no poll. */
 function secondsIn({ url, method }: IncomingMessage): number | null {
-  if (method !== 'GET' || url === undefined || !url.startsWith(ROUTE)) return null;
-  if (url.length === ROUTE.length) return 0;
+  if (method !== 'GET' || url === undefined || !url.startsWith(POLL_ROUTE)) return null;
+  if (url.length === POLL_ROUTE.length) return 0;
   const text = url.slice(WAITING.length);
   if (!url.startsWith(WAITING) || !/^\d{1,2}$/.test(text)) return null;
   const seconds = Number(text);
   return seconds <= MAX_WAIT_SECONDS ? seconds : null;
-}
-
-function respond({ limit, request, response }: EarlyPoll, answer: PollAnswer): void {
-  const requestId = requestIdOf(request.headers['x-request-id']);
-  const headers = { 'X-Request-Id': requestId, ...limit, ...pollHeaders(answer) };
-  if ('notModified' in answer) {
-    response.writeHead(304, headers).end();
-    return;
-  }
-  // Nothing in a JWS needs to be escaped.
-  const body = `{"jws":"${answer.jws}","generation":${answer.generation}}`;
-  const content = {
-    'Content-Type': 'application/json; charset=utf-8',
-    'Content-Length': body.length,
-  };
-  response.writeHead(200, { ...headers, ...content }).end(body);
 }

@@ -5,18 +5,18 @@ import { Metrics } from '../../common/observability/metrics.js';
 import { Pacer } from '../../common/waiting/pacer.js';
 import type { Departure } from './departure.js';
 import { returnAfterSeconds, returnSeconds } from './return-spread.js';
-import { Watch } from './watch.js';
+import { type Holding, Watch } from './watch.js';
 
 /** Requests of nodes that wait for their next snapshot. A change of one node wakes that node and no other. */
 @Injectable()
 export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
-  private readonly watches = new Map<string, Map<string, Set<Watch>>>();
-  private readonly pacer = new Pacer<Watch>((watch) =>
-    watch.release(this.isStopping ? 'stopping' : 'changed'),
+  private readonly watches = new Map<string, Map<string, Set<Holding>>>();
+  private readonly pacer = new Pacer<Holding>((holding) =>
+    holding.release(this.isStopping ? 'stopping' : 'changed'),
   );
   private count = 0;
   /** Those of them that want to hear of leases, too. */
-  private readonly hintable = new Set<Watch>();
+  private readonly hintable = new Set<Holding>();
   private isStopping = false;
   /** Over how many seconds those who are sent away come back. */
   private spreadSeconds = 1;
@@ -63,14 +63,19 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     { caller, wantsHints }: { caller: Departure; wantsHints: boolean },
   ): Watch {
     const watch = new Watch(caller, () => this.remove(clusterId, nodeId, watch));
-    if (wantsHints) this.hintable.add(watch);
-    if (this.isStopping) watch.release('stopping');
-    const nodes = this.watches.get(clusterId) ?? new Map<string, Set<Watch>>();
-    this.watches.set(clusterId, nodes);
-    const watches = nodes.get(nodeId) ?? new Set<Watch>();
-    nodes.set(nodeId, watches.add(watch));
-    this.count += 1;
+    this.add(clusterId, nodeId, watch, wantsHints);
     return watch;
+  }
+
+  /** Holds something from now on, until it is removed. */
+  add(clusterId: string, nodeId: string, holding: Holding, wantsHints: boolean): void {
+    if (wantsHints) this.hintable.add(holding);
+    const nodes = this.watches.get(clusterId) ?? new Map<string, Set<Holding>>();
+    this.watches.set(clusterId, nodes);
+    const held = nodes.get(nodeId) ?? new Set<Holding>();
+    nodes.set(nodeId, held.add(holding));
+    this.count += 1;
+    if (this.isStopping) holding.release('stopping');
   }
 
   /** Whether anybody wants to hear of leases. */
@@ -92,7 +97,8 @@ export class HeldPolls implements OnModuleInit, BeforeApplicationShutdown {
     return returnAfterSeconds(nodeId, this.spreadSeconds);
   }
 
-  private remove(clusterId: string, nodeId: string, watch: Watch): void {
+  /** Repeatable. */
+  remove(clusterId: string, nodeId: string, watch: Holding): void {
     const watches = this.watches.get(clusterId)?.get(nodeId);
     if (watches?.delete(watch) !== true) return;
     this.count -= 1;

@@ -31,3 +31,34 @@ export function issueTimes(
   const issuedAt = changedAt > issue.beganAt ? changedAt : issue.beganAt;
   return { issuedAt, expiresAt: new Date(issuedAt.getTime() + lifetimeSeconds * 1000) };
 }
+
+/** The ETag of a snapshot, quotes included. */
+export function snapshotEtag(term: number, generation: number, issue: number): string {
+  return `"${term}.${generation}.${issue}"`;
+}
+
+/** What is current for a node, and for how long if nothing changes. */
+export interface CurrentSnapshot {
+  etag: string;
+  /** That of the next issue: an instance whose clock is a moment ahead gives it out already. */
+  nextEtag: string;
+  untilMs: number;
+}
+
+/** What is current at `now` for a node in this state. */
+export function currentSnapshot(nodeId: string, state: IssuedState, now: Date): CurrentSnapshot {
+  const { authorityTerm, generation, snapshotLifetimeSeconds } = state;
+  const { number, endsAt } = issueAt(nodeId, snapshotLifetimeSeconds, now);
+  return {
+    etag: snapshotEtag(authorityTerm, generation, number),
+    nextEtag: snapshotEtag(authorityTerm, generation, number + 1),
+    untilMs: endsAt.getTime() - now.getTime(),
+  };
+}
+
+/** What of a node's state its issues depend on. */
+interface IssuedState {
+  authorityTerm: number;
+  generation: number;
+  snapshotLifetimeSeconds: number;
+}

@@ -6,7 +6,9 @@ import { type CompactSigner, compactSigner } from '../../common/crypto/compact-s
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
+import { nodeStateKey } from '../nodes/node-states.js';
 import { GenerationKeeper } from './generation-keeper.js';
+import { snapshotEtag } from './issue.js';
 import { payloadJson, type UnsignedSnapshot } from './snapshot-parts.js';
 import { SnapshotPreparer, type Wanted } from './snapshot-preparer.js';
 import { payloadOf, type SnapshotPayload, SnapshotRenderer } from './snapshot-renderer.js';
@@ -33,7 +35,7 @@ export class SnapshotIssuer implements OnModuleInit {
   private readonly signed = new Map<string, SignedSnapshot>();
   private readonly batches = new Batches<Wanted, SignedSnapshot>({
     ...BATCHING,
-    keyOf,
+    keyOf: nodeStateKey,
     write: (wanted) => this.issue(wanted),
   });
 
@@ -64,9 +66,14 @@ export class SnapshotIssuer implements OnModuleInit {
    * @param expected its ETag, by which a remembered one is known
    */
   sign(wanted: Wanted, expected: string): Promise<SignedSnapshot | null> {
-    const remembered = this.signed.get(keyOf(wanted));
+    const remembered = this.signed.get(nodeStateKey(wanted));
     if (remembered?.etag === expected) return Promise.resolve(remembered);
     return this.batches.add(wanted);
+  }
+
+  /** The current snapshots of many nodes, signed and kept, by `nodeStateKey`; one that has none is absent. */
+  async signTogether(wanted: readonly Wanted[]): Promise<ReadonlyMap<string, SignedSnapshot>> {
+    return wanted.length === 0 ? new Map() : await this.issue(wanted);
   }
 
   /** Signs and keeps a batch. What is kept before it is given out can be read back whatever happens then. */
@@ -105,7 +112,7 @@ export class SnapshotIssuer implements OnModuleInit {
       const sign = signers.get(kid) ?? (await this.open(clusterId, kid));
       signers.set(kid, sign);
       const etag = snapshotEtag(shared.content.authorityTerm, generation, issue);
-      signed.set(keyOf(each), { jws: sign(payloadJson(each)), generation, etag });
+      signed.set(nodeStateKey(each), { jws: sign(payloadJson(each)), generation, etag });
       if (signed.size % SIGNED_IN_A_ROW === 0) await nextTurn();
     }
     return signed;
@@ -114,13 +121,4 @@ export class SnapshotIssuer implements OnModuleInit {
   private async open(clusterId: string, kid: string): Promise<CompactSigner> {
     return compactSigner(await this.keys.privateKey(clusterId, kid), { typ: 'rap-snapshot+jws', kid });
   }
-}
-
-/** The ETag of a snapshot, quotes included. */
-export function snapshotEtag(term: number, generation: number, issue: number): string {
-  return `"${term}.${generation}.${issue}"`;
-}
-
-function keyOf({ clusterId, nodeId }: Pick<Wanted, 'clusterId' | 'nodeId'>): string {
-  return `${clusterId}/${nodeId}`;
 }

@@ -6,8 +6,8 @@ import { membershipOver } from '../nodes/membership.js';
 import { letsIn, NodeStates } from '../nodes/node-states.js';
 import type { Departure } from './departure.js';
 import { HeldPolls } from './held-polls.js';
-import { issueAt } from './issue.js';
-import { type SignedSnapshot, SnapshotIssuer, snapshotEtag } from './snapshot-issuer.js';
+import { currentSnapshot } from './issue.js';
+import { type SignedSnapshot, SnapshotIssuer } from './snapshot-issuer.js';
 import type { Watch } from './watch.js';
 
 /** What a node asks for. */
@@ -80,14 +80,11 @@ export class SnapshotPolls {
     const state = await this.states.get(clusterId, nodeId);
     if (!letsIn(state, identityId)) throw membershipOver();
     const now = this.clock.now();
-    const issue = issueAt(nodeId, state.snapshotLifetimeSeconds, now);
-    const untilMs = issue.endsAt.getTime() - now.getTime();
-    const etag = snapshotEtag(state.authorityTerm, state.generation, issue.number);
+    const { etag, nextEtag, untilMs } = currentSnapshot(nodeId, state, now);
     const has = (current: string) => ifNoneMatch !== null && matchesIfNoneMatch(ifNoneMatch, current);
     if (has(etag)) return { has: etag, untilMs };
     // An instance whose clock is a moment ahead has issued the next one, and nobody takes an earlier one after it.
-    const next = snapshotEtag(state.authorityTerm, state.generation, issue.number + 1);
-    if (has(next)) return { has: next, untilMs };
+    if (has(nextEtag)) return { has: nextEtag, untilMs };
     const signed = await this.issuer.sign({ clusterId, nodeId, asOf: now, state }, etag);
     if (signed === null) throw membershipOver();
     // Another instance may have told the node what this one has not heard of yet.

@@ -7,6 +7,7 @@ import { RolesModule } from '../roles/roles.module.js';
 import { RolloutsModule } from '../rollouts/rollouts.module.js';
 import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
+import { EarlyCrowd } from './early-crowd.js';
 import { EarlyPolls } from './early-polls.js';
 import { GenerationKeeper } from './generation-keeper.js';
 import { GenerationsRepository } from './generations.repository.js';
@@ -41,6 +42,7 @@ import { SnapshotsController } from './snapshots.controller.js';
   ],
   controllers: [NodeSnapshotsController, SnapshotSchemaController, SnapshotsController],
   providers: [
+    EarlyCrowd,
     EarlyPolls,
     GenerationKeeper,
     GenerationsRepository,

@@ -3,8 +3,16 @@ import type { Departure } from './departure.js';
 /** How a wait for a change ended. */
 export type Release = 'changed' | 'timeout' | 'gone' | 'stopping';
 
+/** What is held until something concerns its node. */
+export interface Holding {
+  /** The node may have something new, or the service stops. */
+  release(release: 'changed' | 'stopping'): void;
+  /** Adds something that stands in no snapshot; to be released after it. */
+  hint(connectionId: string): void;
+}
+
 /** One request that waits for changes of its node, perhaps more than once. A change between two waits is not lost. */
-export class Watch {
+export class Watch implements Holding {
   private pending: Release | null = null;
   private finish: ((release: Release) => void) | null = null;
   /** Made when it is needed: there are thousands of watches, and hints are few. */
@@ -21,7 +29,6 @@ export class Watch {
     return [...(this.hinted ?? [])];
   }
 
-  /** Adds something that stands in no snapshot; to be released after it. */
   hint(connectionId: string): void {
     this.hinted ??= new Set();
     this.hinted.add(connectionId);
