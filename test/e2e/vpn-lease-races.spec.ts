@@ -7,7 +7,7 @@ import { Transactor } from '../../src/common/transaction/transactor.js';
 import { renewed } from '../../src/modules/vpn/lease.js';
 import { LeaseRenewals } from '../../src/modules/vpn/lease-renewals.service.js';
 import { LeasesRepository } from '../../src/modules/vpn/leases.repository.js';
-import type { Answer } from '../support/api.js';
+import { type Answer, apiClient } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { openSecondSession, type SecondSession } from '../support/second-session.js';
@@ -435,5 +435,39 @@ describe('the database as the last referee', () => {
       row({ acquired_at: `(SELECT decided_at - interval '1 ms' FROM vpn_connections WHERE id = $1)` }),
       'vpn_connection_leases_begin_last',
     );
+  });
+});
+
+describe('the statements of leases', () => {
+  /** How many plans all connections of an instance keep. */
+  async function plans({ app }: ControlPlane): Promise<number> {
+    const { pool } = app.get(Database);
+    const clients = await Promise.all(Array.from({ length: pool.options.max }, () => pool.connect()));
+    const counts = await Promise.all(
+      clients.map(async (client) => {
+        const { rows } = await client.query(
+          `SELECT count(*)::int AS n FROM pg_prepared_statements AS p WHERE p.name LIKE 'fabric_%'`,
+        );
+        return rows[0].n as number;
+      }),
+    );
+    for (const client of clients) client.release();
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  it('are planned once for each connection, and never where transactions are pooled in between', async () => {
+    const { database } = plane.runtime;
+    const directUrl = `${database.directUrl}?application_name=direct`;
+    const runtime = { ...plane.runtime, database: { ...database, directUrl } };
+    const pooled = await startControlPlane({ beside: { ...plane, runtime }, config: { limits } });
+    for (const at of [plane, pooled]) {
+      const agent = apiClient(at.url, (await one.node.requestToken()).body.access_token);
+      const held = token(await tunnel.acquire({ agent }));
+      expect((await tunnel.renew({ agent }, held)).status).toBe(200);
+      expect((await tunnel.release({ agent }, held)).status).toBe(200);
+    }
+    expect(await plans(plane)).toBeGreaterThan(10);
+    expect(await plans(pooled)).toBe(0);
+    await pooled.close();
   });
 });

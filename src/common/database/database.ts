@@ -3,6 +3,7 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { PrismaClient } from '../../generated/prisma/client.js';
 import { RUNTIME, type Runtime } from '../config/runtime.js';
+import { prepared } from './prepared-statements.js';
 import { safeInteger } from './rows.js';
 import type { Sql } from './sql.js';
 import { surviveBreak } from './survive-break.js';
@@ -26,16 +27,26 @@ export class Database implements OnApplicationShutdown {
    */
   readonly besidePool: pg.Pool;
   readonly prisma: PrismaClient;
+  /** A connection of the pool is always the same session of Postgres: nothing that pools transactions is in between. */
+  readonly keepsSessions: boolean;
 
   constructor(@Inject(RUNTIME) runtime: Runtime) {
     this.pool = newPool(runtime.database.appUrl, POOL_SIZE);
     this.besidePool = newPool(runtime.database.appUrl, BESIDE_POOL_SIZE);
+    this.keepsSessions = runtime.database.appUrl === runtime.database.directUrl;
     this.prisma = new PrismaClient({ adapter: new PrismaPg(this.pool), errorFormat: 'minimal' });
   }
 
   /** Runs one statement of its own, outside any transaction of ours. */
   async query<T>(statement: Sql): Promise<T[]> {
     const { rows } = await this.pool.query({ text: statement.text, values: statement.values });
+    return rows as T[];
+  }
+
+  /** The same for a statement of a hot path, planned once for each connection. */
+  async queryPrepared<T>(statement: Sql): Promise<T[]> {
+    if (!this.keepsSessions) return this.query(statement);
+    const { rows } = await this.pool.query(prepared(statement));
     return rows as T[];
   }
 

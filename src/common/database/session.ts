@@ -2,6 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
 import { withResolvers } from '../promise-with-resolvers.js';
 import type { Database } from './database.js';
+import { prepared } from './prepared-statements.js';
 import { normalizeRows } from './rows.js';
 import type { Sql } from './sql.js';
 
@@ -55,9 +56,14 @@ export async function openModelSession(prisma: PrismaClient): Promise<Session> {
   };
 }
 
-/** Opens a transaction on `pg`; `begin` is the statement that starts it. */
-export function openDirectSession(database: Database, begin = 'BEGIN'): Promise<Session> {
-  return openSession(database.pool, begin);
+/** Opens a transaction on `pg`; `begin` is the statement that starts it. @param prepares plan each statement once for each
+ *  connection, where that is possible: for hot paths */
+export function openDirectSession(
+  database: Database,
+  begin = 'BEGIN',
+  { prepares = false }: { prepares?: boolean | undefined } = {},
+): Promise<Session> {
+  return openSession(database.pool, begin, prepares && database.keepsSessions);
 }
 
 /** Opens a transaction for who needs a second connection while the first one is held; unless told otherwise, a look
@@ -66,10 +72,10 @@ export function openSessionBeside(
   database: Database,
   begin = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY',
 ): Promise<Session> {
-  return openSession(database.besidePool, begin);
+  return openSession(database.besidePool, begin, false);
 }
 
-async function openSession(pool: Pool, begin: string): Promise<Session> {
+async function openSession(pool: Pool, begin: string, prepares: boolean): Promise<Session> {
   const client: PoolClient = await pool.connect();
   try {
     await client.query(begin);
@@ -90,7 +96,8 @@ async function openSession(pool: Pool, begin: string): Promise<Session> {
   return {
     models: null,
     query: async <T>(statement: Sql) => {
-      const { rows } = await client.query({ text: statement.text, values: statement.values });
+      const { text, values } = statement;
+      const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
       return rows as T[];
     },
     commit: async () => {

@@ -24,10 +24,12 @@ export interface Observed<R> {
   events?: readonly AuditEvent[];
 }
 
-/** How a transaction waits. */
-export interface Waiting {
+/** How a transaction runs. */
+export interface Running {
   /** Longest wait for a lock (default 5 s). */
   lockTimeoutMs?: number;
+  /** A hot path, whose few statements Postgres plans once for each connection. */
+  prepares?: boolean | undefined;
 }
 
 /** Retries of a transaction that lost a deadlock or a serialization conflict. */
@@ -59,19 +61,21 @@ export class Transactor {
   mutateDirect<R>(
     actor: Actor,
     work: (tx: Tx) => Promise<Outcome<R>>,
-    { lockTimeoutMs }: Waiting = {},
+    { lockTimeoutMs, prepares }: Running = {},
   ): Promise<R> {
-    return this.run(actor, () => openDirectSession(this.database), work, lockTimeoutMs);
+    const open = () => openDirectSession(this.database, 'BEGIN', { prepares });
+    return this.run(actor, open, work, lockTimeoutMs);
   }
 
   /** For what nodes report about themselves: on `pg`, events optional, never waits for the answer. */
   observe<R>(
     actor: Actor,
     work: (tx: Tx) => Promise<Observed<R>>,
-    { lockTimeoutMs }: Waiting = {},
+    { lockTimeoutMs, prepares }: Running = {},
   ): Promise<R> {
     return this.retrying('transaction observe', async () => {
-      const open = await this.open(actor, await openDirectSession(this.database), lockTimeoutMs);
+      const session = await openDirectSession(this.database, 'BEGIN', { prepares });
+      const open = await this.open(actor, session, lockTimeoutMs);
       return this.ending(open, async () => {
         const { result, events = [] } = await work(open);
         await this.flush(open, events);

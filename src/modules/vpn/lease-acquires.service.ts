@@ -107,7 +107,7 @@ export class LeaseAcquiresService {
   }
 
   private get query(): ReadTx['query'] {
-    return (statement) => this.database.query(statement);
+    return (statement) => this.database.queryPrepared(statement);
   }
 }
 

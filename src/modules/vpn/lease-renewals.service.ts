@@ -110,7 +110,7 @@ export class LeaseRenewals {
   }
 
   private async renewAll(asks: readonly HolderAsk[]): Promise<ReadonlyMap<string, BatchResult>> {
-    return this.transactor.observe(systemActor('vpn-leases'), async (tx) => {
+    const work = async (tx: Tx) => {
       const free = await this.leases.lockFree(
         tx,
         asks.map(({ connectionId }) => connectionId),
@@ -120,7 +120,8 @@ export class LeaseRenewals {
       const isFree = new Set(free);
       for (const { connectionId } of asks) if (!isFree.has(connectionId)) results.set(connectionId, 'busy');
       return { result: results, events };
-    });
+    };
+    return this.transactor.observe(systemActor('vpn-leases'), work, { prepares: true });
   }
 
   /** Waits for the lock; null when the lease is lost. */
@@ -167,7 +168,7 @@ export class LeaseRenewals {
 
   /** @throws not_found where the node may not know the connection */
   private async refuse({ clusterId, connectionId, nodeId }: HolderAsk): Promise<void> {
-    const query: ReadTx['query'] = (statement) => this.database.query(statement);
+    const query: ReadTx['query'] = (statement) => this.database.queryPrepared(statement);
     const seen = await this.leases.look(query, clusterId, connectionId, nodeId);
     if (seen === null || !seen.isAllowed) throw noSuchConnection();
   }

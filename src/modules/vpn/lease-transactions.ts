@@ -44,18 +44,18 @@ export class LeaseTransactions {
 
   /** The same without a turn: for who must not wait behind a crowd. */
   atOnce<R>(actor: Actor, work: (tx: Tx) => Promise<Outcome<R>>): Promise<R> {
-    return patiently(() => this.transactor.mutateDirect(actor, work, WAITING));
+    return patiently(() => this.transactor.mutateDirect(actor, work, RUNNING));
   }
 
   /** For what a node reports of its lease: nobody's act. */
   observe<R>(connectionId: string, work: (tx: Tx) => Promise<Observed<R>>): Promise<R> {
     return this.turns.run(connectionId, () =>
-      patiently(() => this.transactor.observe(systemActor('vpn-leases'), work, WAITING)),
+      patiently(() => this.transactor.observe(systemActor('vpn-leases'), work, RUNNING)),
     );
   }
 }
 
-const WAITING = { lockTimeoutMs: PATIENCE_MS };
+const RUNNING = { lockTimeoutMs: PATIENCE_MS, prepares: true };
 
 async function patiently<R>(work: () => Promise<R>): Promise<R> {
   try {
