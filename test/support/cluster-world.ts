@@ -63,6 +63,7 @@ export class ClusterWorld extends World {
     if (path.endsWith('/authority/transitions')) await this.regainAuthority();
     if (path.includes('/role-coverage/')) created(await this.api.put(path, { minimum: 0 }));
     if (path.includes('/trust/rotations')) await this.finishRotations();
+    if (path === '/policy') created(await this.api.put(path, {}));
   }
 
   private async regainAuthority(): Promise<void> {
