@@ -7,6 +7,7 @@ import type { Answer, Api } from '../support/api.js';
 import { Applicant, countByStatus, type EnrollmentChanges, send } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { given } from '../support/given.js';
+import { tableDigests } from '../support/table-digests.js';
 
 let controlPlane: ControlPlane;
 let api: Api;
@@ -239,6 +240,19 @@ describe('a proof that does not hold', () => {
       const answer = await send(controlPlane.url, { ...body, proof: `${header}.${payload}.` });
       expect(answer).toMatchObject({ status: 401, body: { code: 'proof_invalid' } });
     }
+  });
+
+  it('leaves no row in any table, nor does a body that is no enrollment', async () => {
+    const { token } = await joinToken();
+    const before = await tableDigests(controlPlane);
+    const answers = [
+      await applicant().enroll(token, { signer: stranger.privateKey }),
+      await applicant().enroll(token, { claims: { aud: 'https://elsewhere.example' } }),
+      await applicant().enroll(token, { afterProof: { nodeName: 'other' } }),
+      await send(controlPlane.url, { token }),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([401, 401, 401, 422]);
+    expect(await tableDigests(controlPlane)).toEqual(before);
   });
 
   it('comes before the token: nobody learns of a token without a key', async () => {
