@@ -8,6 +8,7 @@ import {
   OpenResource,
   refusedActs,
 } from './checker/driver-acts.js';
+import { endingsOf } from './checker/endings.js';
 import { failOversOf, operationsByConnection } from './checker/history.js';
 import { type Violation, violations } from './checker/lease-rules.js';
 import { Nemesis } from './nemesis.js';
@@ -95,12 +96,19 @@ async function judge(
   historyFile: string | null,
 ): Promise<ChaosResult> {
   const { entries } = stage.recorder;
-  const acts = [...(await stage.acts()).values()];
+  const actsOf = await stage.acts();
+  const acts = [...actsOf.values()];
   if (historyFile !== null) await writeFile(historyFile, JSON.stringify(entries));
   const failOvers = failOversOf(entries);
   const byConnection = [...operationsByConnection(entries)];
+  const { forwardSteps } = nemesis;
   const of = (resource: () => FencedResource | OpenResource) =>
-    acts.flatMap((each) => actViolations(each, resource(), nemesis.forwardSteps));
+    byConnection.flatMap(([connectionId, operations]) =>
+      actViolations(actsOf.get(connectionId) ?? [], resource(), {
+        forwardSteps,
+        endings: endingsOf(operations),
+      }),
+    );
   const clients = entries.flatMap((entry) => (entry.process === 'nemesis' ? [] : [entry]));
   const faults = clients.flatMap(({ error }) => (error?.startsWith('status 500') ? [error] : []));
   return {

@@ -29,7 +29,17 @@ describe('acts of drivers', () => {
   it('overlap when two hold valid authority at one instant, whoever wrote first', () => {
     const acts = [act('b', 2, 60), act('a', 1, 0)];
     expect(rules(acts)).toContain('overlapping_drivers');
-    expect(actViolations(acts, new FencedResource(), [{ from: 50, to: 70 }])).toEqual([]);
+    const forwardSteps = [{ from: 50, to: 70 }];
+    expect(actViolations(acts, new FencedResource(), { forwardSteps })).toEqual([]);
+  });
+
+  it('do not overlap when one was ended from outside before, and do when the other began earlier than that', () => {
+    const acts = [act('a', 1, 0), act('b', 2, 60)];
+    const ended = (token: number, from: number) =>
+      actViolations(acts, new FencedResource(), { endings: [{ token, from }] }).map(({ rule }) => rule);
+    expect(ended(1, 60)).toEqual([]);
+    expect(ended(1, 61)).toEqual(['overlapping_drivers']);
+    expect(ended(3, 0)).toEqual(['overlapping_drivers']);
   });
 
   it('that come late are refused by a fenced resource and taken by an open one, which the check finds', () => {

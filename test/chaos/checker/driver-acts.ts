@@ -1,3 +1,5 @@
+import type { Ending } from './endings.js';
+
 /** What a driver did to the resource, as it wrote it down: one line of its file. */
 export interface DriverAct {
   connectionId: string;
@@ -46,21 +48,28 @@ export interface Stretch {
   to: number;
 }
 
+/** What agents cannot know. */
+export interface Excuses {
+  /** How long their authority lasts, when the database's clock was moved forward. */
+  forwardSteps?: readonly Stretch[];
+  /** That it was taken from them: from then on it is no valid authority, and fencing alone stops them. */
+  endings?: readonly Ending[];
+}
+
 /**
  * What the acts of one connection's drivers break: two of different tokens that both held valid authority at one
  * instant, and acts that `resource` took with a token lower than one it had taken before.
  *
  * A process that is paused between its look at the clock and its act acts late, and nothing in it can help that: it is
  * the resource that has to refuse then, so lateness alone is no violation.
- * @param exempt  when agents could not know how long their authority lasts: the database's clock was moved forward
  */
 export function actViolations(
   acts: readonly DriverAct[],
   resource: Resource,
-  exempt: readonly Stretch[] = [],
+  excuses: Excuses = {},
 ): ActViolation[] {
   const inOrder = [...acts].sort((one, other) => one.time - other.time);
-  return [...overlaps(inOrder, exempt), ...staleActs(inOrder, resource)];
+  return [...overlaps(inOrder, excuses), ...staleActs(inOrder, resource)];
 }
 
 /** The acts of one connection that `resource` refuses; in a hostile run with pauses there are some. */
@@ -69,13 +78,15 @@ export function refusedActs(acts: readonly DriverAct[], resource: Resource): Dri
   return inOrder.filter((act) => !resource.take(act));
 }
 
-function overlaps(acts: readonly DriverAct[], exempt: readonly Stretch[]): ActViolation[] {
+function overlaps(acts: readonly DriverAct[], { forwardSteps = [], endings = [] }: Excuses): ActViolation[] {
+  const isValidAt = ({ token, validUntil }: DriverAct, time: number) =>
+    time < validUntil && !endings.some((ending) => ending.token === token && ending.from <= time);
   const holders = new Map<string, DriverAct>();
   const found: ActViolation[] = [];
   for (const act of acts) {
-    const isExempt = exempt.some(({ from, to }) => from <= act.time && act.time < to);
+    const isExempt = forwardSteps.some(({ from, to }) => from <= act.time && act.time < to);
     for (const other of isExempt ? [] : holders.values()) {
-      if (other.token !== act.token && act.time < other.validUntil && act.time < act.validUntil)
+      if (other.token !== act.token && isValidAt(other, act.time) && isValidAt(act, act.time))
         found.push({ rule: 'overlapping_drivers', acts: [other, act] });
     }
     const key = `${act.nodeId} ${act.token}`;
