@@ -602,6 +602,22 @@ describe('channels', () => {
     for (const path of paths) expect((await api.get(path)).body.version).toBeNull();
   });
 
+  it('go back behind every version that is blocked at the same time', async () => {
+    const publisher = await Publisher.make(api);
+    const clusters = await Promise.all(Array.from({ length: 4 }, () => given(controlPlane).cluster()));
+    const paths = clusters.map(({ id }) => channel(id, publisher, 'current'));
+    const versions = ['1.0.0', '2.0.0', '3.0.0', '4.0.0'];
+    for (const version of versions) {
+      await publisher.release(version);
+      for (const path of paths) created(await api.put(path, { version }));
+    }
+    const blocks = await Promise.all(
+      versions.slice(1).map((version) => api.post(publisher.path(version, '/block'), { reason: 'Bad.' })),
+    );
+    expect(blocks.map(({ status }) => status)).toEqual([200, 200, 200]);
+    for (const path of paths) expect((await api.get(path)).body.version).toBe('1.0.0');
+  });
+
   it('are refused by who has conditions for them, in the same transaction', async () => {
     const publisher = await Publisher.make(api);
     await publisher.release('1.0.0');

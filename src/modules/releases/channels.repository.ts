@@ -70,19 +70,25 @@ export class ChannelsRepository {
        ORDER BY c.cluster_id, c.channel`);
   }
 
-  /** The last place where the channel was that it may go back to. */
+  /** The last place where the channel was that it may go back to; held, so that it stays one until `tx` ends. */
   async lastGood(
     tx: Tx,
     clusterId: string,
     productId: string,
     channel: ChannelName,
   ): Promise<ReleaseRef | null> {
-    const [row] = await tx.query<{ releaseId: string; version: string }>(sql`
-      SELECT r.id AS "releaseId", r.version FROM channel_moves AS m JOIN releases AS r ON r.id = m.release_id
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.product_id = ${productId}::uuid AND m.channel = ${channel}
-         AND r.approved_at IS NOT NULL AND r.blocked_at IS NULL
-       ORDER BY m.revision DESC LIMIT 1`);
-    return row === undefined ? null : { productId, ...row };
+    for (;;) {
+      const [found] = await tx.query<{ releaseId: string; version: string }>(sql`
+        SELECT r.id AS "releaseId", r.version FROM channel_moves AS m JOIN releases AS r ON r.id = m.release_id
+         WHERE m.cluster_id = ${clusterId}::uuid AND m.product_id = ${productId}::uuid AND m.channel = ${channel}
+           AND r.approved_at IS NOT NULL AND r.blocked_at IS NULL
+         ORDER BY m.revision DESC LIMIT 1`);
+      if (found === undefined) return null;
+      // One that is being blocked is waited for; the next look does not see it any more.
+      const held = await tx.query(sql`
+        SELECT r.id FROM releases AS r WHERE r.id = ${found.releaseId}::uuid AND r.blocked_at IS NULL FOR SHARE`);
+      if (held.length === 1) return { productId, ...found };
+    }
   }
 
   /** Points the channel elsewhere, and remembers that it did. */
