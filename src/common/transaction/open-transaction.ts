@@ -105,6 +105,10 @@ export class OpenTransaction implements ModelTx {
     );
   }
 
+  async requireMatchOf(read: () => Promise<string | null>): Promise<void> {
+    this.requireMatch((currentRequest()?.ifMatch ?? null) === null ? null : await read());
+  }
+
   /** A route that takes `If-Match` and forgets to look at it would overwrite what somebody else wrote. */
   assertMatchWasChecked(): void {
     const request = currentRequest();

@@ -36,6 +36,8 @@ export interface Tx extends ReadTx {
   /** Compares `If-Match` of the request, if it has one, with the resource's current ETag; null: there is none yet.
    *  @throws stale */
   requireMatch(etag: string | null): void;
+  /** The same for an ETag that costs a look, which is only taken when there is an `If-Match`. @throws stale */
+  requireMatchOf(read: () => Promise<string | null>): Promise<void>;
 }
 
 /** A transaction of Prisma's: adds its models. */

@@ -115,7 +115,7 @@ export class ClustersService {
       // The gate holds the cluster alone: nobody joins between the look and the change.
       const cluster = await this.clusters.lock(tx, id);
       if (cluster === null) throw noSuchCluster();
-      tx.requireMatch(contentEtag(await this.show(tx, id)));
+      await tx.requireMatchOf(async () => contentEtag(await this.show(tx, id)));
       await tx.raise(new ClusterArchiving(id));
       await this.clusters.archive(tx, id);
       return { result: undefined, events: [clusterArchived(cluster)] };

@@ -131,7 +131,7 @@ export class MembershipsService implements OnModuleInit {
   ): Promise<NodeView> {
     return this.change(actor, clusterId, nodeId, async (tx) => {
       const member = await this.lockMember(tx, clusterId, nodeId);
-      tx.requireMatch(nodeEtag(await this.nodes.get(tx, clusterId, nodeId)));
+      await tx.requireMatchOf(async () => nodeEtag(await this.nodes.get(tx, clusterId, nodeId)));
       const { name, groupId, labels, telemetryEnabled } = member;
       const next = settingsOf(
         mergePatch({ name, groupId, labels, telemetryEnabled }, patch) as Partial<MembershipSettings>,

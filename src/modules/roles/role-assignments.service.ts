@@ -157,7 +157,7 @@ export class RoleAssignmentsService {
   delete(actor: Actor, clusterId: string, id: string, { reason, force }: Taking): Promise<void> {
     return this.transactor.mutate(actor, async (tx) => {
       const assignment = await this.lock(tx, clusterId, id);
-      tx.requireMatch(roleAssignmentEtag(await this.views.one(tx, assignment)));
+      await tx.requireMatchOf(async () => roleAssignmentEtag(await this.views.one(tx, assignment)));
       const below = await this.minimums.watch(tx, clusterId, assignment.nodeId, force, () =>
         this.assignments.delete(tx, id),
       );
