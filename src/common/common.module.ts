@@ -132,7 +132,7 @@ export class CommonModule {
         { provide: APP_FILTER, useClass: ProblemFilter },
         { provide: APP_INTERCEPTOR, useClass: RequestPipeline },
       ],
-      exports: [RUNTIME, LOGGER, MasterKeyring, WAKE_UPS, Jobs, ...shared],
+      exports: [RUNTIME, LOGGER, MasterKeyring, WAKE_UPS, Jobs, EventStreams, ...shared],
     };
   }
 }

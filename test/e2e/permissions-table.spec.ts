@@ -111,6 +111,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   getRollout: 'rollouts.read',
   listRolloutNodes: 'rollouts.read',
   listRolloutDecisions: 'rollouts.read',
+  followRollout: 'rollouts.read',
   submitRollout: 'rollouts.create',
   approveRollout: 'rollouts.approve',
   startRollout: 'rollouts.run',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Answer } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { openEventSource } from '../support/event-source.js';
 import { created } from '../support/given.js';
 import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
 
@@ -376,6 +377,34 @@ describe('a rollout', () => {
     await stage.advance(61);
     await stage.tick();
     expect((await stage.rollout(id)).state).toBe('running');
+  });
+
+  it('is followed event by event, and none of another one is among them', async () => {
+    const [stage, other] = [await RolloutStage.open(plane, 1), await RolloutStage.open(plane, 1)];
+    const id = await stage.draft();
+    const follow = (headers: Record<string, string> = {}) =>
+      openEventSource(`${plane.url}/api/v1${stage.path}/${id}/events`, {
+        authorization: `Bearer ${plane.ownerToken}`,
+        ...headers,
+      });
+    const source = await follow();
+    // One beside it in the same cluster, and one elsewhere.
+    await stage.draft();
+    await other.started();
+    created(await stage.act(id, 'start'));
+    created(await stage.act(id, 'pause'));
+    const seen = await source.until((events) => events.some(({ data }) => data.kind === 'rollout.paused'));
+    source.close();
+    expect(new Set(seen.map(({ data }) => data.resourceId))).toEqual(new Set([id]));
+    const kinds = seen.map(({ data }) => data.kind as string);
+    expect(kinds.filter((kind) => kind === 'rollout.started')).toHaveLength(1);
+    expect(kinds.filter((kind) => kind === 'rollout.wave_moved')).toHaveLength(2);
+    const again = await follow({ 'last-event-id': seen[0]?.id ?? '' });
+    const rest = await again.until((events) => events.length >= seen.length - 1);
+    again.close();
+    expect(rest.map((event) => event.id)).toEqual(seen.slice(1).map((event) => event.id));
+    const path = `${stage.path}/${other.clusterId}/events`;
+    expect((await plane.api.get(path)).status).toBe(404);
   });
 
   it('lets pinned nodes be, and says why', async () => {

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { ALIVE_FRAME, changeFrame, HELLO_FRAME, type ResetReason, resetFrame } from './event-frames.js';
+import type { OrderedChange } from './feed-change.js';
 import type { OrderedFeed } from './ordered-feed.js';
 
 /** Text that waits for a slow reader; beyond it nothing is read from the feed until the reader has caught up. */
@@ -13,6 +14,14 @@ export interface EventStreamOptions {
   cursor: number | null;
   /** null: everything. */
   clusters: readonly string[] | null;
+  /** Only what is about this resource; absent: about any. */
+  resource?: EventResource | undefined;
+}
+
+/** What all events of a stream are about. */
+export interface EventResource {
+  type: string;
+  id: string;
 }
 
 /**
@@ -22,6 +31,7 @@ export interface EventStreamOptions {
 export class EventStream extends Readable {
   private cursor: number;
   private clusters: readonly string[] | null;
+  private readonly resource: EventResource | undefined;
   private isPumping = false;
   private isFinished = false;
   /** When the buffer became full; null while it has room. */
@@ -30,10 +40,11 @@ export class EventStream extends Readable {
   /** @param feed in sync: its `last` is what "now" means */
   constructor(
     private readonly feed: OrderedFeed,
-    { cursor, clusters }: EventStreamOptions,
+    { cursor, clusters, resource }: EventStreamOptions,
   ) {
     super({ highWaterMark: BUFFER_BYTES });
     this.clusters = clusters;
+    this.resource = resource;
     this.cursor = cursor ?? feed.last;
     this.write(HELLO_FRAME);
     if (this.cursor > feed.last) this.reset('cursor_unknown');
@@ -88,7 +99,14 @@ export class EventStream extends Readable {
     if (!this.isOpen) return;
     if (page === null) return this.reset('cursor_too_old');
     this.cursor = page.through;
-    if (page.changes.length > 0) this.write(page.changes.map(changeFrame).join(''));
+    const told = page.changes.filter((change) => this.isAbout(change));
+    if (told.length > 0) this.write(told.map(changeFrame).join(''));
+  }
+
+  private isAbout({ resourceType, resourceId }: OrderedChange): boolean {
+    return (
+      this.resource === undefined || (resourceType === this.resource.type && resourceId === this.resource.id)
+    );
   }
 
   private reset(reason: ResetReason): void {

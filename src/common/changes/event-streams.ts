@@ -1,12 +1,13 @@
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import { Gauge } from 'prom-client';
 import { Authenticators } from '../auth/authenticators.js';
+import type { Permission } from '../auth/permissions.js';
 import { clustersWith, type Principal } from '../auth/principal.js';
 import { notFound, unavailable } from '../errors/domain-error.js';
 import { Metrics } from '../observability/metrics.js';
 import type { RequestContext } from '../request/request-context.js';
 import { ChangeReader } from './change-reader.js';
-import { EventStream } from './event-stream.js';
+import { type EventResource, EventStream } from './event-stream.js';
 import { OrderedFeed } from './ordered-feed.js';
 
 /** As the contract says. */
@@ -25,6 +26,10 @@ export interface Follower {
   request: RequestContext;
   /** null: every cluster that they may see. */
   clusterId: string | null;
+  /** What they need to follow it. */
+  permission: Permission;
+  /** Only what is about this resource. */
+  resource?: EventResource;
 }
 
 /** The open event streams of this process: feeds them, keeps them alive, and ends them when their time has come. */
@@ -55,7 +60,7 @@ export class EventStreams implements BeforeApplicationShutdown {
    * @throws not_found for a cluster that the principal may not follow; unavailable
    */
   async follow(follower: Follower, cursor: number | null): Promise<EventStream> {
-    const clusters = visibleTo(follower.principal, follower.clusterId);
+    const clusters = visibleTo(follower.principal, follower);
     if (clusters?.length === 0) throw notFound('not_found', 'There is no such cluster.');
     if (this.isClosing || this.open.size >= MAX_STREAMS) {
       const message = this.isClosing
@@ -64,7 +69,7 @@ export class EventStreams implements BeforeApplicationShutdown {
       throw unavailable('unavailable', message, { retryAfterSeconds: RETRY_SECONDS });
     }
     await this.feed.sync();
-    const stream = new EventStream(this.feed, { cursor, clusters });
+    const stream = new EventStream(this.feed, { cursor, clusters, resource: follower.resource });
     stream.once('close', () => this.forget(stream));
     this.open.set(stream, follower);
     if (this.open.size === 1) this.start();
@@ -114,19 +119,23 @@ export class EventStreams implements BeforeApplicationShutdown {
     }
   }
 
-  private async recheck(stream: EventStream, { credential, request, clusterId }: Follower): Promise<void> {
+  private async recheck(stream: EventStream, follower: Follower): Promise<void> {
+    const { credential, request } = follower;
     // While the database is away nobody can be checked, and no event comes either.
     const answer = await this.authenticators.authenticate(credential, request).catch(() => null);
     if (answer === null) return;
-    const clusters = 'principal' in answer ? visibleTo(answer.principal, clusterId) : [];
+    const clusters = 'principal' in answer ? visibleTo(answer.principal, follower) : [];
     if (clusters?.length === 0) stream.finish();
     else stream.narrow(clusters);
   }
 }
 
 /** The clusters whose events a follower gets; null: everything, empty: nothing. */
-function visibleTo(principal: Principal, clusterId: string | null): readonly string[] | null {
-  const clusters = clustersWith(principal, 'events.read');
+function visibleTo(
+  principal: Principal,
+  { clusterId, permission }: Pick<Follower, 'clusterId' | 'permission'>,
+): readonly string[] | null {
+  const clusters = clustersWith(principal, permission);
   if (clusterId === null) return clusters;
   return clusters === null || clusters.includes(clusterId) ? [clusterId] : [];
 }

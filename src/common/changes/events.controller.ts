@@ -5,14 +5,13 @@ import { z } from 'zod';
 import { CLUSTER_RESOLVER, type ClusterResolver } from '../auth/cluster-resolver.js';
 import type { Principal } from '../auth/principal.js';
 import { CurrentPrincipal, ValidQuery } from '../auth/request-principal.js';
-import { malformed, notFound } from '../errors/domain-error.js';
+import { notFound } from '../errors/domain-error.js';
 import { Id } from '../http/fields.js';
 import { Route } from '../http/operation.js';
 import { contextOf } from '../http/request-hooks.js';
+import { bearerOf, CURSOR, cursorOf } from './event-cursor.js';
 import type { EventStream } from './event-stream.js';
 import { EventStreams } from './event-streams.js';
-
-const CURSOR = /^\d{1,15}$/;
 
 const EventsQuery = z.strictObject({
   clusterId: Id.optional().describe('Only events of this cluster.'),
@@ -68,18 +67,17 @@ export class EventsController {
     if (clusterId !== null && (await this.clusters.resolve(clusterId)) === null) {
       throw notFound('not_found', 'There is no such cluster.');
     }
-    const credential = (request.headers.authorization ?? '').replace(/^Bearer +/i, '');
-    const follower = { principal, credential, request: contextOf(request), clusterId };
+    const credential = bearerOf(request);
+    const follower = {
+      principal,
+      credential,
+      request: contextOf(request),
+      clusterId,
+      permission: 'events.read' as const,
+    };
     const stream = await this.streams.follow(follower, cursorOf(sent) ?? cursorOf(lastEventId));
     // The answer to HEAD has no body, and a stream that nobody reads would stay open for ever.
     if (request.method === 'HEAD') stream.finish();
     return stream;
   }
-}
-
-/** The header is newer than the query: a browser that returns sends it with the URL of its first call. */
-function cursorOf(text: string | undefined): number | null {
-  if (text === undefined || text === '') return null;
-  if (CURSOR.test(text)) return Number(text);
-  throw malformed('invalid_header', 'Last-Event-ID is the id of an event of this stream.');
 }

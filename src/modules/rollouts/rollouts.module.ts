@@ -16,6 +16,7 @@ import { RolloutEvents } from './rollout-events.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutPlanner } from './rollout-planner.js';
+import { RolloutStreamController } from './rollout-stream.controller.js';
 import { RolloutTicks } from './rollout-ticks.js';
 import { RolloutViews } from './rollout-views.js';
 import { RolloutsController } from './rollouts.controller.js';
@@ -38,6 +39,7 @@ import { WavesRepository } from './waves.repository.js';
     RolloutDecisionsController,
     UpdateReportsController,
     NodeVersionsController,
+    RolloutStreamController,
   ],
   providers: [
     AssignmentsRepository,
