@@ -295,17 +295,23 @@ export class Nemesis {
     await this.stage.startAgent(agent, Math.round(this.random.between(-3_600, 3_600)));
   }
 
+  /** Sets it and puts it right again: either way one of the two is a step forward. */
   private async setClock(seconds: number): Promise<void> {
     if (seconds > 0) await this.stepForward(seconds);
     else await this.stage.postgres.setClock(seconds);
     await sleep(this.random.between(500, this.ttlMs));
-    await this.stage.postgres.setClock(0);
+    if (seconds > 0) await this.stage.postgres.setClock(0);
+    else await this.stepForward(0);
   }
 
-  /** Holders cannot know of the step until they renew; what they were promised before it ends within a lifetime. */
-  private async stepForward(seconds: number): Promise<void> {
+  /**
+   * Holders cannot know of the step until they renew; what they were promised before it ends within a lifetime. Time that
+   * stood still after a step back jumps, too, when the clock is put right.
+   * @param offset  from the right time, in seconds
+   */
+  private async stepForward(offset: number): Promise<void> {
     const from = monotonic();
-    await this.stage.postgres.setClock(seconds);
+    await this.stage.postgres.setClock(offset);
     this.forwardSteps.push({ from, to: monotonic() + this.ttlMs * 1e6 });
   }
 }
