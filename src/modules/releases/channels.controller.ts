@@ -51,7 +51,6 @@ export class ChannelsController {
     summary: 'Point a channel to a version',
     description: 'With `If-Match` a compare-and-set: each move raises the revision, which the `ETag` covers.',
     access: { permission: 'channels.update' },
-    guardedByAuthority: true,
     body: PutChannel,
     response: ChannelView,
     etag: contentEtag,
