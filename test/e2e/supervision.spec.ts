@@ -287,6 +287,10 @@ describe('an agent whose snapshots are short-lived', () => {
         'UPDATE cluster_policies SET snapshot_lifetime_seconds = $2, degraded_grace_seconds = $3 WHERE cluster_id = $1',
         [clusterId, SHORT_LIVED.lifetimeSeconds, SHORT_LIVED.graceSeconds],
       );
+      // What all snapshots share never changes without it.
+      await database.query('UPDATE clusters SET generation_base = generation_base + 1 WHERE id = $1', [
+        clusterId,
+      ]);
       for (const type of ['config-storage', 'update-cache']) await define(type, { command: SLEEP });
       created(await api.post(`/clusters/${clusterId}/role-assignments`, { nodeId, role: 'update-cache' }));
       await want({ ...RUNNING, whenControlPlaneLost: 'keep' }, 'config-storage');
