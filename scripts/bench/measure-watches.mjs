@@ -131,8 +131,11 @@ async function memoryOfWatches(stage, actor, count, hold) {
 /** Switching telemetry is a change of content, and of nothing else. */
 function singleChanges(fleet, nodes, { singleChanges: count }, token) {
   return Array.from({ length: count }, (_, at) => {
-    const { nodeId } = nodes[at % nodes.length];
-    const body = JSON.stringify({ telemetryEnabled: Math.floor(at / nodes.length) % 2 === 0 });
+    const node = fleet.nodes[at % nodes.length];
+    const { nodeId } = node;
+    // The other way each time: the same nodes are changed again while more of them wait.
+    node.hasTelemetry = node.hasTelemetry !== true;
+    const body = JSON.stringify({ telemetryEnabled: node.hasTelemetry });
     return requestBytes({ method: 'PATCH', path: `/api/v1${fleet.path}/nodes/${nodeId}`, token, body });
   });
 }
