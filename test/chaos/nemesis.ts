@@ -11,6 +11,8 @@ const HELD_SECONDS = 3_600 + 60;
 const CLOCK_STEP = 10;
 /** So many holders are paused, at the most, to see one act come too late; four of five pauses make one. */
 const MOST_PAUSES = 8;
+/** How long a holder that goes on gets to act late. */
+const LATE_ACT_MS = 2_000;
 
 interface Fault {
   name: string;
@@ -133,9 +135,15 @@ export class Nemesis {
         await sleep(50);
       }
       agent.process?.signal('SIGCONT');
-      await sleep(500);
+      await this.untilStaleAct();
     }
     return (await this.staleActs()).length > 0;
+  }
+
+  /** What a holder does late it does at once when it goes on, or not at all. */
+  private async untilStaleAct(): Promise<void> {
+    const deadline = performance.now() + LATE_ACT_MS;
+    while (performance.now() < deadline && (await this.staleActs()).length === 0) await this.stage.tick();
   }
 
   private async staleActs(): Promise<DriverAct[]> {
