@@ -11,12 +11,8 @@ import type { AcquireGround } from './acquire-rules.js';
 import { type Candidate, eligibleUntil, ineligibleReasons } from './eligibility.js';
 import { decisionTime, fencingToken } from './lease.js';
 import { LeasePrecedence } from './lease-precedence.js';
-import {
-  type ConnectionState,
-  type FormerLease,
-  type LeasedConnection,
-  LeasesRepository,
-} from './leases.repository.js';
+import { type FormerLease, LeaseStandingsRepository } from './lease-standings.repository.js';
+import { type ConnectionState, type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { candidateOf } from './vpn-candidates.js';
 import { noSuchConnection } from './vpn-connection.js';
 
@@ -51,6 +47,7 @@ interface Facts {
 export class AcquireGrounds {
   constructor(
     private readonly leases: LeasesRepository,
+    private readonly standings: LeaseStandingsRepository,
     private readonly authorities: AuthorityService,
     private readonly authorityOf: AuthorityReadModel,
     private readonly policies: PolicyReadModel,
@@ -92,7 +89,7 @@ export class AcquireGrounds {
     clockOf: (state: ConnectionState) => Date,
   ): Promise<AcquireBase> {
     const grants = (await this.roles.forNodes(tx, clusterId, [nodeId])).get(nodeId) ?? [];
-    const { places, former: written } = await this.leases.standing(tx, connectionId, nodeId);
+    const { places, former: written } = await this.standings.standing(tx, connectionId, nodeId);
     const [state] = await this.leases.states(tx, [connectionId]);
     if (state === undefined) throw noSuchConnection();
     const { connection, lease } = state;

@@ -9,8 +9,9 @@ import { ineligibleReasons } from './eligibility.js';
 import { isInForce } from './lease.js';
 import { LeaseHandoversService } from './lease-handovers.service.js';
 import { betterPlaced, isWell } from './lease-precedence.js';
+import { type DueFailback, LeaseStandingsRepository } from './lease-standings.repository.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type DueFailback, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { VpnCandidates } from './vpn-candidates.js';
 
 const ACTOR = systemActor('vpn-failback');
@@ -29,6 +30,7 @@ export class LeaseFailback implements OnModuleInit {
     private readonly transactor: Transactor,
     private readonly transactions: LeaseTransactions,
     private readonly leases: LeasesRepository,
+    private readonly standings: LeaseStandingsRepository,
     private readonly candidates: VpnCandidates,
     private readonly nodes: NodesReadModel,
     private readonly handovers: LeaseHandoversService,
@@ -44,7 +46,7 @@ export class LeaseFailback implements OnModuleInit {
   private async sweep(): Promise<void> {
     for (let after: string | null = null; ; ) {
       const due: DueFailback[] = await this.transactor.read((tx) =>
-        this.leases.dueFailbacks(tx, after, BATCH),
+        this.standings.dueFailbacks(tx, after, BATCH),
       );
       for (const failback of due) await this.transactions.atOnce(ACTOR, (tx) => this.consider(tx, failback));
       if (due.length < BATCH) return;
@@ -59,7 +61,7 @@ export class LeaseFailback implements OnModuleInit {
     const [state] = await this.leases.states(tx, [connectionId]);
     const owner = state?.lease?.ownerNodeId;
     if (state === undefined || owner === undefined || !isInForce(state.lease, tx.now)) return nothing;
-    const better = betterPlaced(await this.leases.places(tx, connectionId, owner), owner);
+    const better = betterPlaced(await this.standings.places(tx, connectionId, owner), owner);
     const candidates = await this.candidates.of(tx, clusterId, better);
     const fares = await this.nodes.wellBeing(tx, clusterId, better);
     const stableSince = new Date(tx.now.getTime() - stableSeconds * 1_000);

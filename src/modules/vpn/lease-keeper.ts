@@ -14,6 +14,7 @@ import {
 } from './eligibility.js';
 import { decisionTime, ended, isInForce, type Lease } from './lease.js';
 import { handoverWithdrawn, leaseEnded } from './lease-events.js';
+import { LeaseStandingsRepository } from './lease-standings.repository.js';
 import { type ConnectionState, type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { VpnCandidates } from './vpn-candidates.js';
 import type { VpnConnectionSettings } from './vpn-connection.js';
@@ -28,6 +29,7 @@ export class LeaseKeeper implements OnModuleInit {
     private readonly events: TxEvents,
     private readonly memberships: MembershipsService,
     private readonly leases: LeasesRepository,
+    private readonly standings: LeaseStandingsRepository,
     private readonly candidates: VpnCandidates,
   ) {}
 
@@ -54,7 +56,7 @@ export class LeaseKeeper implements OnModuleInit {
     const states = await this.leases.states(tx, locked);
     const concerned = new Set(states.flatMap(({ connection, lease }) => nodesOf(connection, lease)));
     const candidates = await this.candidates.of(tx, clusterId, [...concerned]);
-    const allowed = await this.leases.allowedPairs(tx, locked);
+    const allowed = await this.standings.allowedPairs(tx, locked);
     const clock = await tx.clock();
     for (const state of states) {
       const { id } = state.connection;

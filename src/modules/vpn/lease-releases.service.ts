@@ -6,6 +6,7 @@ import { decisionTime, ended, isHolder, type Lease, leaseLost } from './lease.js
 import { leaseEnded } from './lease-events.js';
 import { type Found, LeaseExpiry } from './lease-expiry.js';
 import type { HolderAsk } from './lease-renewals.service.js';
+import { LeaseStandingsRepository } from './lease-standings.repository.js';
 import { LeaseTransactions } from './lease-transactions.js';
 import { LeasesRepository } from './leases.repository.js';
 import { noSuchConnection } from './vpn-connection.js';
@@ -22,6 +23,7 @@ export class LeaseReleasesService {
   constructor(
     private readonly transactions: LeaseTransactions,
     private readonly leases: LeasesRepository,
+    private readonly standings: LeaseStandingsRepository,
     private readonly expiry: LeaseExpiry,
   ) {}
 
@@ -43,7 +45,7 @@ export class LeaseReleasesService {
   ): Promise<Outcome<Released>> {
     const { clusterId, connectionId, nodeId, fencingToken, isOwn } = ask;
     if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
-    const places = await this.leases.places(tx, connectionId, nodeId);
+    const places = await this.standings.places(tx, connectionId, nodeId);
     if (isOwn && !places.some((place) => place.nodeId === nodeId)) throw noSuchConnection();
     const named = await this.leases.findByToken(tx, connectionId, fencingToken);
     const [state] = await this.leases.states(tx, [connectionId]);

@@ -54,34 +54,6 @@ export interface RenewableLease {
   now: Date;
 }
 
-/** Where a node stands among those that may hold a connection. */
-export interface Place {
-  nodeId: string;
-  /** From 0, the most preferred; null: not among the preferred. */
-  preference: number | null;
-}
-
-/** Who may hold a connection, and who held it last, as far as that has ended in writing. */
-export interface Standing {
-  places: Place[];
-  former: FormerLease | null;
-}
-
-/** A connection whose owner a preferred node may be to follow. */
-export interface DueFailback {
-  clusterId: string;
-  connectionId: string;
-  /** How long the preferred node must have been well. */
-  stableSeconds: number;
-}
-
-/** The end of the lease before. */
-export interface FormerLease {
-  ownerNodeId: string;
-  status: Lease['status'];
-  endedAt: Date;
-}
-
 /** Of `vpn_connections AS c`, beside what its lease has too. */
 const REST_OF_CONNECTION = sql`c.organization_id AS "organizationId", c.name, c.kind,
   c.desired_state AS "desiredState", c.lease_ttl_seconds AS "leaseTtlSeconds", c.last_sequence AS "lastSequence",
@@ -191,42 +163,6 @@ export class LeasesRepository {
     return rows.map(({ nodeId }) => nodeId);
   }
 
-  /** Who may hold these connections, as `<connection>/<node>`. */
-  async allowedPairs(tx: ReadTx, connectionIds: readonly string[]): Promise<Set<string>> {
-    const rows = await tx.query<{ pair: string }>(sql`
-      SELECT a.connection_id || '/' || a.node_id AS pair FROM vpn_connection_allowed_nodes AS a
-       WHERE a.connection_id = ANY(${connectionIds}::uuid[])`);
-    return new Set(rows.map(({ pair }) => pair));
-  }
-
-  /** What an acquisition by the node looks at beside the connection itself, in one statement. */
-  async standing(tx: ReadTx, connectionId: string, nodeId: string): Promise<Standing> {
-    const [row] = await tx.query<
-      { places: Place[] } & (FormerLease | { [Key in keyof FormerLease]: null })
-    >(sql`
-      SELECT coalesce((
-               SELECT jsonb_agg(jsonb_build_object('nodeId', a.node_id, 'preference', a.preference) ORDER BY a.preference)
-                 FROM vpn_connection_allowed_nodes AS a
-                WHERE a.connection_id = c.id AND (a.preference IS NOT NULL OR a.node_id = ${nodeId}::uuid)), '[]') AS places,
-             f.owner_node_id AS "ownerNodeId", f.status, f.ended_at AS "endedAt"
-        FROM vpn_connections AS c
-        LEFT JOIN LATERAL (
-          SELECT l.owner_node_id, l.status, l.ended_at FROM vpn_connection_leases AS l
-           WHERE l.connection_id = c.id AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1) AS f ON true
-       WHERE c.id = ${connectionId}::uuid`);
-    if (row === undefined) return { places: [], former: null };
-    const { places, ...former } = row;
-    return { places, former: former.endedAt === null ? null : former };
-  }
-
-  /** The preferred nodes in their order, and the node itself where it is allowed at all. */
-  places(tx: ReadTx, connectionId: string, nodeId: string): Promise<Place[]> {
-    return tx.query<Place>(sql`
-      SELECT a.node_id AS "nodeId", a.preference FROM vpn_connection_allowed_nodes AS a
-       WHERE a.connection_id = ${connectionId}::uuid AND (a.preference IS NOT NULL OR a.node_id = ${nodeId}::uuid)
-       ORDER BY a.preference`);
-  }
-
   /** Locks those of these connections that nobody is at, in the order of their ids, and waits for none. */
   async lockFree(tx: Tx, connectionIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(sql`
@@ -274,26 +210,6 @@ export class LeasesRepository {
        WHERE l.status = 'active' AND l.expires_at <= greatest(${FABRIC_NOW}, c.decided_at) AND ${which}
        ORDER BY c.id LIMIT ${limit} FOR NO KEY UPDATE OF c SKIP LOCKED`);
     return rows.map(({ id }) => id);
-  }
-
-  /**
-   * Connections that are held by a node that others are preferred to, for as long as their policy asks at least, and
-   * that nobody has been asked to hand over as lately. In the order of their ids.
-   */
-  dueFailbacks(tx: ReadTx, after: string | null, limit: number): Promise<DueFailback[]> {
-    const beyond = after === null ? sql`true` : sql`c.id > ${after}::uuid`;
-    return tx.query<DueFailback>(sql`
-      SELECT c.cluster_id AS "clusterId", c.id AS "connectionId", c.failback_after_stable_seconds AS "stableSeconds"
-        FROM vpn_connections AS c
-        JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
-       CROSS JOIN LATERAL (SELECT fabric_now() - make_interval(secs => c.failback_after_stable_seconds) AS since) AS s
-       WHERE c.failback_after_stable_seconds IS NOT NULL AND l.acquired_at <= s.since
-         AND coalesce(c.reserved_until <= s.since, true) AND ${beyond}
-         AND EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
-                       LEFT JOIN vpn_connection_allowed_nodes AS o
-                         ON o.connection_id = a.connection_id AND o.node_id = l.owner_node_id
-                      WHERE a.connection_id = c.id AND coalesce(a.preference < coalesce(o.preference, a.preference + 1), false))
-       ORDER BY c.id LIMIT ${limit}`);
   }
 
   async findByToken(tx: ReadTx, connectionId: string, token: number): Promise<Lease | null> {

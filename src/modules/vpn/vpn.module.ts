@@ -18,6 +18,7 @@ import { LeaseLapsesRepository } from './lease-lapses.repository.js';
 import { LeasePrecedence } from './lease-precedence.js';
 import { LeaseReleasesService } from './lease-releases.service.js';
 import { LeaseRenewals } from './lease-renewals.service.js';
+import { LeaseStandingsRepository } from './lease-standings.repository.js';
 import { LeaseTransactions } from './lease-transactions.js';
 import { LeasesRepository } from './leases.repository.js';
 import { LeasesService } from './leases.service.js';
@@ -56,6 +57,7 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     LeaseReleasesService,
     LeaseRenewals,
     LeaseTransactions,
+    LeaseStandingsRepository,
     LeasesRepository,
     LeasesService,
     VpnCandidates,
