@@ -7,6 +7,8 @@ import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { given, unique } from '../support/given.js';
 import { openSecondSession, type SecondSession } from '../support/second-session.js';
+import { until } from '../support/until.js';
+import { WatchingNode } from '../support/watching-node.js';
 
 /** A connection of the test's own that holds locks until it lets go. */
 let blocker: SecondSession;
@@ -52,6 +54,27 @@ describe('when the database goes away', () => {
     expectUnavailable(await pending);
     await blocker.query('ROLLBACK');
     expect((await controlPlane.api.get('/clusters')).status).toBe(200);
+  });
+
+  it('a held poll that is to be answered goes the usual way, and is answered 503 there', async () => {
+    const { id } = await given(controlPlane).cluster();
+    const watching = await WatchingNode.admit(controlPlane, id);
+    await watching.fetch();
+    const held = watching.poll({ waitSeconds: 50 });
+    await until(
+      async () => (await controlPlane.api.get('//metrics')).body as string,
+      (metrics) => /^fabric_held_polls 1$/m.test(metrics),
+    );
+    // What is given to a node is kept first; the change itself does without.
+    await blocker.query('BEGIN; LOCK TABLE kept_generations IN ACCESS EXCLUSIVE MODE');
+    expect((await controlPlane.api.patch(watching.path, { telemetryEnabled: true })).status).toBe(200);
+    for (const _way of ['early', 'usual']) {
+      await blocker.untilWaiting();
+      await blocker.terminate(`a.wait_event_type = 'Lock'`);
+    }
+    expectUnavailable(await held);
+    await blocker.query('ROLLBACK');
+    expect((await watching.poll()).status).toBe(200);
   });
 
   it('a transaction that breaks between two statements fails, and the service lives', async () => {
