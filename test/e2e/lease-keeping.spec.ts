@@ -16,10 +16,13 @@ const LONG_SECONDS = 3_600;
 const NODES = ['one', 'two'] as const;
 type Name = (typeof NODES)[number];
 
-/** The tunnel is a process of its own; who begins and ends it is written down, with the token and the time. */
+/**
+ * The tunnel is a process of its own; who begins and ends it is written down, with the token and the time, before the
+ * tunnel's file comes or goes: who sees the file finds the line.
+ */
 const WRITE_DOWN = 'echo "$ACT $RAP_NODE_ID $RAP_VPN_FENCING_TOKEN $(date +%s%N)" >> "$ACTS"';
-const START = `setsid sleep 600 > /dev/null 2>&1 < /dev/null & echo $! > "$TUNNEL"; ACT=start; ${WRITE_DOWN}`;
-const STOP = `[ ! -e "$TUNNEL" ] || { kill $(cat "$TUNNEL"); rm "$TUNNEL"; ACT=stop; ${WRITE_DOWN}; }`;
+const START = `setsid sleep 600 > /dev/null 2>&1 < /dev/null & PID=$!; ACT=start; ${WRITE_DOWN}; echo $PID > "$TUNNEL"`;
+const STOP = `[ ! -e "$TUNNEL" ] || { kill $(cat "$TUNNEL"); ACT=stop; ${WRITE_DOWN}; rm "$TUNNEL"; }`;
 
 interface Act {
   act: 'start' | 'stop';
