@@ -150,7 +150,7 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   downloadAssignedArtifact: 'node',
   listChannels: 'channels.read',
   getChannel: 'channels.read',
-  moveChannel: 'channels.update~',
+  moveChannel: 'channels.update',
   // Workloads; a privileged one is refused by its service to a credential that was not made for it
   putWorkload: 'workloads.update',
   getWorkload: 'workloads.read',
