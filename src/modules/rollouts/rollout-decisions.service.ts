@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { conflict, forbidden } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
@@ -8,6 +8,7 @@ import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { resumption } from './engine/resumption.js';
 import type { PauseReason } from './engine/rollout-state.js';
+import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { about, noSuchRollout, type Rollout, requireEdge, wrongState } from './rollout.js';
 import { type HeldRollout, RolloutEngine } from './rollout-engine.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
@@ -30,6 +31,7 @@ export class RolloutDecisionsService {
     private readonly policies: PolicyReadModel,
     private readonly releases: ReleasesReadModel,
     private readonly views: RolloutViews,
+    @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
 
   /** Asks for approval; where the policy wants none, it has it. @throws not_found; conflict */
@@ -108,7 +110,7 @@ export class RolloutDecisionsService {
       const isBlocked = !usableReleaseIds.includes(rollout.releaseId);
       const facts = await this.facts.read(tx, rollout, isBlocked);
       const isAcknowledged = acknowledge !== null && acknowledge === rollout.pausedByDecisionId;
-      const answer = resumption(facts, rollout.stateReason as PauseReason, isAcknowledged);
+      const answer = resumption(facts, rollout.stateReason as PauseReason, isAcknowledged, this.rules);
       if (answer.kind === 'not_cleared')
         throw wrongState(rollout, 'The cause of the pause is still there, and has to go first.');
       if (answer.kind === 'not_acknowledged') {

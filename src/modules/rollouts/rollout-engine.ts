@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { raw, type Sql, sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
@@ -9,7 +9,8 @@ import { DISRUPTIVE_STATES, type Direction } from './engine/assignment-state.js'
 import { nextStep } from './engine/evaluation.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts, Step } from './engine/rollout-facts.js';
-import { freeSlots, mayGrant, offerLimit } from './engine/slots.js';
+import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
+import { offerLimit } from './engine/slots.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
@@ -40,6 +41,7 @@ export class RolloutEngine {
     private readonly facts: RolloutFactsReader,
     private readonly members: MembershipsReadModel,
     private readonly releases: ReleasesReadModel,
+    @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
 
   /** Locks what a rollout's course depends on: first its releases, as a block takes its own, then the product.
@@ -81,9 +83,9 @@ export class RolloutEngine {
     const { direction, maxUnavailable } = course;
     const windowOpen = isWindowOpen(rollout.strategy.maintenanceWindows, tx.now);
     const grantable = { rolloutState: course.state, direction, isBlocked: false, windowOpen };
-    if (!mayGrant(grantable)) return;
+    if (!this.rules.mayGrant(grantable)) return;
     const { held } = await this.slots.held(tx, rollout);
-    const free = freeSlots(held, maxUnavailable, direction);
+    const free = this.rules.freeSlots(held, maxUnavailable, direction);
     if (free === 0) return;
     const granted = await this.slots.grant(tx, rollout.id, direction, usableReleaseIds, free);
     if (granted.length > 0) await this.rollouts.progressed(tx, rollout.id);
@@ -96,7 +98,7 @@ export class RolloutEngine {
     for (;;) {
       if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return rollout;
       const facts = await this.facts.read(tx, rollout, isBlocked);
-      const step = nextStep(facts);
+      const step = nextStep(facts, this.rules);
       if (step === null) {
         if (rollout.state === 'running' && !facts.windowOpen) await this.rollouts.progressed(tx, rollout.id);
         return rollout;
@@ -195,7 +197,7 @@ export class RolloutEngine {
 
   private async offer(tx: Tx, { rollout, usableReleaseIds }: HeldRollout): Promise<void> {
     const course = await this.courseOf(tx, rollout);
-    if (course === null || usableReleaseIds.length === 0) return;
+    if (course === null || course.state === 'paused' || usableReleaseIds.length === 0) return;
     const { direction, maxUnavailable } = course;
     const open = await this.assignments.countIn(tx, rollout.id, direction, 'offered');
     const limit = offerLimit(maxUnavailable) - open;
@@ -229,7 +231,7 @@ export class RolloutEngine {
   ): Promise<{ direction: Direction; state: Rollout['state']; maxUnavailable: number } | null> {
     const { state, strategy, clusterId, productId } = rollout;
     const { maxUnavailable } = strategy;
-    if (state === 'running') return { direction: 'forward', state, maxUnavailable };
+    if (state === 'running' || state === 'paused') return { direction: 'forward', state, maxUnavailable };
     if (state === 'rolling_back') return { direction: 'back', state, maxUnavailable };
     if (state !== 'succeeded' && state !== 'succeeded_with_deferred') return null;
     const beside = await this.rollouts.unfinished(tx, clusterId, productId);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { invalid } from '../../common/errors/domain-error.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel, type UpdateMember } from '../nodes/memberships.read-model.js';
@@ -10,6 +10,7 @@ import type { ReleaseFacts } from '../releases/version-rules.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import { type Candidate, planRollout, type RolloutPlan } from './engine/plan.js';
 import { planDigest } from './engine/plan-hash.js';
+import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { withDependencies } from './engine/wave-graph.js';
 import type { WaveShare } from './engine/wave-shares.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
@@ -47,6 +48,7 @@ export class RolloutPlanner {
     private readonly versions: NodeVersionsRepository,
     private readonly rollouts: RolloutsRepository,
     private readonly pins: VersionPinsRepository,
+    @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
 
   /** @throws invalid `invalid_request` for a product, version or channel that is not there; `group_not_found`,
@@ -61,13 +63,16 @@ export class RolloutPlanner {
     const candidates = await this.candidates(tx, clusterId, product, members, release.version);
     const salt = await this.salt(tx, clusterId, product, release);
     const subjects = new Map(members.map((member) => [member.nodeId, member]));
-    const plan = planRollout({
-      targetVersion: release.version,
-      salt,
-      candidates,
-      waves: await this.shares(tx, clusterId, strategy.waves),
-      versionsFor: ({ nodeId }) => versions.for(subjects.get(nodeId) ?? NOBODY),
-    });
+    const plan = planRollout(
+      {
+        targetVersion: release.version,
+        salt,
+        candidates,
+        waves: await this.shares(tx, clusterId, strategy.waves),
+        versionsFor: ({ nodeId }) => versions.for(subjects.get(nodeId) ?? NOBODY),
+      },
+      this.rules,
+    );
     const terms = { product: product.name, targetVersion: release.version, strategy };
     return {
       product,

@@ -6,6 +6,7 @@ import { ReleasesModule } from '../releases/releases.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
+import { ROLLOUT_RULES, RULES } from './engine/rules.js';
 import { NodeDecisionsService } from './node-decisions.service.js';
 import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
@@ -42,6 +43,8 @@ import { WavesRepository } from './waves.repository.js';
     RolloutStreamController,
   ],
   providers: [
+    // Of this application alone.
+    { provide: ROLLOUT_RULES, useFactory: () => ({ ...RULES }) },
     AssignmentsRepository,
     DecisionsRepository,
     NodeDecisionsService,

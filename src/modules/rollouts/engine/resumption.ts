@@ -1,6 +1,7 @@
 import { nextStep } from './evaluation.js';
 import type { RolloutFacts, StepRule } from './rollout-facts.js';
 import type { PauseReason } from './rollout-state.js';
+import { RULES, type Rules } from './rules.js';
 import { evidenceOf } from './verdict.js';
 import { isActivated } from './wave-state.js';
 
@@ -25,8 +26,13 @@ const NEVER_ACKNOWLEDGED: readonly StepRule[] = ['slots_exhausted', 'version_blo
  * Whether a paused rollout may go on: its cause is gone, or somebody has named the very decision that paused it. What is
  * acknowledged is what there was then: one failure more pauses it again.
  */
-export function resumption(paused: RolloutFacts, reason: PauseReason, isAcknowledged: boolean): Resumption {
-  const obstacle = nextStop(paused);
+export function resumption(
+  paused: RolloutFacts,
+  reason: PauseReason,
+  isAcknowledged: boolean,
+  rules: Rules = RULES,
+): Resumption {
+  const obstacle = nextStop(paused, rules);
   if (obstacle !== null && NEVER_ACKNOWLEDGED.includes(obstacle)) return { kind: 'not_cleared' };
   // The deadline starts again with the rollout, so that what comes next does not show it.
   if (obstacle === null && reason !== 'progress_deadline') return { kind: 'resumed', acknowledgements: [] };
@@ -35,8 +41,8 @@ export function resumption(paused: RolloutFacts, reason: PauseReason, isAcknowle
 }
 
 /** What would stop the rollout as soon as it ran. */
-function nextStop(paused: RolloutFacts): StepRule | null {
-  const step = nextStep({ ...paused, state: 'running', runningSince: paused.now });
+function nextStop(paused: RolloutFacts, rules: Rules): StepRule | null {
+  const step = nextStep({ ...paused, state: 'running', runningSince: paused.now }, rules);
   if (step === null || step.kind === 'wave') return null;
   return step.to === 'paused' || step.to === 'rolling_back' ? step.rule : null;
 }

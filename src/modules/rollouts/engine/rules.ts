@@ -7,3 +7,6 @@ import { dependenciesDone } from './wave-state.js';
  *  want to see it found. */
 export const RULES = { dependenciesDone, freeSlots, keepsSlot, mayGrant, takesPart, verdictOf };
 export type Rules = typeof RULES;
+
+/** Token of the rules by which a service decides; a test sees what becomes of rollouts by a wrong one. */
+export const ROLLOUT_RULES = Symbol('RolloutRules');
