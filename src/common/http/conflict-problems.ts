@@ -159,6 +159,12 @@ export const CONFLICTS = {
     'The version has changed data in a way that cannot be undone.',
     'Go on to a version that mends what is wrong.',
   ),
+  promotion_not_proven: entry(
+    409,
+    'Promotion not proven',
+    'The policy of the cluster wants a rollout of the version that has succeeded, and a soak since; missing says which is not there.',
+    'Roll the version out first, or wait until soakSeconds are over.',
+  ),
   node_not_lost: entry(
     409,
     'Node not lost',

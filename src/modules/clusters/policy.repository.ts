@@ -8,7 +8,7 @@ const COLUMNS = sql`p.heartbeat_seconds AS "heartbeatSeconds", p.stale_after_mis
   p.rollout_approvals AS "rolloutApprovals", p.partition_detection AS "partitionDetection",
   p.snapshot_lifetime_seconds AS "snapshotLifetimeSeconds", p.degraded_grace_seconds AS "degradedGraceSeconds",
   p.capability_policy AS "capabilityPolicy", p.four_eyes AS "fourEyes",
-  p.agent_version_policy AS "agentVersionPolicy"`;
+  p.agent_version_policy AS "agentVersionPolicy", p.stable_promotion AS "stablePromotion"`;
 
 @Injectable()
 export class PolicyRepository {
@@ -49,7 +49,8 @@ export class PolicyRepository {
              degraded_grace_seconds = ${policy.degradedGraceSeconds},
              capability_policy = ${JSON.stringify(policy.capabilityPolicy)}::jsonb,
              four_eyes = ${JSON.stringify(policy.fourEyes)}::jsonb,
-             agent_version_policy = ${JSON.stringify(policy.agentVersionPolicy)}::jsonb, updated_at = ${tx.now}
+             agent_version_policy = ${JSON.stringify(policy.agentVersionPolicy)}::jsonb,
+             stable_promotion = ${JSON.stringify(policy.stablePromotion)}::jsonb, updated_at = ${tx.now}
        WHERE p.cluster_id = ${clusterId}::uuid`);
   }
 }

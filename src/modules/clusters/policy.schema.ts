@@ -56,6 +56,24 @@ const PartitionDetection = z
     example: { enabled: true, quorum: { minimumPercent: 51, windowSeconds: 300 } },
   });
 
+const StablePromotion = z
+  .strictObject({
+    rolloutRequired: z
+      .boolean()
+      .optional()
+      .describe('A rollout of the version must have succeeded in the cluster; true by default.'),
+    soakSeconds: z
+      .int()
+      .min(0)
+      .max(7_776_000)
+      .optional()
+      .describe('How long ago that rollout must have ended; 0 by default, since its waves have soaked too.'),
+  })
+  .meta({
+    description: 'What a version must have shown before `stable` is pointed to it.',
+    example: { soakSeconds: 86_400 },
+  });
+
 const members = {
   heartbeatSeconds: z.int().min(1).max(3600).describe('How often a node reports.'),
   staleAfterMissed: z.int().min(1).max(1000).describe('Missed heartbeats until a node is `stale`.'),
@@ -78,6 +96,7 @@ const members = {
   capabilityPolicy: CapabilityPolicy,
   fourEyes: FourEyes,
   agentVersionPolicy: AgentVersionPolicy,
+  stablePromotion: StablePromotion,
 };
 
 export const PolicyView = z.object(members).meta({ id: 'ClusterPolicy' });
@@ -97,6 +116,7 @@ export const PutPolicy = z
     capabilityPolicy: CapabilityPolicy.default({}),
     fourEyes: FourEyes.default({}),
     agentVersionPolicy: AgentVersionPolicy.default({}),
+    stablePromotion: StablePromotion.default({}),
   })
   .refine((policy) => policy.offlineAfterMissed > policy.staleAfterMissed, {
     path: ['offlineAfterMissed'],

@@ -4,6 +4,7 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { EnrollmentModule } from '../enrollment/enrollment.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
+import { RolloutsModule } from '../rollouts/rollouts.module.js';
 import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { OverviewController } from './overview.controller.js';
@@ -16,6 +17,7 @@ import { OverviewService } from './overview.service.js';
     EnrollmentModule,
     NodesModule,
     RolesModule,
+    RolloutsModule,
     VpnModule,
     WorkloadsModule,
   ],

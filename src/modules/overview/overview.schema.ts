@@ -66,7 +66,10 @@ export const ClusterSummary = z
       .record(z.string(), z.int())
       .describe('VPN connections: `active` ones are held, `free` ones are enabled and held by nobody.')
       .meta({ example: { active: 3, free: 1, disabled: 0 } }),
-    rollouts: z.record(z.string(), z.int()),
+    rollouts: z
+      .record(z.string(), z.int())
+      .describe('Rollouts by their state.')
+      .meta({ example: { draft: 1, running: 1, succeeded: 4 } }),
     riskyStates: z.array(RiskyState).describe('The first 20; all of them under /risky-states.'),
   })
   .meta({ id: 'ClusterSummary' });

@@ -11,6 +11,7 @@ import { EnrollmentReadModel } from '../enrollment/enrollment.read-model.js';
 import { type Fleet, FleetsReadModel, type RiskyMember } from '../nodes/fleets.read-model.js';
 import { severityOf } from '../nodes/risky-state.js';
 import { RoleCoverageReadModel } from '../roles/role-coverage.read-model.js';
+import { UpdatesReadModel } from '../rollouts/updates.read-model.js';
 import { VpnReadModel } from '../vpn/vpn.read-model.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import type { ClusterOverview, ClusterSummary, RiskyState, RiskyStateQuery } from './overview.schema.js';
@@ -30,6 +31,7 @@ export class OverviewService {
     private readonly coverage: RoleCoverageReadModel,
     private readonly workloads: WorkloadsReadModel,
     private readonly connections: VpnReadModel,
+    private readonly updates: UpdatesReadModel,
     private readonly paging: Paging,
   ) {}
 
@@ -65,7 +67,7 @@ export class OverviewService {
         roleGaps: (await this.coverage.gaps(tx, [clusterId])).get(clusterId) ?? [],
         workloads: await this.workloads.count(tx, clusterId),
         leases: { ...(await this.connections.count(tx, clusterId)) },
-        rollouts: {},
+        rollouts: await this.updates.count(tx, clusterId),
         riskyStates: risks.slice(0, SHOWN),
       };
     });

@@ -26,6 +26,7 @@ interface Pointer {
 declare module '../../common/audit/audit-event.js' {
   interface AuditActions {
     'channel.moved': { before: Pointer; after: Pointer };
+    'channel.promotion_refused': { before: null; after: { version: string } };
   }
 }
 
@@ -40,6 +41,23 @@ export function channelMoved(channel: Channel, to: ReleaseRef | null, reason: st
     reason,
     before: { version, revision },
     after: { version: to?.version ?? null, revision: revision + 1 },
+  };
+}
+
+/** The event of a promotion that was asked for too early; what refused it says why. */
+export function promotionRefused(
+  { clusterId, product, channel }: { clusterId: string; product: string; channel: string },
+  version: string,
+  reason: string | null,
+): AuditEvent {
+  return {
+    action: 'channel.promotion_refused',
+    resource: { type: 'channel', id: `${product}/${channel}`, name: `${product} ${channel}` },
+    clusterId,
+    outcome: 'failed',
+    reason,
+    before: null,
+    after: { version },
   };
 }
 

@@ -49,12 +49,13 @@ export class ChannelsController {
   @Route({
     id: 'moveChannel',
     summary: 'Point a channel to a version',
-    description: 'With `If-Match` a compare-and-set: each move raises the revision, which the `ETag` covers.',
+    description:
+      'With `If-Match` a compare-and-set: each move raises the revision, which the `ETag` covers. `stable` takes a version that it has never named only when a rollout of it stands succeeded in the cluster and has soaked, as `stablePromotion` of the policy says; the first version that it names is free.',
     access: { permission: 'channels.update' },
     body: PutChannel,
     response: ChannelView,
     etag: contentEtag,
-    problems: ['cluster_archived', 'release_not_approved', 'release_blocked'],
+    problems: ['cluster_archived', 'release_not_approved', 'release_blocked', 'promotion_not_proven'],
   })
   move(
     @CurrentActor() actor: Actor,

@@ -1,12 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import { invalid } from '../../common/errors/domain-error.js';
+import { DomainError, invalid } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
+import { currentRequest } from '../../common/request/request-context.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import { type Channel, channelMoved, isChannel, noSuchChannel, targetOf } from './channel.js';
+import {
+  type Channel,
+  channelMoved,
+  isChannel,
+  noSuchChannel,
+  promotionRefused,
+  targetOf,
+} from './channel.js';
 import { ChannelsRepository } from './channels.repository.js';
 import type { ChannelQuery, ChannelView } from './channels.schema.js';
 import { doerOf, requireServable } from './release.js';
@@ -39,10 +47,33 @@ export class ChannelsService {
   }
 
   /**
-   * Points the channel to a version. `If-Match` makes it a compare-and-set.
-   * @throws not_found; stale; conflict `release_not_approved`, `release_blocked`; invalid `invalid_request`
+   * Points the channel to a version. `If-Match` makes it a compare-and-set. A promotion that comes too early is recorded.
+   * @throws not_found; stale; conflict `release_not_approved`, `release_blocked`, `promotion_not_proven`; invalid
+   * `invalid_request`
    */
-  move(
+  async move(
+    actor: Actor,
+    clusterId: string,
+    product: string,
+    name: string,
+    version: string,
+  ): Promise<ChannelView> {
+    try {
+      return await this.point(actor, clusterId, product, name, version);
+    } catch (error) {
+      if (
+        error instanceof DomainError &&
+        error.code === 'promotion_not_proven' &&
+        !currentRequest()?.dryRun
+      ) {
+        const channel = { clusterId, product, channel: name };
+        await this.transactor.record(actor, promotionRefused(channel, version, error.details.reason ?? null));
+      }
+      throw error;
+    }
+  }
+
+  private point(
     actor: Actor,
     clusterId: string,
     product: string,

@@ -80,6 +80,20 @@ export class ReleasesReadModel {
         FROM channels AS c WHERE c.cluster_id = ${clusterId}::uuid ORDER BY c.product_id, c.channel`);
   }
 
+  /** The releases that a channel of a cluster has ever pointed to. */
+  async namedBy(
+    tx: ReadTx,
+    clusterId: string,
+    productId: string,
+    channel: ChannelPointer['channel'],
+  ): Promise<Set<string>> {
+    const rows = await tx.query<{ releaseId: string }>(sql`
+      SELECT DISTINCT m.release_id AS "releaseId" FROM channel_moves AS m
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.product_id = ${productId}::uuid AND m.channel = ${channel}
+         AND m.release_id IS NOT NULL`);
+    return new Set(rows.map(({ releaseId }) => releaseId));
+  }
+
   /** What nodes are handed of these releases, by id. */
   async signed(tx: ReadTx, releaseIds: readonly string[]): Promise<Map<string, SignedRelease>> {
     const rows = await tx.query<SignedRelease>(sql`

@@ -25,6 +25,7 @@ import { RolloutsRepository } from './rollouts.repository.js';
 import { RolloutsService } from './rollouts.service.js';
 import { RolloutsSnapshotSource } from './rollouts.snapshot-source.js';
 import { SlotsRepository } from './slots.repository.js';
+import { StablePromotions } from './stable-promotions.js';
 import { UpdateReportsController } from './update-reports.controller.js';
 import { UpdateReportsService } from './update-reports.service.js';
 import { UpdatesReadModel } from './updates.read-model.js';
@@ -61,6 +62,7 @@ import { WavesRepository } from './waves.repository.js';
     RolloutsService,
     RolloutsSnapshotSource,
     SlotsRepository,
+    StablePromotions,
     UpdateReportsService,
     UpdatesReadModel,
     VersionExplainer,

@@ -118,6 +118,28 @@ export class RolloutsRepository {
     return row ?? null;
   }
 
+  /** The first of the release's rollouts in the cluster that stand succeeded; null: there is none. */
+  async proofOf(
+    tx: ReadTx,
+    clusterId: string,
+    releaseId: string,
+  ): Promise<{ id: string; state: RolloutState; finishedAt: Date } | null> {
+    const [row] = await tx.query<{ id: string; state: RolloutState; finishedAt: Date }>(sql`
+      SELECT r.id, r.state, r.finished_at AS "finishedAt" FROM rollouts AS r
+       WHERE r.release_id = ${releaseId}::uuid AND r.cluster_id = ${clusterId}::uuid
+         AND r.state IN ('succeeded', 'succeeded_with_deferred')
+       ORDER BY r.finished_at, r.id LIMIT 1`);
+    return row ?? null;
+  }
+
+  /** How many rollouts the cluster has in each state. */
+  async countByState(tx: ReadTx, clusterId: string): Promise<Map<RolloutState, number>> {
+    const rows = await tx.query<{ state: RolloutState; rollouts: number }>(sql`
+      SELECT r.state, count(*)::int AS rollouts FROM rollouts AS r
+       WHERE r.cluster_id = ${clusterId}::uuid GROUP BY r.state`);
+    return new Map(rows.map(({ state, rollouts }) => [state, rollouts]));
+  }
+
   /** The unfinished rollout of the product; null: there is none. */
   async unfinished(tx: ReadTx, clusterId: string, productId: string): Promise<Rollout | null> {
     const [row] = await tx.query<Rollout>(sql`

@@ -4,6 +4,8 @@ import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { variantFor } from '../releases/version-rules.js';
 import { type Assignment, phaseOf } from './assignment.js';
 import { AssignmentsRepository } from './assignments.repository.js';
+import { ROLLOUT_STATES, type RolloutState } from './engine/rollout-state.js';
+import { RolloutsRepository } from './rollouts.repository.js';
 
 /** What a node is told of an update: nothing in it depends on the clock. */
 export interface NodeUpdate {
@@ -24,8 +26,18 @@ export interface NodeUpdate {
 export class UpdatesReadModel {
   constructor(
     private readonly assignments: AssignmentsRepository,
+    private readonly rollouts: RolloutsRepository,
     private readonly releases: ReleasesReadModel,
   ) {}
+
+  /** The rollouts of a cluster by state. */
+  async count(tx: ReadTx, clusterId: string): Promise<Record<RolloutState, number>> {
+    const counts = await this.rollouts.countByState(tx, clusterId);
+    return Object.fromEntries(ROLLOUT_STATES.map((state) => [state, counts.get(state) ?? 0])) as Record<
+      RolloutState,
+      number
+    >;
+  }
 
   /** What nodes are to do now, by node id; of what may not leave the service nothing is told. */
   async forNodes(
