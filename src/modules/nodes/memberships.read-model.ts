@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 
 /** A member as its snapshot needs it. */
@@ -107,16 +107,22 @@ export class MembershipsReadModel {
          AND m.membership_status <> 'revoked' ORDER BY m.node_id`);
   }
 
-  /** Members of which nothing can be wanted now: offline by the policy of the cluster, or disabled. One that has just
-   *  joined has the same time to be heard of. */
-  async away(tx: ReadTx, clusterId: string): Promise<string[]> {
-    const rows = await tx.query<{ nodeId: string }>(sql`
-      SELECT m.node_id AS "nodeId" FROM cluster_memberships AS m
+  /** Whether a member is one of which nothing can be wanted now: offline by the policy of the cluster, or disabled. One
+   *  that has just joined has the same time to be heard of. A condition for another statement, on two columns of it. */
+  isAway({ clusterId, nodeId }: { clusterId: Sql; nodeId: Sql }): Sql {
+    return sql`EXISTS (
+      SELECT 1 FROM cluster_memberships AS m
         JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
         LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked'
+       WHERE m.cluster_id = ${clusterId} AND m.node_id = ${nodeId} AND m.membership_status <> 'revoked'
          AND (m.membership_status = 'disabled' OR now() >= coalesce(l.last_seen_at, m.joined_at)
-                + make_interval(secs => p.heartbeat_seconds * p.offline_after_missed))`);
-    return rows.map(({ nodeId }) => nodeId);
+                + make_interval(secs => p.heartbeat_seconds * p.offline_after_missed)))`;
+  }
+
+  /** The same of one member. */
+  async isAwayNow(tx: ReadTx, clusterId: string, nodeId: string): Promise<boolean> {
+    const [row] = await tx.query<{ isAway: boolean }>(sql`
+      SELECT ${this.isAway({ clusterId: sql`${clusterId}::uuid`, nodeId: sql`${nodeId}::uuid` })} AS "isAway"`);
+    return row?.isAway ?? false;
   }
 }

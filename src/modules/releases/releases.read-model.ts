@@ -73,6 +73,14 @@ export class ReleasesReadModel {
     return row ?? null;
   }
 
+  /** The same of several at once, in the order of their ids. Returns those that may be installed: approved, not blocked. */
+  async holdUsable(tx: Tx, releaseIds: readonly string[]): Promise<string[]> {
+    const rows = await tx.query<{ id: string; isUsable: boolean }>(sql`
+      SELECT r.id, r.approved_at IS NOT NULL AND r.blocked_at IS NULL AS "isUsable"
+        FROM releases AS r WHERE r.id = ANY(${[...releaseIds]}::uuid[]) ORDER BY r.id FOR SHARE`);
+    return rows.filter(({ isUsable }) => isUsable).map(({ id }) => id);
+  }
+
   /** Where the channels of a cluster point; those that never pointed anywhere are missing. */
   channels(tx: ReadTx, clusterId: string): Promise<ChannelPointer[]> {
     return tx.query<ChannelPointer>(sql`

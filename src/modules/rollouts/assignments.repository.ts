@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { join, type Sql, sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment, NewAssignment } from './assignment.js';
@@ -33,8 +33,19 @@ export interface Moving {
   to: AssignmentState;
   reason?: string;
   where?: Sql;
-  limit?: number;
 }
+
+/** Which of them, at most so many at once: those in front, wave by wave. */
+export interface MovingInFront extends Moving {
+  direction: Direction;
+  /** Only waves that are active, or have been. */
+  inOpenWaves: boolean;
+  limit: number;
+  /** So many in front of each wave are looked at, whether or not `where` holds for them; absent: as many as it takes. */
+  among?: number;
+}
+
+const BOTH: readonly Direction[] = ['forward', 'back'];
 
 @Injectable()
 export class AssignmentsRepository {
@@ -109,21 +120,10 @@ export class AssignmentsRepository {
     return tx.query(sql`
       SELECT ${COLUMNS}, w.name AS wave FROM rollout_assignments AS a
         LEFT JOIN rollout_waves AS w ON w.rollout_id = a.rollout_id AND w.position = a.wave_position
-       WHERE a.rollout_id = ${rolloutId}::uuid AND (${state ?? null}::text IS NULL OR a.state = ${state ?? null})
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ANY(${BOTH}::text[])
+         AND (${state ?? null}::text IS NULL OR a.state = ${state ?? null})
          AND (${nodeId}::uuid IS NULL OR (a.node_id, a.direction) > (${nodeId}::uuid, ${direction}::text))
        ORDER BY a.node_id, a.direction LIMIT ${limit + 1}`);
-  }
-
-  /** How many of the way forward are in each state, by rollout and wave. */
-  counts(
-    tx: ReadTx,
-    rolloutIds: readonly string[],
-  ): Promise<{ rolloutId: string; wavePosition: number | null; state: AssignmentState; nodes: number }[]> {
-    return tx.query(sql`
-      SELECT a.rollout_id AS "rolloutId", a.wave_position AS "wavePosition", a.state, count(*)::int AS nodes
-        FROM rollout_assignments AS a
-       WHERE a.rollout_id = ANY(${[...rolloutIds]}::uuid[]) AND a.direction = 'forward'
-       GROUP BY a.rollout_id, a.wave_position, a.state`);
   }
 
   /** Nodes by what they report of their update, forward. */
@@ -137,30 +137,48 @@ export class AssignmentsRepository {
        GROUP BY a.rollout_id, a.node_state`);
   }
 
-  /** How many ways back are open, and how many nodes have, or may have, the version that is to go. */
-  async returning(tx: ReadTx, rolloutId: string): Promise<{ openBack: number; onBadVersion: number }> {
-    const [row] = await tx.query<{ openBack: number; onBadVersion: number }>(sql`
-      SELECT count(*) FILTER (WHERE a.direction = 'back' AND a.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost')
-                                AND NOT a.is_written_off)::int AS "openBack",
-             count(*) FILTER (WHERE a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
-                                AND NOT a.is_written_off)::int AS "onBadVersion"
-        FROM rollout_assignments AS a WHERE a.rollout_id = ${rolloutId}::uuid`);
-    return row ?? { openBack: 0, onBadVersion: 0 };
+  /** Moves all that may move. */
+  move(tx: Tx, { rolloutId, direction, from, to, reason, where = sql`true` }: Moving): Promise<Moved[]> {
+    const directions = direction === undefined ? BOTH : [direction];
+    const chosen = sql`
+      SELECT a.id, a.state FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ANY(${directions}::text[])
+         AND a.state = ANY(${allowed(from, to)}::text[]) AND ${where}`;
+    return this.moveChosen(tx, chosen, to, reason);
   }
 
-  /** Moves those that may move, in the order of their waves. */
-  async move(tx: Tx, { rolloutId, direction, from, to, reason, where, limit }: Moving): Promise<Moved[]> {
-    const allowed = from.filter((state) => NEXT_ASSIGNMENT_STATES[state].includes(to));
-    const conditions = [sql`a.rollout_id = ${rolloutId}::uuid`, sql`a.state = ANY(${allowed}::text[])`];
-    if (direction !== undefined) conditions.push(sql`a.direction = ${direction}`);
-    if (where !== undefined) conditions.push(where);
+  /** Moves those in front that may move. What it costs depends on how many these are, not on how many stand behind. */
+  moveInFront(tx: Tx, moving: MovingInFront): Promise<Moved[]> {
+    const { rolloutId, direction, from, to, reason, inOpenWaves, where = sql`true`, limit, among } = moving;
+    const [first, then] = among === undefined ? [where, sql`true`] : [sql`true`, where];
+    const chosen = sql`
+      SELECT a.id, a.state FROM (
+        SELECT f.* FROM rollout_waves AS w CROSS JOIN unnest(${allowed(from, to)}::text[]) AS s (state) CROSS JOIN LATERAL (
+          SELECT a.* FROM rollout_assignments AS a
+           WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = s.state
+             AND a.wave_position = w.position AND ${first}
+           ORDER BY a.place LIMIT ${among ?? limit}) AS f
+         WHERE w.rollout_id = ${rolloutId}::uuid AND (NOT ${inOpenWaves} OR w.state IN ('active', 'soaking', 'done'))
+        OFFSET 0) AS a
+       WHERE ${then} ORDER BY a.wave_position, a.place LIMIT ${limit}`;
+    return this.moveChosen(tx, chosen, to, reason);
+  }
+
+  private moveChosen(tx: Tx, chosen: Sql, to: AssignmentState, reason: string | undefined): Promise<Moved[]> {
     return tx.query<Moved>(sql`
-      WITH chosen AS (
-        SELECT a.id, a.state FROM rollout_assignments AS a WHERE ${join(conditions, ' AND ')}
-         ORDER BY a.wave_position, a.place LIMIT ${limit ?? null}::int)
+      WITH chosen AS MATERIALIZED (${chosen})
       UPDATE rollout_assignments AS m
          SET state = ${to}, state_reason = ${reason ?? null}, state_changed_at = ${tx.now}
         FROM chosen AS c WHERE m.id = c.id RETURNING m.id, m.node_id AS "nodeId", c.state AS "from"`);
+  }
+
+  /** Some of the nodes that were deferred, and of which the condition does not hold any more. */
+  async deferredBut(tx: ReadTx, rolloutId: string, isAway: Sql, limit: number): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT a.node_id AS "nodeId" FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = 'deferred' AND NOT ${isAway}
+       ORDER BY a.wave_position, a.place LIMIT ${limit}`);
+    return rows.map(({ nodeId }) => nodeId);
   }
 
   /** Writes what a report has changed. */
@@ -182,27 +200,6 @@ export class AssignmentsRepository {
          AND a.rollout_id IN (SELECT r.id FROM rollouts AS r WHERE r.cluster_id = a.cluster_id AND r.finished_at IS NULL)`);
   }
 
-  /** How many are in a state. */
-  async countIn(
-    tx: ReadTx,
-    rolloutId: string,
-    direction: Direction,
-    state: AssignmentState,
-  ): Promise<number> {
-    const [row] = await tx.query<{ nodes: number }>(sql`
-      SELECT count(*)::int AS nodes FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = ${state}`);
-    return row?.nodes ?? 0;
-  }
-
-  /** Releases to which ways of these rollouts lead that are still open. */
-  async releases(tx: ReadTx, rolloutId: string): Promise<string[]> {
-    const rows = await tx.query<{ id: string }>(sql`
-      SELECT DISTINCT a.to_release_id AS id FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.state IN ('planned', 'offered', 'deferred') ORDER BY 1`);
-    return rows.map(({ id }) => id);
-  }
-
   /** What nodes are to do now: at most one thing for each product, and what they have begun before anything else. */
   told(
     tx: ReadTx,
@@ -217,4 +214,8 @@ export class AssignmentsRepository {
          AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')
        ORDER BY a.node_id, a.product_id, a.state <> 'offered' DESC, a.direction, a.id`);
   }
+}
+
+function allowed(from: readonly AssignmentState[], to: AssignmentState): AssignmentState[] {
+  return from.filter((state) => NEXT_ASSIGNMENT_STATES[state].includes(to));
 }

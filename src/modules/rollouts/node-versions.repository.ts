@@ -11,13 +11,23 @@ export interface NodeVersion {
   isFenced: boolean;
 }
 
+const COLUMNS = sql`k.node_id AS "nodeId", k.last_known_good AS "lastKnownGood", k.epoch::float8 AS epoch,
+  k.is_fenced AS "isFenced"`;
+
 type Key = Pick<Assignment, 'clusterId' | 'productId' | 'nodeId'>;
 
 @Injectable()
 export class NodeVersionsRepository {
+  async find(tx: ReadTx, { clusterId, productId, nodeId }: Key): Promise<NodeVersion | null> {
+    const [row] = await tx.query<NodeVersion>(sql`
+      SELECT ${COLUMNS} FROM node_versions AS k
+       WHERE k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid AND k.node_id = ${nodeId}::uuid`);
+    return row ?? null;
+  }
+
   async ofProduct(tx: ReadTx, clusterId: string, productId: string): Promise<Map<string, NodeVersion>> {
     const rows = await tx.query<NodeVersion>(sql`
-      SELECT k.node_id AS "nodeId", k.last_known_good AS "lastKnownGood", k.epoch::float8 AS epoch, k.is_fenced AS "isFenced"
+      SELECT ${COLUMNS}
         FROM node_versions AS k WHERE k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid`);
     return new Map(rows.map((row) => [row.nodeId, row]));
   }

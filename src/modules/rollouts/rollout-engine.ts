@@ -1,8 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { raw, type Sql, sql } from '../../common/database/sql.js';
-import type { Tx } from '../../common/transaction/tx.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { DISRUPTIVE_STATES, type Direction } from './engine/assignment-state.js';
@@ -14,9 +15,15 @@ import { offerLimit } from './engine/slots.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
+import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
 import { WavesRepository } from './waves.repository.js';
+
+/** Nodes whose snapshots one transaction changes: each is composed and numbered before the commit, under locks. */
+const AT_ONCE = 500;
+/** Nodes of a wave that are looked at before their turn comes. */
+const IN_FRONT = 2 * AT_ONCE;
 
 /** A rollout with the releases that may be installed for it, none of which can be blocked before the commit. */
 export interface HeldRollout {
@@ -35,9 +42,11 @@ export class RolloutEngine {
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
     private readonly assignments: AssignmentsRepository,
+    private readonly numbers: AssignmentCountsRepository,
     private readonly slots: SlotsRepository,
     private readonly decisions: DecisionsRepository,
     private readonly moves: RolloutMoves,
+    private readonly nudges: RolloutNudges,
     private readonly facts: RolloutFactsReader,
     private readonly members: MembershipsReadModel,
     private readonly releases: ReleasesReadModel,
@@ -49,27 +58,31 @@ export class RolloutEngine {
   async hold(tx: Tx, clusterId: string, id: string): Promise<HeldRollout | null> {
     const seen = await this.rollouts.find(tx, clusterId, id);
     if (seen === null) return null;
-    const releaseIds = new Set([seen.releaseId, ...(await this.assignments.releases(tx, id))]);
-    const usableReleaseIds: string[] = [];
-    for (const releaseId of [...releaseIds].sort()) {
-      const release = await this.releases.hold(tx, releaseId);
-      if (release?.isApproved === true && !release.isBlocked) usableReleaseIds.push(releaseId);
-    }
+    const releaseIds = new Set([seen.releaseId, ...(await this.numbers.releases(tx, id))]);
+    const usableReleaseIds = await this.releases.holdUsable(tx, [...releaseIds]);
     await this.rollouts.lockProduct(tx, clusterId, seen.productId);
     // A statement of its own: the one above may have waited.
     const rollout = await this.rollouts.find(tx, clusterId, id);
     return rollout === null ? null : { rollout, usableReleaseIds };
   }
 
-  /** Everything that is due now. */
-  async advance(tx: Tx, held: HeldRollout): Promise<Rollout> {
+  /** Nodes that were deferred and have been heard of since; some of them, where there are many. To be asked before the
+   *  rollout is held: it costs more the more are away. */
+  seenAgain(tx: ReadTx, id: string): Promise<string[]> {
+    return this.assignments.deferredBut(tx, id, this.isAway(), AT_ONCE);
+  }
+
+  /** Everything that is due now, as far as one transaction goes; for the rest it asks for a tick.
+   *  @param seenAgain nodes that were deferred */
+  async advance(tx: Tx, held: HeldRollout, seenAgain: readonly string[] = []): Promise<Rollout> {
     const { rollout } = held;
     if (
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
     )
       return rollout;
     await this.giveUpOnSilent(tx, rollout);
-    await this.noticeWhoIsAway(tx, rollout);
+    await this.deferWhoIsAway(tx, rollout);
+    await this.takeBack(tx, rollout, seenAgain);
     const stepped = await this.takeSteps(tx, held);
     await this.offer(tx, { ...held, rollout: stepped });
     await this.grant(tx, { ...held, rollout: stepped });
@@ -85,11 +98,13 @@ export class RolloutEngine {
     const grantable = { rolloutState: course.state, direction, isBlocked: false, windowOpen };
     if (!this.rules.mayGrant(grantable)) return;
     const { held } = await this.slots.held(tx, rollout);
-    const free = this.rules.freeSlots(held, maxUnavailable, direction);
+    const free = Math.min(this.rules.freeSlots(held, maxUnavailable, direction), AT_ONCE);
     if (free === 0) return;
     const granted = await this.slots.grant(tx, rollout.id, direction, usableReleaseIds, free);
-    if (granted.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (granted.length === 0) return;
+    await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, granted, 'granted');
+    if (granted.length === AT_ONCE) this.nudges.nudge(tx, rollout);
   }
 
   private async takeSteps(tx: Tx, held: HeldRollout): Promise<Rollout> {
@@ -170,48 +185,60 @@ export class RolloutEngine {
     this.moves.tell(tx, rollout, moved, 'lost');
   }
 
-  private async noticeWhoIsAway(tx: Tx, rollout: Rollout): Promise<void> {
+  /** Of those whose turn comes next: who stands further behind is looked at when it comes. */
+  private async deferWhoIsAway(tx: Tx, rollout: Rollout): Promise<void> {
     if (rollout.state !== 'running' && rollout.state !== 'paused') return;
-    const away = await this.members.away(tx, rollout.clusterId);
-    const active = sql`a.wave_position IN (SELECT w.position FROM rollout_waves AS w
-      WHERE w.rollout_id = a.rollout_id AND w.state IN ('active', 'soaking', 'done'))`;
-    const gone = await this.assignments.move(tx, {
+    const gone = await this.assignments.moveInFront(tx, {
       rolloutId: rollout.id,
       direction: 'forward',
       from: ['planned', 'offered'],
       to: 'deferred',
       reason: 'offline',
-      where: sql`a.node_id = ANY(${away}::uuid[]) AND ${active}`,
+      inOpenWaves: true,
+      among: IN_FRONT,
+      limit: IN_FRONT,
+      where: this.isAway(),
     });
+    if (gone.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    this.moves.tell(tx, rollout, gone, 'deferred');
+    if (gone.length > AT_ONCE) this.nudges.nudge(tx, rollout);
+  }
+
+  private async takeBack(tx: Tx, rollout: Rollout, nodeIds: readonly string[]): Promise<void> {
+    if (nodeIds.length === 0 || (rollout.state !== 'running' && rollout.state !== 'paused')) return;
     const back = await this.assignments.move(tx, {
       rolloutId: rollout.id,
       direction: 'forward',
       from: ['deferred'],
       to: 'planned',
-      where: sql`NOT (a.node_id = ANY(${away}::uuid[]))`,
+      where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[])`,
     });
-    if (gone.length + back.length > 0) await this.rollouts.progressed(tx, rollout.id);
-    this.moves.tell(tx, rollout, gone, 'deferred');
+    if (back.length > 0) await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, back, 'planned');
+  }
+
+  private isAway(): Sql {
+    return this.members.isAway({ clusterId: sql`a.cluster_id`, nodeId: sql`a.node_id` });
   }
 
   private async offer(tx: Tx, { rollout, usableReleaseIds }: HeldRollout): Promise<void> {
     const course = await this.courseOf(tx, rollout);
     if (course === null || course.state === 'paused' || usableReleaseIds.length === 0) return;
     const { direction, maxUnavailable } = course;
-    const open = await this.assignments.countIn(tx, rollout.id, direction, 'offered');
-    const limit = offerLimit(maxUnavailable) - open;
+    const open = await this.numbers.countIn(tx, rollout.id, direction, 'offered');
+    const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE);
     if (limit <= 0) return;
     const isReady =
       direction === 'forward'
-        ? sql`a.wave_position IN (SELECT w.position FROM rollout_waves AS w WHERE w.rollout_id = a.rollout_id AND w.state IN ('active', 'soaking', 'done'))`
+        ? sql`true`
         : sql`EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id AND f.node_id = a.node_id
                          AND f.direction = 'forward' AND f.state = 'ok')`;
-    const moved = await this.assignments.move(tx, {
+    const moved = await this.assignments.moveInFront(tx, {
       rolloutId: rollout.id,
       direction,
       from: ['planned'],
       to: 'offered',
+      inOpenWaves: direction === 'forward',
       // What a node is to leave behind comes before what it is to have.
       where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[])
         AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
@@ -221,6 +248,7 @@ export class RolloutEngine {
     });
     if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, moved, 'offered');
+    if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);
   }
 
   /** Where the rollout leads its nodes now; null: nowhere. A finished one only leads away from a blocked version, by as

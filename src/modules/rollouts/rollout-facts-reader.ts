@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
-import { AssignmentsRepository } from './assignments.repository.js';
+import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { type AssignmentCounts, type AssignmentState, NO_ASSIGNMENTS } from './engine/assignment-state.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts } from './engine/rollout-facts.js';
@@ -13,14 +13,14 @@ import { WavesRepository } from './waves.repository.js';
 export class RolloutFactsReader {
   constructor(
     private readonly waves: WavesRepository,
-    private readonly assignments: AssignmentsRepository,
+    private readonly numbers: AssignmentCountsRepository,
     private readonly slots: SlotsRepository,
   ) {}
 
   async read(tx: ReadTx, rollout: Rollout, isBlocked: boolean): Promise<RolloutFacts> {
     const { strategy, state, runningSince, lastProgressAt } = rollout;
     const waves = await this.waves.list(tx, [rollout.id]);
-    const counts = await this.assignments.counts(tx, [rollout.id]);
+    const counts = await this.numbers.forward(tx, [rollout.id]);
     const byWave = countsByWave(counts);
     return {
       ...strategy,
@@ -38,7 +38,7 @@ export class RolloutFactsReader {
         isApproved: wave.approvedAt !== null,
         counts: byWave.get(wave.position) ?? NO_ASSIGNMENTS,
       })),
-      ...(await this.assignments.returning(tx, rollout.id)),
+      ...(await this.numbers.returning(tx, rollout.id)),
     };
   }
 }

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
-import type { Assignment, NewAssignment } from './assignment.js';
+import { type Assignment, type NewAssignment, phaseOf } from './assignment.js';
 import { AssignmentsRepository, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import type { AssignmentState } from './engine/assignment-state.js';
@@ -81,11 +81,16 @@ export class RolloutMoves {
     await this.assignments.insert(tx, rollout, rows);
   }
 
-  /** Makes known that nodes have moved, and that their snapshots may have changed. */
-  tell(tx: Tx, rollout: Rollout, moved: readonly Pick<Moved, 'nodeId'>[], state: AssignmentState): void {
+  /** Makes known that nodes have moved. The snapshots of those change that are told something else now. */
+  tell(tx: Tx, rollout: Rollout, moved: readonly Omit<Moved, 'id'>[], state: AssignmentState): void {
+    if (moved.length === 0) return;
     const nodeIds = moved.map(({ nodeId }) => nodeId);
-    if (nodeIds.length === 0) return;
-    tx.touch(rollout.clusterId, nodeIds);
+    const told = moved.filter(({ from }) => phaseOf({ state: from }) !== phaseOf({ state }));
+    if (told.length > 0)
+      tx.touch(
+        rollout.clusterId,
+        told.map(({ nodeId }) => nodeId),
+      );
     for (let start = 0; start < nodeIds.length; start += NODES_PER_EVENT) {
       const named = nodeIds.slice(start, start + NODES_PER_EVENT);
       const after = { state, nodeIds: named, nodes: named.length };

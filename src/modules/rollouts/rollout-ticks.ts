@@ -7,10 +7,8 @@ import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutEngine } from './rollout-engine.js';
+import { TICK_JOB } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
-
-/** The job that takes rollouts forward; a nudge names one as `<cluster>/<rollout>`. */
-export const TICK_JOB = { queue: 'rollouts', name: 'rollout-tick' } as const;
 
 /** How late what time alone brings about may be: the end of a soak, a deadline, a node that is away. */
 const SWEEP_SECONDS = 5;
@@ -34,27 +32,28 @@ export class RolloutTicks implements OnModuleInit {
       run: async (named) => {
         if (named === null) return this.sweep();
         const [clusterId = '', id = ''] = named.split('/');
-        await this.tick(clusterId, id);
+        await this.tick(clusterId, id, false);
       },
     });
   }
 
   private async sweep(): Promise<void> {
     const due = await this.transactor.read((tx) => this.rollouts.due(tx));
-    for (const { clusterId, id } of due) await this.tick(clusterId, id);
+    for (const { clusterId, id } of due) await this.tick(clusterId, id, true);
   }
 
   /** One that may not start, since another is under way or its version was blocked, waits for the next tick. */
-  private async tick(clusterId: string, id: string): Promise<void> {
+  private async tick(clusterId: string, id: string, looksForDeferred: boolean): Promise<void> {
     try {
       await this.transactor.observe(systemActor('rollouts'), async (tx) => {
+        const seenAgain = looksForDeferred ? await this.engine.seenAgain(tx, id) : [];
         const held = await this.engine.hold(tx, clusterId, id);
         if (held === null) return { result: undefined };
         const { state, startAt } = held.rollout;
         const isDue = startAt !== null && startAt <= tx.now && (state === 'draft' || state === 'approved');
         const events = isDue ? [await this.decisions.begin(tx, held)] : [];
         const rollout = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
-        await this.engine.advance(tx, { ...held, rollout });
+        await this.engine.advance(tx, { ...held, rollout }, seenAgain);
         return { result: undefined, events };
       });
     } catch (error) {

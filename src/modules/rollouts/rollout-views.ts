@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
+import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import type { Decision } from './decisions.repository.js';
 import { NO_ASSIGNMENTS } from './engine/assignment-state.js';
@@ -17,12 +18,13 @@ export class RolloutViews {
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
     private readonly assignments: AssignmentsRepository,
+    private readonly numbers: AssignmentCountsRepository,
   ) {}
 
   async of(tx: ReadTx, rollouts: readonly Rollout[]): Promise<RolloutView[]> {
     const ids = rollouts.map(({ id }) => id);
     const waves = await this.waves.list(tx, ids);
-    const counts = await this.assignments.counts(tx, ids);
+    const counts = await this.numbers.forward(tx, ids);
     const states = await this.assignments.updateStates(tx, ids);
     const views: RolloutView[] = [];
     for (const rollout of rollouts) {

@@ -4,6 +4,7 @@ import { NodesModule } from '../nodes/nodes.module.js';
 import { AssignedArtifacts } from '../releases/assigned-artifacts.js';
 import { ReleasesModule } from '../releases/releases.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
+import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { ROLLOUT_RULES, RULES } from './engine/rules.js';
@@ -16,6 +17,7 @@ import { RolloutEngine } from './rollout-engine.js';
 import { RolloutEvents } from './rollout-events.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
+import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutPlanner } from './rollout-planner.js';
 import { RolloutStreamController } from './rollout-stream.controller.js';
 import { RolloutTicks } from './rollout-ticks.js';
@@ -46,6 +48,7 @@ import { WavesRepository } from './waves.repository.js';
   providers: [
     // Of this application alone.
     { provide: ROLLOUT_RULES, useFactory: () => ({ ...RULES }) },
+    AssignmentCountsRepository,
     AssignmentsRepository,
     DecisionsRepository,
     NodeDecisionsService,
@@ -55,6 +58,7 @@ import { WavesRepository } from './waves.repository.js';
     RolloutEvents,
     RolloutFactsReader,
     RolloutMoves,
+    RolloutNudges,
     RolloutPlanner,
     RolloutTicks,
     RolloutViews,

@@ -96,8 +96,9 @@ export class RolloutsRepository {
           OR (r.state IN ('draft', 'approved') AND r.start_at <= ${tx.now})
           OR r.id IN (SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
                        WHERE a.state IN ('granted', 'applying', 'health'))
-          OR (r.state IN ('succeeded', 'succeeded_with_deferred') AND r.id IN (
-                SELECT a.rollout_id FROM rollout_assignments AS a WHERE a.direction = 'back' AND a.state IN ('planned', 'offered')))
+          OR (r.state IN ('succeeded', 'succeeded_with_deferred') AND EXISTS (
+                SELECT 1 FROM rollout_assignments AS a
+                 WHERE a.rollout_id = r.id AND a.direction = 'back' AND a.state IN ('planned', 'offered')))
        ORDER BY r.id`);
   }
 

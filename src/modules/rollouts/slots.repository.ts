@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
+import type { Moved } from './assignments.repository.js';
 import type { Direction } from './engine/assignment-state.js';
 
 /** Whose slots: of one product in one cluster. */
@@ -28,7 +29,7 @@ export class SlotsRepository {
     direction: Direction,
     releaseIds: readonly string[],
     limit: number,
-  ): Promise<{ nodeId: string }[]> {
+  ): Promise<Omit<Moved, 'id'>[]> {
     return tx.query(sql`
       WITH chosen AS (
         SELECT a.id, a.cluster_id, a.product_id, a.node_id, a.epoch FROM rollout_assignments AS a
@@ -41,7 +42,7 @@ export class SlotsRepository {
         INSERT INTO update_slots (cluster_id, product_id, node_id, assignment_id, epoch, taken_at)
         SELECT c.cluster_id, c.product_id, c.node_id, c.id, c.epoch, ${tx.now} FROM chosen AS c RETURNING assignment_id)
       UPDATE rollout_assignments AS m SET state = 'granted', state_reason = NULL, state_changed_at = ${tx.now}
-        FROM taken AS t WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId"`);
+        FROM taken AS t WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId", 'offered' AS "from"`);
   }
 
   /** Takes a slot whether or not one is free: the node is out of service already. */

@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { NodePrincipal } from '../../common/auth/principal.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
-import { Jobs } from '../../common/jobs/jobs.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
@@ -14,7 +13,7 @@ import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutEngine } from './rollout-engine.js';
-import { TICK_JOB } from './rollout-ticks.js';
+import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
 import { SlotsRepository } from './slots.repository.js';
@@ -31,7 +30,7 @@ export class UpdateReportsService {
     private readonly versions: NodeVersionsRepository,
     private readonly releases: ReleasesReadModel,
     private readonly members: MembershipsReadModel,
-    private readonly jobs: Jobs,
+    private readonly nudges: RolloutNudges,
   ) {}
 
   /** @throws not_found; conflict `stale_report`; invalid `invalid_transition` */
@@ -70,7 +69,7 @@ export class UpdateReportsService {
       if (outcome.slot === 'release') await this.slots.release(tx, next);
       if (outcome.slot === 'take') await this.slots.take(tx, next);
       if (next.state === 'fenced' && hasMoved) await this.versions.fence(tx, next);
-      if (hasMoved) await this.followUp(tx, held.rollout, next);
+      if (hasMoved) await this.followUp(tx, held.rollout, known, next);
       if (report.state === 'staging') await this.engine.grant(tx, held);
       const current = await this.own(tx, node, id);
       return { result: view(current), events: hasMoved ? [reported(held.rollout, known, next)] : [] };
@@ -97,13 +96,12 @@ export class UpdateReportsService {
     return { ...next, toVersion: release.version, toReleaseId: release.releaseId, isStop };
   }
 
-  private async followUp(tx: Tx, rollout: Rollout, next: Assignment): Promise<void> {
-    tx.touch(next.clusterId, [next.nodeId]);
+  private async followUp(tx: Tx, rollout: Rollout, known: Assignment, next: Assignment): Promise<void> {
+    if (phaseOf(known) !== phaseOf(next)) tx.touch(next.clusterId, [next.nodeId]);
     await this.rollouts.progressed(tx, rollout.id);
     if (next.state === 'ok') await this.remember(tx, next);
     await this.settleOther(tx, next);
-    const { queue, name } = TICK_JOB;
-    tx.afterCommit(() => void this.jobs.enqueue(queue, name, `${rollout.clusterId}/${rollout.id}`));
+    this.nudges.nudge(tx, rollout);
   }
 
   private async remember(tx: Tx, next: Assignment): Promise<void> {
@@ -120,7 +118,9 @@ export class UpdateReportsService {
     const other = ways.find((way) => way.direction !== direction);
     if (other === undefined) return;
     const to = stateOfOther(direction, state, other);
-    if (to !== null) await this.assignments.write(tx, { ...other, state: to, stateChangedAt });
+    if (to === null) return;
+    await this.assignments.write(tx, { ...other, state: to, stateChangedAt });
+    if (phaseOf(other) !== phaseOf({ state: to })) tx.touch(other.clusterId, [nodeId]);
   }
 }
 

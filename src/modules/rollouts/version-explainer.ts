@@ -49,7 +49,7 @@ export class VersionExplainer {
       if (product === null || member === undefined)
         throw notFound('not_found', 'There is no such node or product.');
       const installed = await this.installed(tx, clusterId, product, member);
-      const known = (await this.nodeVersions.ofProduct(tx, clusterId, product.id)).get(nodeId);
+      const known = await this.nodeVersions.find(tx, { clusterId, nodeId, productId: product.id });
       const part = await this.partOf(tx, clusterId, product, nodeId);
       const pin = await this.pins.find(tx, clusterId, nodeId, product.id);
       const sources: VersionSources = {
@@ -65,7 +65,7 @@ export class VersionExplainer {
       const facts = { installed, lastKnownGood, platform: `${os}/${arch}`, ...versions.for(member) };
       const desired = desiredVersion(sources, facts);
       const told = await this.rolloutOf(tx, part);
-      const away = (await this.members.away(tx, clusterId)).includes(nodeId);
+      const away = await this.members.isAwayNow(tx, clusterId, nodeId);
       return {
         nodeId,
         product: name,

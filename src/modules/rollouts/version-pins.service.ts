@@ -105,6 +105,8 @@ export class VersionPinsService {
       reason: 'pinned',
     });
     this.moves.tell(tx, rollout, moved, 'skipped');
+    // It may have been offered, which the second step does not see.
+    if (moved.length > 0) tx.touch(clusterId, [nodeId]);
   }
 
   private async usable(tx: Tx, product: KnownProduct, version: string): Promise<ReleaseFacts> {

@@ -1,0 +1,91 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { OpenTransaction } from '../../src/common/transaction/open-transaction.js';
+import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
+import { created } from '../support/given.js';
+import { crowd, crowdReaches } from '../support/rollouts/crowd.js';
+import { RolloutStage, type UpdatingNode } from '../support/rollouts/stage.js';
+
+let plane: ControlPlane;
+beforeAll(async () => {
+  // No worker ticks but when the test says so.
+  plane = await startControlPlane({ config: { role: 'api' } });
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+});
+afterAll(() => plane?.close());
+
+/** How many statements transactions make in `work`. */
+async function statements(work: () => Promise<unknown>): Promise<number> {
+  const query = jest.spyOn(OpenTransaction.prototype, 'query');
+  await work();
+  const { length } = query.mock.calls;
+  query.mockRestore();
+  return length;
+}
+
+/** A cluster of so many nodes, one of which is real. */
+async function stageOf(size: number): Promise<{ stage: RolloutStage; node: UpdatingNode }> {
+  const stage = await RolloutStage.open(plane, 1);
+  await crowd(plane, stage.clusterId, size - 1);
+  const [node] = stage.nodes;
+  if (node === undefined) throw new Error('there is no node');
+  return { stage, node };
+}
+
+const TWO_WAVES = {
+  waves: [
+    { name: 'half', percent: 50 },
+    { name: 'rest', percent: 100 },
+  ],
+  maxUnavailable: 400,
+};
+
+/** What a rollout of so many nodes costs, from its start to its end. */
+async function costs(size: number): Promise<Record<string, number>> {
+  const { stage, node } = await stageOf(size);
+  const id = await stage.draft(TWO_WAVES);
+  const counted: Record<string, number> = {};
+  const count = async (step: string, work: () => Promise<unknown>) => {
+    counted[step] = await statements(work);
+    await expectCountsToBeTrue(id);
+  };
+  await count('start', async () => created(await stage.act(id, 'start')));
+  for (const wave of ['half', 'rest']) {
+    await crowdReaches(plane, id, ['offered'], { state: 'offered', nodeState: 'staging' });
+    await count(`grant ${wave}`, () => stage.tick());
+    await crowdReaches(plane, id, ['granted'], { state: 'ok', nodeState: 'running' });
+    await count(`end ${wave}`, () => stage.tick());
+  }
+  expect(await stage.rollout(id)).toMatchObject({ state: 'succeeded', updateStates: { running: size } });
+  await count('roll back', async () => created(await stage.act(id, 'rollback')));
+  const update = await node.told();
+  if (update === null) throw new Error('the node is told of no way back');
+  await count('report', async () => created(await node.report(update, 'checking')));
+  // A sweep looks at every rollout that is under way.
+  await plane.database.query(`UPDATE rollouts SET state = 'rolled_back' WHERE id = $1`, [id]);
+  return counted;
+}
+
+/** The numbers that are kept are those of the rows. */
+async function expectCountsToBeTrue(rolloutId: string): Promise<void> {
+  const key = 'direction, state, to_release_id, is_written_off';
+  const kept = await plane.database.query(
+    `SELECT ${key}, wave_position, nodes FROM rollout_counts WHERE rollout_id = $1 AND nodes <> 0 ORDER BY 1, 2, 3, 4, 5`,
+    [rolloutId],
+  );
+  const there = await plane.database.query(
+    `SELECT ${key}, coalesce(wave_position, -1) AS wave_position, count(*)::int AS nodes
+       FROM rollout_assignments WHERE rollout_id = $1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`,
+    [rolloutId],
+  );
+  expect(kept).toEqual(there);
+}
+
+describe('the engine', () => {
+  it('makes as many statements for 300 nodes as for 10, and keeps their numbers right', async () => {
+    const few = await costs(10);
+    expect(await costs(300)).toEqual(few);
+    expect(Math.max(...Object.values(few))).toBeLessThan(100);
+  });
+});
