@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Answer } from '../support/api.js';
+import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
-import { RolloutStage } from '../support/rollouts/stage.js';
+import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
 
 let plane: ControlPlane;
 beforeAll(async () => {
@@ -11,6 +12,11 @@ beforeAll(async () => {
 afterAll(() => plane?.close());
 
 const refusal = ({ status, body: { code } }: Answer) => [status, code];
+const told = async (node: UpdatingNode): Promise<ToldUpdate> => {
+  const update = await node.told();
+  if (update === null) throw new Error('the node is told of no update');
+  return update;
+};
 /** Audit events of a cluster by their action, newest first. */
 const eventsOf = async ({ clusterId }: RolloutStage, action: string) =>
   (
@@ -81,5 +87,82 @@ describe('stable', () => {
       rollouts: Record<string, number>;
     };
     expect(rollouts).toMatchObject({ rolled_back: 1, running: 0, draft: 0 });
+  });
+});
+
+describe('a node that reports', () => {
+  it('may fail to prepare as often as the rollout allows, and no more', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const id = await stage.started({
+      retryBudget: 1,
+      failureThresholdPercent: 100,
+      successThresholdPercent: 0,
+    });
+    const explained = async () =>
+      (
+        await plane.api.get(
+          `/clusters/${stage.clusterId}/nodes/${node.id}/versions/${stage.publisher.product}/explain`,
+        )
+      ).body;
+    const update = await told(node);
+    for (const state of ['checking', 'downloading']) created(await node.report(update, state));
+    expect(created(await node.report(update, 'failed'))).toMatchObject({ state: 'failed', phase: 'offered' });
+    expect(await explained()).toMatchObject({
+      rollout: { assignmentState: 'offered', updateState: 'failed', retriesLeft: 0 },
+      notUpdatingBecause: ['It has failed to prepare, and may try again.'],
+    });
+    expect(await told(node)).toEqual(update);
+    created(await node.report(update, 'idle'));
+    for (const state of ['checking', 'downloading'])
+      created(await node.report(update, state, { attempt: 2 }));
+    expect(created(await node.report(update, 'failed', { attempt: 2 }))).toMatchObject({ phase: null });
+    expect((await stage.rollout(id)).waves[0].counts).toEqual({ failed: 1 });
+  });
+
+  it('may try again after it was let go, and waits for a slot once more', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [first, second] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const id = await stage.started({ retryBudget: 1 });
+    const [one, two] = [await told(first), await told(second)];
+    expect(await first.prepare(one)).toBe(true);
+    expect(await second.prepare(two)).toBe(false);
+    expect(created(await first.report(one, 'failed'))).toMatchObject({ phase: 'offered' });
+    await stage.tick();
+    expect(await told(second)).toMatchObject({ phase: 'granted' });
+    created(await first.report(one, 'idle'));
+    for (const state of ['checking', 'downloading', 'verifying', 'staging'])
+      created(await first.report(one, state, { attempt: 2 }));
+    expect(await told(first)).toMatchObject({ phase: 'offered' });
+    await second.change(two);
+    await stage.tick();
+    expect(await told(first)).toMatchObject({ phase: 'granted' });
+    for (const state of ['starting', 'health_checking', 'promoting', 'running'])
+      created(await first.report(one, state, { attempt: 2 }));
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+  });
+
+  it('leaves one event for all the impossible things that it says in a minute', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const id = await stage.started();
+    const update = await told(node);
+    const lies = await Promise.all(Array.from({ length: 20 }, () => node.report(update, 'running')));
+    expect(countByStatus(lies)).toEqual({ 422: 20 });
+    const recorded = await eventsOf(stage, 'rollout.report_refused');
+    expect(recorded).toHaveLength(1);
+    expect(recorded[0]).toMatchObject({
+      outcome: 'failed',
+      reason: 'invalid_transition',
+      actor: { type: 'node', id: node.id },
+      resource: { type: 'rollout', id },
+      after: { nodeId: node.id, state: 'idle', reported: 'running', refusedReports: 1 },
+    });
+    await stage.advance(61);
+    expect((await node.report(update, 'promoting')).status).toBe(422);
+    const [again] = await eventsOf(stage, 'rollout.report_refused');
+    expect(again?.after).toMatchObject({ reported: 'promoting', refusedReports: 21 });
+    expect((await node.report(update, 'checking')).status).toBe(200);
   });
 });

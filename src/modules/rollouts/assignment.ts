@@ -19,6 +19,7 @@ export interface Assignment {
   os: string;
   arch: string;
   isStop: boolean;
+  retriesLeft: number;
   nodeState: NodeUpdateState;
   epoch: number;
   attempt: number;
@@ -44,6 +45,7 @@ export type NewAssignment = Pick<
   | 'os'
   | 'arch'
   | 'isStop'
+  | 'retriesLeft'
 >;
 
 /** What a node may do for its assignment; null: nothing. */

@@ -14,7 +14,7 @@ import type { Rollout } from './rollout.js';
 const COLUMNS = sql`a.id, a.rollout_id AS "rolloutId", a.cluster_id AS "clusterId", a.product_id AS "productId",
   a.node_id AS "nodeId", a.direction, a.wave_position AS "wavePosition", a.place, a.state, a.state_reason AS "stateReason",
   a.from_version AS "fromVersion", a.to_version AS "toVersion", a.to_release_id AS "toReleaseId", a.os, a.arch,
-  a.is_stop AS "isStop", a.node_state AS "nodeState", a.epoch::float8 AS epoch, a.attempt,
+  a.is_stop AS "isStop", a.retries_left AS "retriesLeft", a.node_state AS "nodeState", a.epoch::float8 AS epoch, a.attempt,
   a.sequence::float8 AS sequence, a.message, a.is_written_off AS "isWrittenOff", a.state_changed_at AS "stateChangedAt",
   a.reported_at AS "reportedAt"`;
 
@@ -69,21 +69,22 @@ export class AssignmentsRepository {
       os: row.os,
       arch: row.arch,
       is_stop: row.isStop,
+      retries_left: row.retriesLeft,
     }));
     // A way back that was tried before begins anew: what the node reported of the last one is of an epoch that is over.
     await tx.query(sql`
       INSERT INTO rollout_assignments AS a (id, rollout_id, cluster_id, product_id, node_id, direction, wave_position, place,
-             state, state_reason, from_version, to_version, to_release_id, os, arch, is_stop, epoch, state_changed_at)
+             state, state_reason, from_version, to_version, to_release_id, os, arch, is_stop, retries_left, epoch, state_changed_at)
       SELECT v.id, ${id}::uuid, ${clusterId}::uuid, ${productId}::uuid, v.node_id, v.direction, v.wave_position, v.place,
-             v.state, v.state_reason, v.from_version, v.to_version, v.to_release_id, v.os, v.arch, v.is_stop,
+             v.state, v.state_reason, v.from_version, v.to_version, v.to_release_id, v.os, v.arch, v.is_stop, v.retries_left,
              coalesce(k.epoch, 1), ${tx.now}
         FROM jsonb_to_recordset(${JSON.stringify(values)}::jsonb) AS v (id uuid, node_id uuid, direction text,
              wave_position integer, place integer, state text, state_reason text, from_version text, to_version text,
-             to_release_id uuid, os text, arch text, is_stop boolean)
+             to_release_id uuid, os text, arch text, is_stop boolean, retries_left integer)
         LEFT JOIN node_versions AS k ON k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid AND k.node_id = v.node_id
       ON CONFLICT (rollout_id, node_id, direction) DO UPDATE
          SET state = excluded.state, state_reason = excluded.state_reason, to_version = excluded.to_version,
-             to_release_id = excluded.to_release_id, epoch = a.epoch + 1, attempt = 1, sequence = 0, node_state = 'idle',
+             to_release_id = excluded.to_release_id, epoch = a.epoch + 1, attempt = 1, sequence = 0, node_state = 'idle', retries_left = excluded.retries_left,
              state_changed_at = excluded.state_changed_at
        WHERE a.state IN ('failed', 'rolled_back', 'cancelled', 'skipped')`);
   }
@@ -187,9 +188,23 @@ export class AssignmentsRepository {
       UPDATE rollout_assignments AS a
          SET state = ${next.state}, state_reason = ${next.stateReason}, node_state = ${next.nodeState}, epoch = ${next.epoch},
              attempt = ${next.attempt}, sequence = ${next.sequence}, message = ${next.message},
-             to_version = ${next.toVersion}, to_release_id = ${next.toReleaseId}::uuid, is_stop = ${next.isStop},
+             to_version = ${next.toVersion}, to_release_id = ${next.toReleaseId}::uuid, is_stop = ${next.isStop}, retries_left = ${next.retriesLeft},
              is_written_off = ${next.isWrittenOff}, state_changed_at = ${next.stateChangedAt}, reported_at = ${next.reportedAt}
        WHERE a.id = ${next.id}::uuid`);
+  }
+
+  /** Counts a report that could not be. How many there have been, where it is to be told: once a while, however many
+   *  come; null: it was told of lately. */
+  async refuseReport(tx: Tx, id: string, everySeconds: number): Promise<number | null> {
+    const [row] = await tx.query<{ refused: number; isTold: boolean }>(sql`
+      UPDATE rollout_assignments AS a
+         SET refused_reports = a.refused_reports + 1,
+             refusal_recorded_at = CASE WHEN n.is_due THEN ${tx.now} ELSE a.refusal_recorded_at END
+        FROM (SELECT b.id, coalesce(b.refusal_recorded_at <= ${tx.now}::timestamptz - make_interval(secs => ${everySeconds}), true)
+                     AS is_due
+                FROM rollout_assignments AS b WHERE b.id = ${id}::uuid FOR UPDATE) AS n
+       WHERE a.id = n.id RETURNING a.refused_reports AS refused, n.is_due AS "isTold"`);
+    return row?.isTold === true ? row.refused : null;
   }
 
   /** The node is gone. */

@@ -129,6 +129,7 @@ function wayOf(
     arch,
     fromVersion: toVersion,
     isStop: false,
+    retriesLeft: rollout.strategy.retryBudget ?? 0,
   };
   if (way.kind === 'stranded' || release === null) {
     const to = {

@@ -37,7 +37,7 @@ export class RolloutViews {
         ...{ id, clusterId, product, targetVersion, state, stateReason, pausedByDecisionId, planHash },
         downgradePossible: rollout.downgradePossible,
         selector: rollout.selector as RolloutView['selector'],
-        strategy: rollout.strategy as RolloutView['strategy'],
+        strategy: { retryBudget: 0, ...rollout.strategy } as RolloutView['strategy'],
         waves: waves
           .filter(({ rolloutId }) => rolloutId === id)
           .map(
@@ -81,11 +81,11 @@ export class RolloutViews {
 
 export function nodeView(assignment: Assignment & { wave: string | null }): RolloutNodeView {
   const { id, nodeId, wave, direction, state, stateReason, nodeState, fromVersion, toVersion } = assignment;
-  const { epoch, attempt, message, isWrittenOff, stateChangedAt, reportedAt } = assignment;
+  const { epoch, attempt, retriesLeft, message, isWrittenOff, stateChangedAt, reportedAt } = assignment;
   return {
     assignmentId: id,
     ...{ nodeId, wave, direction, state, stateReason, updateState: nodeState, fromVersion, toVersion },
-    ...{ epoch, attempt, message, isWrittenOff },
+    ...{ epoch, attempt, retriesLeft, message, isWrittenOff },
     stateChangedAt: stateChangedAt.toISOString(),
     reportedAt: reportedAt?.toISOString() ?? null,
   };

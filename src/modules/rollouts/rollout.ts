@@ -27,6 +27,8 @@ export interface Strategy {
   maintenanceWindows: MaintenanceWindow[];
   startAt: string | null;
   autoRollback: boolean;
+  /** Absent in rollouts from before there was one. */
+  retryBudget?: number;
 }
 
 /** A version on its way to the nodes of a cluster. */
@@ -93,6 +95,10 @@ declare module '../../common/audit/audit-event.js' {
     'rollout.wave_approved': { before: null; after: { wave: string } };
     'rollout.nodes_moved': { before: null; after: { state: string; nodeIds: string[]; nodes: number } };
     'rollout.node_reported': { before: NodeShape; after: NodeShape };
+    'rollout.report_refused': {
+      before: null;
+      after: { nodeId: string; state: string; reported: string; refusedReports: number };
+    };
     'rollout.node_written_off': { before: null; after: { nodeId: string } };
     'rollout.node_unfenced': { before: null; after: { nodeId: string } };
     'rollout.retreat_begun': { before: null; after: { version: string } };

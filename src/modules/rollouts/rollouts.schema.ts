@@ -96,6 +96,14 @@ const StrategyInput = z
       .describe('Nodes go out of service only then; none: at any time.'),
     startAt: InstantInput.optional().describe('It starts by itself then, where it may.'),
     autoRollback: z.boolean().describe('Too many failures take it back; otherwise they pause it.'),
+    retryBudget: z
+      .int()
+      .min(0)
+      .max(10)
+      .default(0)
+      .describe(
+        'How often a node that failed to prepare may try again before it counts as failed; never with bytes that were not what was signed.',
+      ),
   })
   .superRefine(({ waves }, context) => {
     for (const { wave, message } of graphFaults(withDependencies(waves)))
@@ -172,6 +180,7 @@ const Strategy = z.object({
   ),
   startAt: Instant.nullable(),
   autoRollback: z.boolean(),
+  retryBudget: z.int(),
 });
 
 export const RolloutView = z
@@ -259,6 +268,7 @@ export const RolloutNodeView = z
     toVersion: z.string().meta({ example: '2.0.0' }),
     epoch: z.int(),
     attempt: z.int(),
+    retriesLeft: z.int().describe('How often it may fail to prepare and try again.'),
     message: z.string().nullable().meta({ example: null }),
     isWrittenOff: z.boolean(),
     stateChangedAt: Instant,

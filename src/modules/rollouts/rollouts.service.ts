@@ -139,12 +139,13 @@ export class RolloutsService {
 }
 
 /** Every node of the selection: in its wave, or skipped with the reason. */
-function assignmentsOf({ plan, release, versions, platforms }: PreparedRollout): NewAssignment[] {
+function assignmentsOf({ plan, release, versions, platforms, strategy }: PreparedRollout): NewAssignment[] {
   const of = (nodeId: string) => ({
     nodeId,
     direction: 'forward' as const,
     os: platforms.get(nodeId)?.os ?? '',
     arch: platforms.get(nodeId)?.arch ?? '',
+    retriesLeft: strategy.retryBudget ?? 0,
   });
   const planned = plan.waves.flatMap(({ nodes }, wavePosition) =>
     nodes.map(({ nodeId, fromVersion, nextVersion }, place) => ({

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { NodePrincipal } from '../../common/auth/principal.js';
-import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
+import { conflict, DomainError, invalid, notFound } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
@@ -18,6 +18,9 @@ import { RolloutsRepository } from './rollouts.repository.js';
 import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
 import { SlotsRepository } from './slots.repository.js';
 
+/** A node that goes on reporting what cannot be is told of once in so many seconds, with how often it did. */
+const REFUSAL_SECONDS = 60;
+
 /** Takes in what nodes report of their updates. */
 @Injectable()
 export class UpdateReportsService {
@@ -33,8 +36,52 @@ export class UpdateReportsService {
     private readonly nudges: RolloutNudges,
   ) {}
 
-  /** @throws not_found; conflict `stale_report`; invalid `invalid_transition` */
-  report(actor: Actor, node: NodePrincipal, id: string, report: ReportUpdate): Promise<UpdateStateView> {
+  /** @throws not_found; conflict `stale_report`; invalid `invalid_transition`, which is recorded */
+  async report(
+    actor: Actor,
+    node: NodePrincipal,
+    id: string,
+    report: ReportUpdate,
+  ): Promise<UpdateStateView> {
+    try {
+      return await this.take(actor, node, id, report);
+    } catch (error) {
+      if (error instanceof DomainError && error.code === 'invalid_transition')
+        await this.recordRefusal(actor, node, id, report);
+      throw error;
+    }
+  }
+
+  private async recordRefusal(
+    actor: Actor,
+    node: NodePrincipal,
+    id: string,
+    { state: reported }: ReportUpdate,
+  ): Promise<void> {
+    await this.transactor.observe(actor, async (tx) => {
+      const { nodeId, clusterId, rolloutId, nodeState: state } = await this.own(tx, node, id);
+      const refusedReports = await this.assignments.refuseReport(tx, id, REFUSAL_SECONDS);
+      const rollout = refusedReports === null ? null : await this.rollouts.find(tx, clusterId, rolloutId);
+      if (refusedReports === null || rollout === null) return { result: undefined };
+      const after = { nodeId, state, reported, refusedReports };
+      const refused = {
+        ...about(rollout),
+        outcome: 'failed' as const,
+        reason: 'invalid_transition',
+        action: 'rollout.report_refused' as const,
+        before: null,
+        after,
+      };
+      return { result: undefined, events: [refused] };
+    });
+  }
+
+  private take(
+    actor: Actor,
+    node: NodePrincipal,
+    id: string,
+    report: ReportUpdate,
+  ): Promise<UpdateStateView> {
     return this.transactor.observe(actor, async (tx) => {
       const seen = await this.own(tx, node, id);
       const held = await this.engine.hold(tx, node.clusterId, seen.rolloutId);

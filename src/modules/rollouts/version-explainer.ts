@@ -123,6 +123,8 @@ export class VersionExplainer {
       assignmentState: assignment.state,
       assignmentReason: assignment.stateReason,
       phase: phaseOf(assignment),
+      updateState: assignment.nodeState,
+      retriesLeft: assignment.retriesLeft,
     };
   }
 }

@@ -49,6 +49,15 @@ const OF_ASSIGNMENT: Record<string, Obstacle> = {
   cancelled: { because: 'The rollout has ended before its turn.', remedy: 'Another rollout.' },
 };
 
+function obstacleIn({
+  assignmentState,
+  updateState,
+}: NonNullable<VersionExplanation['rollout']>): Obstacle[] {
+  if (assignmentState === 'offered' && updateState === 'failed')
+    return [{ because: 'It has failed to prepare, and may try again.', remedy: 'It tries again.' }];
+  return [OF_ASSIGNMENT[assignmentState] ?? []].flat();
+}
+
 /** All that keeps the node from the version that it is to have; nothing, where it has it or is on its way. */
 export function whyNot(
   { reason, version, rule }: DesiredVersion,
@@ -69,8 +78,7 @@ export function whyNot(
       because: `Its rollout is paused: ${rollout.stateReason}.`,
       remedy: 'The rollout is resumed.',
     });
-  const isWaiting = rollout !== null && rule !== 'node_pin' && OF_ASSIGNMENT[rollout.assignmentState];
-  if (isWaiting) found.push(isWaiting);
+  if (rollout !== null && rule !== 'node_pin') found.push(...obstacleIn(rollout));
   const isElsewhere =
     version !== null && version !== installed && found.length === 0 && rollout?.phase !== 'granted';
   if (isElsewhere)

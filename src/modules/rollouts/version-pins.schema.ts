@@ -55,6 +55,11 @@ export const VersionExplanation = z
         assignmentState: z.string().meta({ example: 'offered' }),
         assignmentReason: z.string().nullable().meta({ example: null }),
         phase: z.enum(['offered', 'granted']).nullable(),
+        updateState: z
+          .string()
+          .describe('What the node reports of its update.')
+          .meta({ example: 'downloading' }),
+        retriesLeft: z.int().describe('How often it may fail to prepare and try again.'),
       })
       .nullable()
       .describe('The last rollout of the product that has the node.'),

@@ -378,6 +378,7 @@ export class RolloutWorld {
       state: 'planned',
       nodeState: 'idle',
       isStop: false,
+      retriesLeft: 0,
       epoch: 1,
       attempt: 1,
       sequence: 0,

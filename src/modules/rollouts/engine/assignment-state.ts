@@ -20,11 +20,12 @@ export type AssignmentState = (typeof ASSIGNMENT_STATES)[number];
 export type Direction = 'forward' | 'back';
 
 /** What may follow a state. A lost node goes on where it turns out to be, as long as nobody has written it off; one that
- *  has reached a stop on its way has the next part of the way before it. */
+ *  has reached a stop on its way has the next part of the way before it. Who was let go and failed to begin is back where
+ *  it prepares, if it may try again. */
 export const NEXT_ASSIGNMENT_STATES: Record<AssignmentState, readonly AssignmentState[]> = {
   planned: ['offered', 'deferred', 'skipped', 'cancelled', 'decommissioned'],
   offered: ['planned', 'granted', 'failed', 'fenced', 'deferred', 'cancelled', 'decommissioned'],
-  granted: ['applying', 'rolled_back', 'failed', 'fenced', 'lost', 'decommissioned'],
+  granted: ['offered', 'applying', 'rolled_back', 'failed', 'fenced', 'lost', 'decommissioned'],
   applying: ['health', 'rolled_back', 'failed', 'fenced', 'lost', 'decommissioned'],
   health: ['planned', 'ok', 'rolled_back', 'failed', 'fenced', 'lost', 'decommissioned'],
   ok: ['rolled_back', 'fenced', 'decommissioned'],

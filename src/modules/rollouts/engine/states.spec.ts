@@ -62,7 +62,7 @@ describe('the states', () => {
       edges(`
         planned > offered deferred skipped cancelled decommissioned
         offered > planned granted failed fenced deferred cancelled decommissioned
-        granted > applying rolled_back failed fenced lost decommissioned
+        granted > offered applying rolled_back failed fenced lost decommissioned
         applying > health rolled_back failed fenced lost decommissioned
         health > planned ok rolled_back failed fenced lost decommissioned
         ok > rolled_back fenced decommissioned

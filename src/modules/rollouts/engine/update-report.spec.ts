@@ -11,6 +11,11 @@ const known = (state: AssignmentState, nodeState: NodeUpdateState, isStop = fals
   epoch: 2,
   attempt: 1,
   sequence: 5,
+  retriesLeft: 0,
+});
+const retrying = (state: AssignmentState, nodeState: NodeUpdateState): ReportedUpdate => ({
+  ...known(state, nodeState),
+  retriesLeft: 1,
 });
 const report = (state: NodeUpdateState, change: Partial<UpdateReport> = {}): UpdateReport => ({
   state,
@@ -71,6 +76,25 @@ describe('a report of a node', () => {
       report('failed'),
       ['accepted', 'failed', 'release'],
     ],
+    [
+      'keeps its offer when it fails and may try again',
+      retrying('offered', 'downloading'),
+      report('failed'),
+      ['accepted', 'offered', 'release'],
+    ],
+    [
+      'gives its slot back when it fails and may try again',
+      retrying('granted', 'staging'),
+      report('failed'),
+      ['accepted', 'offered', 'release'],
+    ],
+    [
+      'does not fetch again what was not what was signed',
+      retrying('offered', 'verifying'),
+      report('failed'),
+      ['accepted', 'failed', 'release'],
+    ],
+    ['takes up what failed', retrying('offered', 'failed'), report('idle'), ['accepted', 'offered', 'keep']],
     [
       'turns bad after it was good',
       known('ok', 'running'),
@@ -148,6 +172,22 @@ describe('a report of a node', () => {
     expect([outcome.kind, ...rest]).toEqual(expected);
   });
 
+  it('uses up a retry each time that it fails, and once for a report that comes twice', () => {
+    let update: ReportedUpdate = { ...known('offered', 'idle'), retriesLeft: 2 };
+    const failures: AssignmentState[] = [];
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      for (const state of ['checking', 'downloading', 'failed', 'failed', 'idle'] as const) {
+        // The same attempt each time: what a node calls it gives it no more of them.
+        const outcome = acceptReport(update, report(state, { sequence: update.sequence + 1 }));
+        if (outcome.kind !== 'accepted') continue;
+        update = outcome.next;
+        if (state === 'failed') failures.push(update.state);
+      }
+    }
+    expect(failures).toEqual(['offered', 'offered', 'offered', 'offered', 'failed', 'failed']);
+    expect(update.retriesLeft).toBe(0);
+  });
+
   it('changes nothing when it is sent again, and never leads where no assignment goes', () => {
     const before = fc.record({
       state: fc.constantFrom(...ASSIGNMENT_STATES),
@@ -156,6 +196,7 @@ describe('a report of a node', () => {
       epoch: fc.integer({ min: 1, max: 3 }),
       attempt: fc.integer({ min: 1, max: 3 }),
       sequence: fc.integer({ min: 0, max: 3 }),
+      retriesLeft: fc.integer({ min: 0, max: 2 }),
     });
     const sent = fc.record({
       state: fc.constantFrom(...NODE_UPDATE_STATES),
@@ -180,7 +221,7 @@ describe('a report of a node', () => {
 /** States of node and assignment that reports can have brought about together. */
 function isPossible({ state, nodeState }: ReportedUpdate): boolean {
   const fits: Partial<Record<AssignmentState, readonly NodeUpdateState[]>> = {
-    offered: ['idle', 'checking', 'downloading', 'verifying', 'staging'],
+    offered: ['idle', 'checking', 'downloading', 'verifying', 'staging', 'failed'],
     granted: ['staging'],
     applying: ['migrating', 'starting', 'rollback_required', 'rolling_back'],
     health: ['health_checking', 'promoting', 'rollback_required', 'rolling_back'],

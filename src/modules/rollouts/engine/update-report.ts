@@ -21,6 +21,8 @@ export interface ReportedUpdate extends ReportMark {
   state: AssignmentState;
   /** It leads to a stop on the way, and the node has to go on from there. */
   isStop: boolean;
+  /** How often the node may fail to prepare and try again. */
+  retriesLeft: number;
 }
 
 export interface UpdateReport extends ReportMark {
@@ -53,10 +55,12 @@ export function acceptReport(known: ReportedUpdate, report: UpdateReport): Repor
       : { kind: 'stale' };
   if (report.sequence < known.sequence || report.attempt < known.attempt) return { kind: 'stale' };
   if (!isEdge(known, report)) return { kind: 'invalid' };
-  const state = stateAfter(known, report.state);
-  if (state === null) return { kind: 'invalid' };
   const { epoch, attempt, sequence, state: nodeState } = report;
-  const next = { ...known, epoch, attempt, sequence, nodeState, state };
+  const isRetry = triesAgain(known, nodeState);
+  const state = isRetry ? 'offered' : stateAfter(known, nodeState);
+  if (state === null) return { kind: 'invalid' };
+  const retriesLeft = known.retriesLeft - (isRetry ? 1 : 0);
+  const next = { ...known, epoch, attempt, sequence, nodeState, state, retriesLeft };
   return { kind: 'accepted', next, slot: slotAfter(known, nodeState) };
 }
 
@@ -65,6 +69,13 @@ function isEdge({ nodeState, attempt }: ReportedUpdate, report: UpdateReport): b
   const next = NEXT_NODE_UPDATE_STATES[nodeState];
   if (report.attempt > attempt) return nodeState === 'idle' && report.state === 'checking';
   return report.state === nodeState || next.includes(report.state);
+}
+
+/** A node that fails to prepare keeps its offer while it may try again, and gives back its slot if it had one. Bytes that
+ *  were found to be others than the signed ones are not fetched again. */
+function triesAgain({ state, nodeState, retriesLeft }: ReportedUpdate, to: NodeUpdateState): boolean {
+  if (to !== 'failed' || nodeState === 'failed' || nodeState === 'verifying') return false;
+  return retriesLeft > 0 && (state === 'offered' || state === 'granted');
 }
 
 /** null: the node may not be there. It has no slot, or nothing more is asked of it. */
@@ -76,6 +87,8 @@ function stateAfter(
   if (isOneOf(['planned', 'deferred'], state) && CANCELLABLE_UPDATE_STATES.includes(to)) return state;
   if (!isOneOf(LISTENED_TO, state)) return to === nodeState || to === 'idle' ? state : null;
   if (state === 'ok') return afterOk(to);
+  // Told again: whether it may try once more was decided the first time.
+  if (to === 'failed' && nodeState === 'failed') return state;
   if (state === 'offered' && NEEDS_SLOT.includes(to)) return null;
   if (to === 'running' && isStop) return 'planned';
   const after = ASSIGNMENT_AFTER[to];
