@@ -1,6 +1,6 @@
-import { refusalFrom, ServerAway } from './api-errors.js';
+import { ApiRefusal, refusalFrom, ServerAway } from './api-errors.js';
 import { AGENT_VERSION } from './version.js';
-import { withDeadline } from './waiting.js';
+import { whileMoving, withDeadline } from './waiting.js';
 
 /** Far above any snapshot; keeps a broken or hostile peer from filling the memory of the host. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -31,6 +31,13 @@ export interface ApiAnswer {
   receivedAt: number;
 }
 
+/** An answer whose body is read as it comes. */
+export interface StreamedAnswer {
+  status: number;
+  headers: Headers;
+  body: AsyncIterable<Uint8Array>;
+}
+
 /** Speaks JSON over HTTP to one control plane. Holds no credential and retries nothing. */
 export class ApiClient {
   constructor(
@@ -57,10 +64,33 @@ export class ApiClient {
     return answer;
   }
 
-  private async exchange(call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
-    const sentAt = Date.now();
-    const began = performance.now();
-    const response = await fetch(`${this.baseUrl}${call.path}`, {
+  /**
+   * The same for a body of any size, which `take` reads; it may last as long as no wait for the next bytes exceeds
+   * the timeout of the call. What `take` throws passes through.
+   */
+  async stream<T>(call: ApiCall, take: (answer: StreamedAnswer) => Promise<T>): Promise<T> {
+    const signals = call.signal === undefined ? [this.stop] : [this.stop, call.signal];
+    let isOpen = false;
+    try {
+      return await whileMoving(signals, call.timeoutMs ?? DEFAULT_TIMEOUT_MS, async (signal, moved) => {
+        const response = await this.request(call, signal);
+        const { status, headers } = response;
+        if (status >= 300) {
+          const bytes = await limitedBytes(response);
+          assertGood({ status, headers, body: parsed(bytes.toString('utf8')) });
+        }
+        isOpen = true;
+        return take({ status, headers, body: chunksOf(response, moved) });
+      });
+    } catch (error) {
+      if (isOpen || signals.some((signal) => signal.aborted)) throw error;
+      if (error instanceof ServerAway || error instanceof ApiRefusal) throw error;
+      throw new ServerAway(networkReason(error as Error), null, { cause: error });
+    }
+  }
+
+  private request(call: ApiCall, signal: AbortSignal): Promise<Response> {
+    return fetch(`${this.baseUrl}${call.path}`, {
       method: call.method,
       headers: requestHeaders(call),
       // A credential must not follow a redirect to another place.
@@ -69,6 +99,12 @@ export class ApiClient {
       ...(call.json !== undefined && { body: JSON.stringify(call.json) }),
       ...(call.form !== undefined && { body: new URLSearchParams(call.form) }),
     });
+  }
+
+  private async exchange(call: ApiCall, signal: AbortSignal): Promise<ApiAnswer> {
+    const sentAt = Date.now();
+    const began = performance.now();
+    const response = await this.request(call, signal);
     const bytes = await limitedBytes(response);
     const body = parsed(bytes.toString('utf8'));
     const { status, headers } = response;
@@ -77,7 +113,20 @@ export class ApiClient {
   }
 }
 
-function assertGood(answer: ApiAnswer): void {
+/** A body that breaks off is the network's failure, whoever reads it. */
+async function* chunksOf({ body }: Response, moved: () => void): AsyncIterable<Uint8Array> {
+  if (body === null) return;
+  try {
+    for await (const chunk of body) {
+      moved();
+      yield chunk;
+    }
+  } catch (error) {
+    throw new ServerAway(networkReason(error as Error), null, { cause: error });
+  }
+}
+
+function assertGood(answer: Pick<ApiAnswer, 'status' | 'headers' | 'body'>): void {
   const { status, headers, body } = answer;
   if (status < 300 || status === 304) return;
   if (status === 429 || status >= 500) {

@@ -1,4 +1,4 @@
-import type { ApiAnswer, ApiCall, ApiClient } from './api-client.js';
+import type { ApiAnswer, ApiCall, ApiClient, StreamedAnswer } from './api-client.js';
 import { ApiRefusal } from './api-errors.js';
 import type { TokenSource } from './token-source.js';
 
@@ -14,19 +14,25 @@ export class NodeApi {
    * `call.path` is relative to `/api/v1/node-agents/me`.
    * @throws what `ApiClient.send` and `TokenSource.get` throw
    */
-  async send(call: ApiCall): Promise<ApiAnswer> {
+  send(call: ApiCall): Promise<ApiAnswer> {
+    return this.authorized(call, (authorized) => this.api.send(authorized));
+  }
+
+  /** The same for a body of any size. @throws what `ApiClient.stream` and `TokenSource.get` throw */
+  stream<T>(call: ApiCall, take: (answer: StreamedAnswer) => Promise<T>): Promise<T> {
+    return this.authorized(call, (authorized) => this.api.stream(authorized, take));
+  }
+
+  private async authorized<T>(call: ApiCall, send: (call: ApiCall) => Promise<T>): Promise<T> {
+    const under = (bearer: string) => ({ ...call, path: `/api/v1/node-agents/me${call.path}`, bearer });
     const bearer = await this.tokens.get();
     try {
-      return await this.sendWith(bearer, call);
+      return await send(under(bearer));
     } catch (error) {
       if (!(error instanceof ApiRefusal) || error.status !== 401 || error.code === 'proof_invalid')
         throw error;
       this.tokens.forget(bearer);
-      return this.sendWith(await this.tokens.get(), call);
+      return send(under(await this.tokens.get()));
     }
-  }
-
-  private sendWith(bearer: string, call: ApiCall): Promise<ApiAnswer> {
-    return this.api.send({ ...call, path: `/api/v1/node-agents/me${call.path}`, bearer });
   }
 }

@@ -14,20 +14,29 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
  * Used instead of `AbortSignal.any` because that keeps a trace of every call on a long-lived signal in
  * Node 20, and the agent's stop signal lives for months.
  */
-export async function withDeadline<T>(
+export function withDeadline<T>(
   signals: readonly AbortSignal[],
   timeoutMs: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  return whileMoving(signals, timeoutMs, work);
+}
+
+/** The same for work that may take long as long as it moves: `moved` begins the time anew. */
+export async function whileMoving<T>(
+  signals: readonly AbortSignal[],
+  stallMs: number,
+  work: (signal: AbortSignal, moved: () => void) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const abort = (): void => controller.abort();
-  const timer = setTimeout(() => controller.abort(new DOMException('timed out', 'TimeoutError')), timeoutMs);
+  const timer = setTimeout(() => controller.abort(new DOMException('timed out', 'TimeoutError')), stallMs);
   for (const signal of signals) {
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
   }
   try {
-    return await work(controller.signal);
+    return await work(controller.signal, () => timer.refresh());
   } finally {
     clearTimeout(timer);
     for (const signal of signals) signal.removeEventListener('abort', abort);
