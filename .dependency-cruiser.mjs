@@ -17,8 +17,10 @@ const BELOW = {
 };
 const LOWER = Object.keys(BELOW);
 BELOW.rollouts = LOWER;
+// Which files of releases are kept near nodes: roles and rollouts decide.
+BELOW['update-caches'] = [...LOWER, 'rollouts'];
 // These two read everything below, and nobody imports them.
-BELOW.snapshots = [...LOWER, 'rollouts'];
+BELOW.snapshots = [...LOWER, 'rollouts', 'update-caches'];
 BELOW.overview = [...LOWER, 'rollouts'];
 
 const arrows = Object.entries(BELOW).map(([module, below]) => ({

@@ -20,6 +20,7 @@ import { RolloutsModule } from './modules/rollouts/rollouts.module.js';
 import { SnapshotSettler } from './modules/snapshots/snapshot-settler.js';
 import { SnapshotsModule } from './modules/snapshots/snapshots.module.js';
 import { TrustModule } from './modules/trust/trust.module.js';
+import { UpdateCachesModule } from './modules/update-caches/update-caches.module.js';
 import { VpnModule } from './modules/vpn/vpn.module.js';
 import { WorkloadsModule } from './modules/workloads/workloads.module.js';
 
@@ -58,6 +59,7 @@ export class AppModule {
         WorkloadsModule,
         ReleasesModule,
         RolloutsModule,
+        UpdateCachesModule,
         SnapshotsModule,
         OverviewModule,
       ],

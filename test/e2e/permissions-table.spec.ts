@@ -148,6 +148,8 @@ const WHO_MAY_CALL: Readonly<Record<string, string>> = {
   uploadMigrationBundle: 'releases.publish',
   downloadMigrationBundle: 'releases.read',
   downloadAssignedArtifact: 'node',
+  reportUpdateCache: 'node',
+  listUpdateCaches: 'nodes.read',
   listChannels: 'channels.read',
   getChannel: 'channels.read',
   moveChannel: 'channels.update',

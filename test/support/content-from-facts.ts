@@ -122,6 +122,7 @@ export async function contentFromFacts(api: Api, clusterId: string): Promise<Map
         ingress: { entryPolicies: [], tokenValidation: null, routeEntries: [] },
       }),
       ...(names.some((name) => STORAGE.includes(name)) && { storage: { scopes: [], replication: null } }),
+      ...(names.includes('update-cache') && { mirror: { files: [] } }),
     };
   };
   const live = nodes.filter((node) => node.membershipStatus !== 'revoked');

@@ -7,6 +7,7 @@ import { envelopeOf, manifestOf, migrationOf, Publisher, releaseKey, testFile } 
 import { RolloutStage, type ToldUpdate, type UpdatingNode } from './rollouts/stage.js';
 import { freshKey, rotationBody } from './rotation.js';
 import { admittedNode, TestNode } from './test-node.js';
+import { admittedCache } from './update-caches.js';
 
 /** A valid call of an operation that changes something. */
 export interface MutationCall {
@@ -743,6 +744,18 @@ export const NODE_MUTATIONS: Readonly<Record<string, Mutation>> = {
       return { method: 'post', path: '/node-agents/me/identity/rotate', body, as: await node.api() };
     },
     actions: ['node_identity.rotated'],
+  },
+  reportUpdateCache: {
+    prepare: async (world) => {
+      const { api, node } = await admittedCache(world.controlPlane);
+      return {
+        method: 'put',
+        path: '/node-agents/me/update-cache',
+        body: { url: `https://${node.nodeId}.test:7443` },
+        as: api,
+      };
+    },
+    actions: ['update_cache.moved'],
   },
   reportCapabilities: {
     prepare: async (world) => ({

@@ -67,6 +67,21 @@ export class IdentityRevoked extends MembershipEvent {
   }
 }
 
+/** A member was filed in another node group, or in none. */
+export class NodeRegrouped extends MembershipEvent {
+  readonly kind = 'regrouped';
+}
+
+/** A node group of the cluster lies elsewhere in the tree, and with it all that is in it. The tree is locked. */
+export class NodeGroupMoved extends TxEvent {
+  constructor(
+    readonly clusterId: string,
+    readonly groupId: string,
+  ) {
+    super();
+  }
+}
+
 /** A node reports other capabilities than before. */
 export class CapabilitiesChanged extends MembershipEvent {
   readonly kind = 'capabilities';

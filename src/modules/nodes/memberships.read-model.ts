@@ -97,6 +97,29 @@ export class MembershipsReadModel {
         FROM cluster_memberships AS m WHERE m.cluster_id = ${clusterId}::uuid AND ${condition} ORDER BY m.node_id`);
   }
 
+  /** The group of each of these nodes and those above it, from the root down; a node in no group is not in the map. */
+  async groupPaths(
+    tx: ReadTx,
+    clusterId: string,
+    nodeIds: readonly string[],
+  ): Promise<Map<string, string[]>> {
+    const rows = await tx.query<{ nodeId: string; groups: string[] }>(sql`
+      WITH RECURSIVE own AS (
+        SELECT m.node_id, m.group_id FROM cluster_memberships AS m
+         WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[]) AND m.group_id IS NOT NULL
+      ), above AS (
+        SELECT g.id AS start, g.id, g.parent_id, 1 AS level FROM node_groups AS g
+         WHERE g.cluster_id = ${clusterId}::uuid AND g.id IN (SELECT o.group_id FROM own AS o)
+        UNION ALL
+        SELECT a.start, g.id, g.parent_id, a.level + 1 FROM node_groups AS g JOIN above AS a ON g.id = a.parent_id
+         WHERE g.cluster_id = ${clusterId}::uuid
+      ), paths AS (
+        SELECT a.start, array_agg(a.id ORDER BY a.level DESC) AS groups FROM above AS a GROUP BY a.start
+      )
+      SELECT o.node_id AS "nodeId", p.groups FROM own AS o JOIN paths AS p ON p.start = o.group_id`);
+    return new Map(rows.map(({ nodeId, groups }) => [nodeId, groups]));
+  }
+
   /** Members as updates see them; revoked ones left out. */
   updateSubjects(tx: ReadTx, clusterId: string, nodeIds: readonly string[]): Promise<UpdateMember[]> {
     return tx.query<UpdateMember>(sql`

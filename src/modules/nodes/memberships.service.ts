@@ -30,6 +30,7 @@ import {
   MembershipEnabled,
   MembershipEnded,
   NodeAdmitted,
+  NodeRegrouped,
 } from './membership-events.js';
 import { MembershipsRepository } from './memberships.repository.js';
 import { NodeIdentities } from './node-identities.js';
@@ -141,6 +142,7 @@ export class MembershipsService implements OnModuleInit {
       if (event === null) return null;
       await translate(() => this.memberships.update(tx, member, next));
       tx.touch(clusterId, [nodeId]);
+      if (next.groupId !== groupId) await tx.raise(new NodeRegrouped(clusterId, nodeId));
       return event;
     });
   }

@@ -8,6 +8,7 @@ import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
+import { NodeGroupMoved } from './membership-events.js';
 import {
   type NodeGroup,
   type NodeGroupSettings,
@@ -84,6 +85,7 @@ export class NodeGroupsService {
         await this.checkPlace(tx, clusterId, { groupId: id, parentId: next.parentId, height });
       }
       const updated = await translated(() => this.groups.update(tx, group, next));
+      if (next.parentId !== group.parentId) await tx.raise(new NodeGroupMoved(clusterId, id));
       return { result: view(updated), events: [event] };
     });
   }

@@ -14,7 +14,7 @@ import {
   releaseUnblocked,
   releaseWasBlocked,
 } from './release.js';
-import { ReleaseBlocked, type ReleaseRef, ReleaseUnblocked } from './release-events.js';
+import { ReleaseApproved, ReleaseBlocked, type ReleaseRef, ReleaseUnblocked } from './release-events.js';
 import { ReleasesRepository, type ReleaseWhole } from './releases.repository.js';
 import type { ReleaseView } from './releases.schema.js';
 import { ReleasesService } from './releases.service.js';
@@ -46,6 +46,7 @@ export class ReleaseDecisionsService {
       if (!isNew) return { result: await this.reading.view(tx, name, version), unchanged: true };
       requireThreshold(product, release.signatures.filter(({ revoked }) => !revoked).length);
       await this.releases.approve(tx, release.id, doerOf(actor));
+      await tx.raise(new ReleaseApproved(refOf(release)));
       return {
         result: await this.reading.view(tx, name, version),
         events: [releaseApproved(release, release.manifestSha256)],

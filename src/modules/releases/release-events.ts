@@ -20,6 +20,13 @@ export class ReleaseBlocked extends TxEvent {
   }
 }
 
+/** A release was approved: it may leave the service. Its row is locked. */
+export class ReleaseApproved extends TxEvent {
+  constructor(readonly release: ReleaseRef) {
+    super();
+  }
+}
+
 /** A release is not blocked any more. Nothing goes back to it by itself. */
 export class ReleaseUnblocked extends TxEvent {
   constructor(readonly release: ReleaseRef) {

@@ -20,6 +20,19 @@ export interface ChannelPointer {
   revision: number;
 }
 
+/** A file of a release that may leave the service: an artifact, or the bundle of a migration. */
+export interface ServableFile {
+  releaseId: string;
+  product: string;
+  version: string;
+  /** Hexadecimal. */
+  sha256: string;
+  size: number;
+  /** Of an artifact; null of a bundle. */
+  os: string | null;
+  arch: string | null;
+}
+
 /** A release as a node is told of it. */
 export interface SignedRelease {
   releaseId: string;
@@ -100,6 +113,18 @@ export class ReleasesReadModel {
        WHERE m.cluster_id = ${clusterId}::uuid AND m.product_id = ${productId}::uuid AND m.channel = ${channel}
          AND m.release_id IS NOT NULL`);
     return new Set(rows.map(({ releaseId }) => releaseId));
+  }
+
+  /** Files of those of these releases that are approved and not blocked, whether or not their bytes are there yet. */
+  servableFiles(tx: ReadTx, releaseIds: readonly string[]): Promise<ServableFile[]> {
+    return tx.query<ServableFile>(sql`
+      SELECT r.id AS "releaseId", p.name AS product, r.version, encode(f.sha256, 'hex') AS sha256,
+             f.size_bytes::float8 AS size, f.os, f.arch
+        FROM releases AS r JOIN products AS p ON p.id = r.product_id
+        JOIN (SELECT a.release_id, a.sha256, a.size_bytes, a.os, a.arch FROM release_artifacts AS a
+              UNION ALL
+              SELECT m.release_id, m.sha256, m.size_bytes, NULL, NULL FROM release_migrations AS m) AS f ON f.release_id = r.id
+       WHERE r.id = ANY (${[...releaseIds]}::uuid[]) AND r.approved_at IS NOT NULL AND r.blocked_at IS NULL`);
   }
 
   /** What nodes are handed of these releases, by id. */

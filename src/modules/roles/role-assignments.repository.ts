@@ -92,6 +92,14 @@ export class RoleAssignmentsRepository {
        ORDER BY r.assigned_at DESC, r.id DESC LIMIT ${limit + 1}`);
   }
 
+  /** Nodes to which the role is assigned, disabled or not. */
+  async nodesWith(tx: ReadTx, clusterId: string, role: RoleName): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT DISTINCT r.node_id AS "nodeId" FROM node_role_assignments AS r
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.role = ${role} ORDER BY r.node_id`);
+    return rows.map(({ nodeId }) => nodeId);
+  }
+
   /** All assignments of these nodes, oldest first within a node. */
   async forNodes(
     tx: ReadTx,

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { RoleAssignment, RoleGrant } from './role-assignment.js';
 import { RoleAssignmentsRepository } from './role-assignments.repository.js';
-import { ROLE_CATALOGUE } from './role-catalogue.js';
+import { ROLE_CATALOGUE, type RoleName } from './role-catalogue.js';
 
 /** What other modules ask about roles. */
 @Injectable()
@@ -23,6 +23,11 @@ export class RolesReadModel {
       else known.push(roleGrant(assignment));
     }
     return grants;
+  }
+
+  /** Nodes to which the role has been assigned, whether or not it gives them anything now. */
+  nodesWith(tx: ReadTx, clusterId: string, role: RoleName): Promise<string[]> {
+    return this.assignments.nodesWith(tx, clusterId, role);
   }
 }
 

@@ -9,6 +9,7 @@ import {
   NEXT_ASSIGNMENT_STATES,
   REACHED_STATES,
 } from './engine/assignment-state.js';
+import { UNFINISHED_STATES } from './engine/rollout-state.js';
 import type { Rollout } from './rollout.js';
 
 const COLUMNS = sql`a.id, a.rollout_id AS "rolloutId", a.cluster_id AS "clusterId", a.product_id AS "productId",
@@ -213,6 +214,41 @@ export class AssignmentsRepository {
       UPDATE rollout_assignments AS a SET state = 'decommissioned', state_reason = 'membership_ended', state_changed_at = ${tx.now}
        WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid AND a.state <> 'decommissioned'
          AND a.rollout_id IN (SELECT r.id FROM rollouts AS r WHERE r.cluster_id = a.cluster_id AND r.finished_at IS NULL)`);
+  }
+
+  /** Nodes that may be told of an update now. */
+  async toldNodes(tx: ReadTx, clusterId: string): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT DISTINCT a.node_id AS "nodeId" FROM rollout_assignments AS a
+       WHERE a.cluster_id = ${clusterId}::uuid AND NOT a.is_written_off
+         AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')`);
+    return rows.map(({ nodeId }) => nodeId);
+  }
+
+  /** Releases that unfinished rollouts of the cluster lead to, on the way and back too. */
+  async releasesUnderWay(tx: ReadTx, clusterId: string): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      WITH unfinished AS (
+        SELECT r.id, r.release_id FROM rollouts AS r
+         WHERE r.cluster_id = ${clusterId}::uuid AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])
+      )
+      SELECT u.release_id AS id FROM unfinished AS u
+      UNION
+      SELECT c.to_release_id FROM unfinished AS u JOIN rollout_counts AS c ON c.rollout_id = u.id WHERE c.nodes > 0`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** Clusters in which an unfinished rollout leads to the release. */
+  async clustersUnderWay(tx: ReadTx, releaseId: string): Promise<string[]> {
+    const rows = await tx.query<{ clusterId: string }>(sql`
+      SELECT DISTINCT r.cluster_id AS "clusterId" FROM rollouts AS r
+       WHERE r.state = ANY(${[...UNFINISHED_STATES]}::text[])
+         AND r.product_id = (SELECT s.product_id FROM releases AS s WHERE s.id = ${releaseId}::uuid)
+         AND (r.release_id = ${releaseId}::uuid OR EXISTS (
+               SELECT 1 FROM rollout_counts AS c
+                WHERE c.rollout_id = r.id AND c.to_release_id = ${releaseId}::uuid AND c.nodes > 0))
+       ORDER BY r.cluster_id`);
+    return rows.map(({ clusterId }) => clusterId);
   }
 
   /** What nodes are to do now: at most one thing for each product, and what they have begun before anything else. */

@@ -18,6 +18,7 @@ import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
+import { UpdatesOffering } from './update-events.js';
 import { WavesRepository } from './waves.repository.js';
 
 /** Nodes whose snapshots one transaction changes: each is composed and numbered before the commit, under locks. */
@@ -228,6 +229,7 @@ export class RolloutEngine {
     const open = await this.numbers.countIn(tx, rollout.id, direction, 'offered');
     const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE);
     if (limit <= 0) return;
+    await tx.raise(new UpdatesOffering(rollout.clusterId));
     const isReady =
       direction === 'forward'
         ? sql`true`

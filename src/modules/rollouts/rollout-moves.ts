@@ -6,12 +6,13 @@ import { type Assignment, type NewAssignment, phaseOf } from './assignment.js';
 import { AssignmentsRepository, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import type { AssignmentState } from './engine/assignment-state.js';
-import type { RolloutState } from './engine/rollout-state.js';
+import { isUnfinished, type RolloutState } from './engine/rollout-state.js';
 import { wayBack } from './engine/way-back.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
 import { about, type Rollout, rolloutMoved } from './rollout.js';
 import { RolloutsRepository } from './rollouts.repository.js';
+import { ReleasesUnderWayChanged } from './update-events.js';
 import { WavesRepository } from './waves.repository.js';
 
 /** Node ids that one event names; the rest stands in others. */
@@ -52,6 +53,8 @@ export class RolloutMoves {
     });
     if (to === 'rolling_back' || to === 'cancelled') await this.stopForward(tx, rollout);
     if (to === 'rolling_back') await this.beginWayBack(tx, rollout);
+    if (to === 'rolling_back' || isUnfinished(to) !== isUnfinished(rollout.state))
+      await tx.raise(new ReleasesUnderWayChanged(rollout.clusterId));
     if (to === 'succeeded' || to === 'succeeded_with_deferred')
       await this.nodeVersions.setGoodByRollout(tx, rollout.id);
     return rolloutMoved(rollout, to, reason);

@@ -17,6 +17,7 @@ import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
 import { SlotsRepository } from './slots.repository.js';
+import { ReleasesUnderWayChanged } from './update-events.js';
 
 /** A node that goes on reporting what cannot be is told of once in so many seconds, with how often it did. */
 const REFUSAL_SECONDS = 60;
@@ -140,6 +141,7 @@ export class UpdateReportsService {
     const release = version === undefined || version === null ? null : versions.find(version);
     if (release === null) return { ...next, state: 'failed', stateReason: 'no_version_path' };
     const isStop = release.version !== rollout.targetVersion;
+    await tx.raise(new ReleasesUnderWayChanged(rollout.clusterId));
     return { ...next, toVersion: release.version, toReleaseId: release.releaseId, isStop };
   }
 

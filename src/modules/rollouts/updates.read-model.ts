@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
+import { assignedPath } from '../releases/assigned-artifacts.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { variantFor } from '../releases/version-rules.js';
 import { type Assignment, phaseOf } from './assignment.js';
@@ -62,7 +63,7 @@ export class UpdatesReadModel {
       if (phase === null || artifact === null) continue;
       const { id: assignmentId, rolloutId, product, fromVersion, toVersion, epoch } = assignment;
       const { sha256, size } = artifact;
-      const path = `/api/v1/node-agents/me/artifacts/${sha256}`;
+      const path = assignedPath(sha256);
       const update: NodeUpdate = {
         ...{ assignmentId, rolloutId, product, fromVersion, toVersion, epoch, phase },
         artifact: { os, arch, sha256, size, path },
@@ -81,6 +82,21 @@ export class UpdatesReadModel {
   ): Promise<{ releaseId: string; os: string; arch: string }[]> {
     const told = await this.assignments.told(tx, clusterId, [nodeId]);
     return told.map(({ toReleaseId, os, arch }) => ({ releaseId: toReleaseId, os, arch }));
+  }
+
+  /** Nodes that may be told of an update now. */
+  toldNodes(tx: ReadTx, clusterId: string): Promise<string[]> {
+    return this.assignments.toldNodes(tx, clusterId);
+  }
+
+  /** Releases that unfinished rollouts of the cluster, drafts aside, lead to, on the way and back too. */
+  releasesUnderWay(tx: ReadTx, clusterId: string): Promise<string[]> {
+    return this.assignments.releasesUnderWay(tx, clusterId);
+  }
+
+  /** Clusters in which an unfinished rollout leads to the release, in the order of their ids. */
+  clustersUnderWay(tx: ReadTx, releaseId: string): Promise<string[]> {
+    return this.assignments.clustersUnderWay(tx, releaseId);
   }
 
   private async factsOf(tx: ReadTx, told: readonly Assignment[]) {

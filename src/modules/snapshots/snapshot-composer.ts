@@ -4,9 +4,11 @@ import { AuthorityReadModel } from '../authority/authority.read-model.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { MembershipsReadModel, type SnapshotMember } from '../nodes/memberships.read-model.js';
+import { assignedPath } from '../releases/assigned-artifacts.js';
 import { grantedRoles, type RoleGrant } from '../roles/role-assignment.js';
 import { RolesReadModel } from '../roles/roles.read-model.js';
 import { type NodeUpdate, UpdatesReadModel } from '../rollouts/updates.read-model.js';
+import { CACHE_ROLE, UpdateCachesReadModel } from '../update-caches/update-caches.read-model.js';
 import { assignmentsFor, VpnReadModel } from '../vpn/vpn.read-model.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import {
@@ -15,7 +17,7 @@ import {
   NOTHING_AVAILABLE,
   type NodeContent,
 } from './snapshot-content.js';
-import type { SnapshotRole, SnapshotUpdate } from './snapshot-items.schema.js';
+import type { SnapshotMirror, SnapshotRole, SnapshotUpdate } from './snapshot-items.schema.js';
 
 /** A member with its composed content; null for one that is revoked and has no snapshot. */
 export interface Composed {
@@ -40,6 +42,7 @@ export class SnapshotComposer {
     private readonly workloads: WorkloadsReadModel,
     private readonly connections: VpnReadModel,
     private readonly updates: UpdatesReadModel,
+    private readonly caches: UpdateCachesReadModel,
     private readonly policies: PolicyReadModel,
     private readonly authorities: AuthorityReadModel,
     private readonly keys: ClusterKeys,
@@ -52,6 +55,9 @@ export class SnapshotComposer {
     const workloads = await this.workloads.forNodes(tx, clusterId, nodeIds);
     const connections = await this.connections.allowing(tx, clusterId, nodeIds);
     const updates = await this.updates.forNodes(tx, clusterId, nodeIds);
+    const near = await this.caches.nearest(tx, clusterId, [...updates.keys()]);
+    const isCache = [...grants.values()].some((all) => all.some(({ role }) => role === CACHE_ROLE));
+    const mirror = isCache ? await this.mirror(tx, clusterId) : NOTHING_AVAILABLE.mirror;
     const { capabilityPolicy } = await this.policies.get(tx, clusterId);
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
@@ -71,10 +77,19 @@ export class SnapshotComposer {
           workloads: workloads.get(nodeId) ?? [],
           vpnAssignments: assignmentsFor(connections.get(nodeId) ?? [], granted),
           updates: (updates.get(nodeId) ?? []).map(snapshotUpdate),
+          updateCaches: near.get(nodeId) ?? [],
+          mirror,
         },
       };
       return { member, content: composeNodeContent(facts) };
     });
+  }
+
+  private async mirror(tx: ReadTx, clusterId: string): Promise<SnapshotMirror> {
+    const files = await this.caches.mirrored(tx, clusterId);
+    return {
+      files: files.map(({ releaseId: _, ...file }) => ({ ...file, path: assignedPath(file.sha256) })),
+    };
   }
 
   /** What all of the cluster's snapshots share, how long they are valid, and by which key they are signed. */

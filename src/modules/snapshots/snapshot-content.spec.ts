@@ -10,7 +10,7 @@ import {
   type NodeContent,
   type SnapshotFacts,
 } from './snapshot-content.js';
-import type { SnapshotRole, SnapshotVpnAssignment } from './snapshot-items.schema.js';
+import type { SnapshotRole, SnapshotUpdate, SnapshotVpnAssignment } from './snapshot-items.schema.js';
 
 const role = (name: string, organizationId: string | null = null): SnapshotRole => ({
   role: name,
@@ -55,6 +55,10 @@ const everything: Available = {
   })),
   ingress: { entryPolicies: ['all'], tokenValidation: null, routeEntries: ['here'] },
   storage: { scopes: ['one'], replication: null },
+  mirror: {
+    files: [{ product: 'p', version: '1.0.0', sha256: 'd', size: 1, path: '/d' }],
+  },
+  updateCaches: [{ nodeId: 'near', url: 'https://near', spiffeId: 'spiffe://c/node/near' }],
 };
 const facts = (more: Partial<SnapshotFacts> = {}): SnapshotFacts => ({
   clusterId: 'c',
@@ -77,6 +81,7 @@ interface Received {
   qosPolicy: object;
   ingress: Available['ingress'] | null;
   storage: Available['storage'] | null;
+  mirror: Available['mirror'] | null;
 }
 const nothing: Received = {
   workloads: [],
@@ -87,9 +92,10 @@ const nothing: Received = {
   qosPolicy: {},
   ingress: null,
   storage: null,
+  mirror: null,
 };
 const core = { peers: ['p'], routePolicy: { metric: 1 }, qosPolicy: { class: 'gold' } };
-const { ingress, storage } = everything;
+const { ingress, storage, mirror } = everything;
 const NEEDS: Record<RoleName, Received> = {
   'core-mesh': { ...nothing, workloads: ['core-mesh'], ...core },
   'relay-node': { ...nothing, workloads: ['relay-node'], ...core },
@@ -113,7 +119,7 @@ const NEEDS: Record<RoleName, Received> = {
   },
   'config-storage': { ...nothing, workloads: ['config-storage'], storage },
   'file-storage-cache': { ...nothing, workloads: ['file-storage-cache'], storage },
-  'update-cache': { ...nothing, workloads: ['update-cache'], storage },
+  'update-cache': { ...nothing, workloads: ['update-cache'], storage, mirror },
 };
 
 /** What a node with both of what two nodes need receives. */
@@ -129,6 +135,7 @@ function both(one: Received, other: Received): Received {
     qosPolicy: { ...one.qosPolicy, ...other.qosPolicy },
     ingress: one.ingress ?? other.ingress,
     storage: one.storage ?? other.storage,
+    mirror: one.mirror ?? other.mirror,
   };
 }
 
@@ -143,6 +150,7 @@ function received(content: NodeContent): Received {
     qosPolicy,
     ingress: content.ingress ?? null,
     storage: content.storage ?? null,
+    mirror: content.mirror ?? null,
   };
 }
 
@@ -158,8 +166,20 @@ describe('the content of a snapshot', () => {
     );
     const wanted = both(NEEDS[one], NEEDS[other]);
     expect(received(content)).toEqual(wanted);
-    const sections = (['services', 'ingress', 'storage'] as const).filter((part) => wanted[part] !== null);
+    const parts = ['services', 'ingress', 'storage', 'mirror'] as const;
+    const sections = parts.filter((part) => wanted[part] !== null);
     expect(Object.keys(content).sort()).toEqual([...ALWAYS, ...EMPTY_WITHOUT_NEED, ...sections].sort());
+  });
+
+  it('tells of caches only beside updates, and of neither where a membership is disabled', () => {
+    const update = { product: 'p' } as SnapshotUpdate;
+    const available = { ...everything, updates: [update] };
+    expect(composeNodeContent(facts({ available })).updateCaches).toEqual(everything.updateCaches);
+    expect(composeNodeContent(facts()).updateCaches).toBeUndefined();
+    const disabled = composeNodeContent(facts({ available, membershipStatus: 'disabled' }));
+    expect(disabled).not.toHaveProperty('updateCaches');
+    const alone = composeNodeContent(facts({ available: { ...available, updateCaches: [] } }));
+    expect(alone).not.toHaveProperty('updateCaches');
   });
 
   it('adds up what any set of roles needs', () => {

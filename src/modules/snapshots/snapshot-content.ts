@@ -3,8 +3,10 @@ import { canonicalJson } from '../../common/json/canonical-json.js';
 import { isRoleName } from '../roles/role-catalogue.js';
 import type { SnapshotWorkload } from '../workloads/workloads.schema.js';
 import type {
+  SnapshotCache,
   SnapshotIngress,
   SnapshotKeyJwk,
+  SnapshotMirror,
   SnapshotPeer,
   SnapshotRole,
   SnapshotService,
@@ -40,6 +42,9 @@ export interface Available {
   services: readonly SnapshotService[];
   ingress: SnapshotIngress;
   storage: SnapshotStorage;
+  mirror: SnapshotMirror;
+  /** Nearest first. */
+  updateCaches: readonly SnapshotCache[];
 }
 
 /** Of what no module provides yet, a node that needs it receives the empty form. */
@@ -53,6 +58,8 @@ export const NOTHING_AVAILABLE: Available = {
   services: [],
   ingress: { entryPolicies: [], tokenValidation: null, routeEntries: [] },
   storage: { scopes: [], replication: null },
+  mirror: { files: [] },
+  updateCaches: [],
 };
 
 /** What every snapshot has a place for, empty where no role of the node needs it. */
@@ -90,6 +97,8 @@ export function composeNodeContent(facts: SnapshotFacts): NodeContent {
   const { members } = needs;
   const workloads = available.workloads.filter(({ serviceType }) => needs.workloadTypes.has(serviceType));
   const vpnAssignments = available.vpnAssignments.filter(({ kind }) => needs.connectionKinds.has(kind));
+  const updates = isActive ? sorted(available.updates, ({ product }) => [product]) : [];
+  const { updateCaches } = available;
   return {
     schema: SNAPSHOT_SCHEMA,
     clusterId,
@@ -101,10 +110,12 @@ export function composeNodeContent(facts: SnapshotFacts): NodeContent {
     peers: members.has('peers') ? sorted(available.peers, ({ nodeId: peer }) => [peer]) : [],
     routePolicy: members.has('routePolicy') ? available.routePolicy : {},
     qosPolicy: members.has('qosPolicy') ? available.qosPolicy : {},
-    updates: isActive ? sorted(available.updates, ({ product }) => [product]) : [],
+    updates,
     ...(members.has('services') ? { services: servicesFor(needs.serviceTypes, available.services) } : {}),
     ...(members.has('ingress') ? { ingress: available.ingress } : {}),
     ...(members.has('storage') ? { storage: available.storage } : {}),
+    ...(members.has('mirror') ? { mirror: available.mirror } : {}),
+    ...(updates.length > 0 && updateCaches.length > 0 ? { updateCaches } : {}),
     telemetry: { enabled: telemetryEnabled },
   };
 }

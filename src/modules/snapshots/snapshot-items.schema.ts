@@ -87,6 +87,31 @@ export const SnapshotStorageSection = z.object({
     .describe('Null: nothing is replicated.'),
 });
 
+/** A file of a release that a cache is to keep for other nodes. */
+export const SnapshotMirrorSection = z.object({
+  files: z
+    .array(
+      z.object({
+        product: z.string().meta({ example: 'rap-node-agent' }),
+        version: z.string().meta({ example: '0.2.0' }),
+        sha256: z.string(),
+        size: z.int(),
+        path: z.string(),
+      }),
+    )
+    .describe('What is needed soonest comes first. What is not here is not served, and not kept.'),
+});
+
+/** A node near this one that has files of releases. */
+export const SnapshotCacheItem = z.object({
+  nodeId: Id,
+  url: z
+    .string()
+    .describe('It answers `GET {url}/artifacts/{sha256}`.')
+    .meta({ example: 'https://192.0.2.7:7443' }),
+  spiffeId: z.string().describe('Whom its certificate must name.'),
+});
+
 /** A key that signs the snapshots of the cluster, or will. */
 export const SnapshotKeyItem = z.object({
   kty: z.literal('OKP'),
@@ -104,4 +129,6 @@ export type SnapshotUpdate = z.infer<typeof SnapshotUpdateItem>;
 export type SnapshotService = z.infer<typeof SnapshotServiceItem>;
 export type SnapshotIngress = z.infer<typeof SnapshotIngressSection>;
 export type SnapshotStorage = z.infer<typeof SnapshotStorageSection>;
+export type SnapshotMirror = z.infer<typeof SnapshotMirrorSection>;
+export type SnapshotCache = z.infer<typeof SnapshotCacheItem>;
 export type SnapshotKeyJwk = z.infer<typeof SnapshotKeyItem>;

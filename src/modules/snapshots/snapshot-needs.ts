@@ -11,6 +11,7 @@ export const ROLE_MEMBERS = [
   'services',
   'ingress',
   'storage',
+  'mirror',
 ] as const;
 export type RoleMember = (typeof ROLE_MEMBERS)[number];
 
@@ -20,6 +21,7 @@ const INGRESS = ['workloads', 'ingress'] as const;
 const SERVICE = ['workloads', 'services'] as const;
 const EGRESS = ['workloads', 'services', 'vpnAssignments'] as const;
 const STORAGE = ['workloads', 'storage'] as const;
+const CACHE = [...STORAGE, 'mirror'] as const;
 
 /**
  * What each role needs to know, and nothing beyond it (specification, "Node-Local State and Scoped Configuration").
@@ -37,7 +39,7 @@ export const MEMBERS_OF_ROLE: Readonly<Record<RoleName, readonly RoleMember[]>> 
   'vpn-exit': EGRESS,
   'vpn-connector': EGRESS,
   'file-storage-cache': STORAGE,
-  'update-cache': STORAGE,
+  'update-cache': CACHE,
   'config-storage': STORAGE,
 };
 

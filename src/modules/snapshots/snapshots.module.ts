@@ -5,6 +5,7 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { RolesModule } from '../roles/roles.module.js';
 import { RolloutsModule } from '../rollouts/rollouts.module.js';
+import { UpdateCachesModule } from '../update-caches/update-caches.module.js';
 import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { EarlyCrowd } from './early-crowd.js';
@@ -37,6 +38,7 @@ import { SnapshotsController } from './snapshots.controller.js';
     NodesModule,
     RolesModule,
     RolloutsModule,
+    UpdateCachesModule,
     VpnModule,
     WorkloadsModule,
   ],

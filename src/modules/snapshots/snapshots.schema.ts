@@ -4,8 +4,10 @@ import { PageQuery, pageOf } from '../../common/http/paging.js';
 import { SnapshotWorkload } from '../workloads/workloads.schema.js';
 import { SNAPSHOT_SCHEMA } from './snapshot-content.js';
 import {
+  SnapshotCacheItem,
   SnapshotIngressSection,
   SnapshotKeyItem,
+  SnapshotMirrorSection,
   SnapshotPeerItem,
   SnapshotRoleItem,
   SnapshotServiceItem,
@@ -49,6 +51,13 @@ export const SnapshotPayloadView = z
     services: z.array(SnapshotServiceItem).optional().describe('Present for roles that run services.'),
     ingress: SnapshotIngressSection.optional().describe('Present for roles that clients enter by.'),
     storage: SnapshotStorageSection.optional().describe('Present for roles that store.'),
+    mirror: SnapshotMirrorSection.optional().describe('Present for the role `update-cache`.'),
+    updateCaches: z
+      .array(SnapshotCacheItem)
+      .optional()
+      .describe(
+        'Present while there are updates: caches near the node, the nearest first, three at most. Whatever they send, the digest of the update decides.',
+      ),
     telemetry: z.object({ enabled: z.boolean() }),
   })
   .meta({ id: 'SnapshotPayload' });
