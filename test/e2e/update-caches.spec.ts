@@ -84,7 +84,7 @@ describe('what a cache is to mirror', () => {
     const cache = await admittedCache(plane, clusterId);
     const [older, newer] = [`2.0.${Date.now()}`, `3.0.${Date.now()}`];
     const files = [await publisher.release(older), await publisher.release(newer)];
-    for (const version of [older, newer]) created(await point(clusterId, 'stable', version));
+    for (const version of [older, newer]) created(await point(clusterId, 'current', version));
     expect(await mirrored(cache)).toEqual([files[1]?.sha256]);
     created(await plane.api.post(publisher.path(newer, '/block'), { reason: 'Bad.' }));
     expect(await mirrored(cache)).toEqual([files[0]?.sha256]);
@@ -247,14 +247,14 @@ describe('snapshots', () => {
         plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Bad.' }),
         plane.api.delete(two.assignment),
         one.serve(null),
-        point(stage.clusterId, 'stable', '1.0.0', product),
+        point(stage.clusterId, 'candidate', '1.0.0', product),
         stage.tick(),
       ],
       () => [
         plane.api.post(stage.publisher.path('2.0.0', '/unblock')),
         plane.api.post(`${cluster}/role-assignments`, { nodeId: two.node.nodeId, role: 'update-cache' }),
         plane.api.post(`${cluster}/nodes/${one.node.nodeId}/revoke`, { reason: 'Gone.', force: true }),
-        point(stage.clusterId, 'candidate', '1.0.0', product),
+        point(stage.clusterId, 'current', '1.0.0', product),
       ],
     ];
     await look();

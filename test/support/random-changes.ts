@@ -50,7 +50,7 @@ interface Place {
   cluster: string;
   nodes: readonly WatchingNode[];
   /** Admits another node. */
-  join(): Promise<Answer>;
+  join(): Promise<Answer | undefined>;
 }
 type Change = (place: Place, picks: Picks) => Promise<Answer | undefined>;
 
@@ -314,9 +314,15 @@ export class RandomCluster {
     return items.map(({ phase }: Item) => phase);
   }
 
-  private async join(): Promise<Answer> {
-    const node = await WatchingNode.admit(this.controlPlane, this.id, { capabilities: CAPABILITIES });
-    this.nodes.push(node);
-    return this.controlPlane.api.get(node.path);
+  private async join(): Promise<Answer | undefined> {
+    try {
+      const node = await WatchingNode.admit(this.controlPlane, this.id, { capabilities: CAPABILITIES });
+      this.nodes.push(node);
+      return await this.controlPlane.api.get(node.path);
+    } catch (error) {
+      // A change beside it has taken the cluster's authority for a moment: nobody is admitted then.
+      if (!String(error).includes('cluster_not_authoritative')) throw error;
+      return undefined;
+    }
   }
 }
