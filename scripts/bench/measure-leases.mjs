@@ -73,7 +73,7 @@ export async function measureLeases(stage, fleet, sizes, tell) {
       'lease_acquisitions',
       `Acquire and release of ${CLIENTS} connections at once`,
       acquisitions,
-      'pgbench, the same statements',
+      'pgbench, one a transaction',
       ACQUIRE_AT_LEAST,
     ),
     row('lease_refusals', `Acquires of ${racing} held connections, refused`, refused.perSecond, '/s', null),

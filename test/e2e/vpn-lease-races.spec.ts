@@ -2,9 +2,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Database } from '../../src/common/database/database.js';
 import { sql } from '../../src/common/database/sql.js';
 import { Jobs } from '../../src/common/jobs/jobs.js';
-import { systemActor } from '../../src/common/request/actor.js';
+import { type Actor, systemActor } from '../../src/common/request/actor.js';
+import { type RequestContext, runInRequest } from '../../src/common/request/request-context.js';
 import { Transactor } from '../../src/common/transaction/transactor.js';
 import { renewed } from '../../src/modules/vpn/lease.js';
+import { LeaseAcquiresService } from '../../src/modules/vpn/lease-acquires.service.js';
+import { LeaseReleasesService } from '../../src/modules/vpn/lease-releases.service.js';
 import { LeaseRenewals } from '../../src/modules/vpn/lease-renewals.service.js';
 import { LeasesRepository } from '../../src/modules/vpn/leases.repository.js';
 import { type Answer, apiClient } from '../support/api.js';
@@ -221,6 +224,122 @@ describe('many renewals', () => {
     const after = await counted();
     expect(after.updates - before.updates).toBeGreaterThanOrEqual(60);
     expect((after.hot - before.hot) / (after.updates - before.updates)).toBeGreaterThan(0.95);
+  });
+});
+
+describe('many acquisitions and releases of nodes', () => {
+  /** The request of a node, as it is when its handler runs. */
+  const request = (requestId: string, { id }: VpnNode, operationId: string): RequestContext => ({
+    ...{
+      requestId,
+      operationId,
+      actor: nodeActor(id),
+      clusterId: stage.clusterId,
+      traceParent: null,
+      traceId: null,
+    },
+    ...{ method: 'POST', path: '/', query: '', ip: '127.0.0.1', userAgent: `agent of ${id}`, ifMatch: null },
+    ...{
+      planHash: null,
+      dryRun: false,
+      idempotency: null,
+      highRisk: false,
+      guardedByAuthority: false,
+      unit: null,
+    },
+  });
+  const nodeActor = (id: string): Actor => ({
+    ...{ type: 'node', id, displayName: id, ip: '127.0.0.1', userAgent: `agent of ${id}` },
+  });
+
+  it('share one commit, and are each answered, refused and told of by themselves', async () => {
+    const [acquires, releases] = [plane.app.get(LeaseAcquiresService), plane.app.get(LeaseReleasesService)];
+    const { clusterId } = stage;
+    const three = nodes[2] as VpnNode;
+    const tunnels = await Promise.all(Array.from({ length: 12 }, () => stage.connection([one, two])));
+    const calls = tunnels.flatMap((each, index) => [
+      { connectionId: each.id, by: one, requestId: `one-${index}` },
+      { connectionId: each.id, by: two, requestId: `two-${index}` },
+    ]);
+    const stranger = { connectionId: tunnels[0]?.id ?? '', by: three, requestId: 'three' };
+    const acquire = ({ connectionId, by, requestId }: (typeof calls)[number]) =>
+      runInRequest(request(requestId, by, 'acquireOwnVpnLease'), () =>
+        acquires.acquire(nodeActor(by.id), {
+          clusterId,
+          connectionId,
+          nodeId: by.id,
+          tokenSeen: null,
+          isOwn: true,
+        }),
+      );
+    const answers = await Promise.allSettled([...calls, stranger].map(acquire));
+    const given = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.lease] : []));
+    expect(given.map(({ connectionId, ownerNodeId }) => [connectionId, ownerNodeId])).toEqual(
+      tunnels.map(({ id }) => [id, one.id]),
+    );
+    const codes = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason.code] : []));
+    expect(codes).toEqual([...tunnels.map(() => 'lease_held'), 'not_found']);
+    const ids = tunnels.map(({ id }) => id);
+    const xmins = async () =>
+      new Set(
+        (
+          await plane.database.query<{ xmin: string }>(
+            'SELECT xmin::text FROM vpn_connection_leases WHERE connection_id = ANY($1)',
+            [ids],
+          )
+        ).map(({ xmin }) => xmin),
+      ).size;
+    expect(await xmins()).toBe(1);
+
+    const ended = await Promise.all(
+      given.map(({ connectionId, fencingToken }, index) =>
+        runInRequest(request(`end-${index}`, one, 'releaseOwnVpnLease'), () =>
+          releases.release(nodeActor(one.id), {
+            ...{ clusterId, connectionId, nodeId: one.id, fencingToken, isOwn: true },
+          }),
+        ),
+      ),
+    );
+    expect(ended.map(({ lease }) => lease.status)).toEqual(tunnels.map(() => 'released'));
+    expect(await xmins()).toBe(1);
+    const events = await plane.database.query<{ action: string; request_id: string; actor_id: string }>(
+      `SELECT action, request_id, actor_id FROM audit_events
+        WHERE resource_id = ANY($1) AND action LIKE 'vpn_lease.%' ORDER BY id`,
+      [ids],
+    );
+    const event = (action: string, request_id: string) => ({ action, request_id, actor_id: one.id });
+    expect(events).toEqual([
+      ...tunnels.map((_, index) => event('vpn_lease.acquired', `one-${index}`)),
+      ...tunnels.map((_, index) => event('vpn_lease.released', `end-${index}`)),
+    ]);
+  });
+
+  it('wait for their own connection and node, and for nobody else', async () => {
+    const other = await stage.connection([two]);
+    const release = await holdLock();
+    const acquiring = tunnel.acquire(one);
+    await session.untilWaiting();
+    const others = token(await other.acquire(two));
+    expect((await other.release(two, others)).status).toBe(200);
+    await release();
+    const held = token(await acquiring);
+    const releaseAgain = await holdLock();
+    const releasing = tunnel.release(one, held);
+    await session.untilWaiting();
+    expect((await other.acquire(two)).status).toBe(201);
+    await releaseAgain();
+    expect((await releasing).status).toBe(200);
+
+    await session.query('BEGIN');
+    await session.query(
+      'SELECT 1 FROM cluster_memberships WHERE cluster_id = $1 AND node_id = $2 FOR NO KEY UPDATE',
+      [stage.clusterId, one.id],
+    );
+    const byOne = tunnel.acquire(one);
+    await session.untilWaiting();
+    expect((await (await stage.connection([two])).acquire(two)).status).toBe(201);
+    await session.query('COMMIT');
+    expect((await byOne).status).toBe(201);
   });
 });
 

@@ -8,7 +8,7 @@ export interface JobData {
 /** A BullMQ queue, as far as the jobs use it: the same on both backends. */
 export type JobQueue = Pick<
   Queue<JobData, void, string>,
-  'add' | 'upsertJobScheduler' | 'removeJobScheduler' | 'waitUntilReady' | 'close'
+  'add' | 'addBulk' | 'upsertJobScheduler' | 'removeJobScheduler' | 'waitUntilReady' | 'close'
 >;
 
 /** A BullMQ worker, as far as the jobs use it: the same on both backends. */

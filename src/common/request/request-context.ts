@@ -50,6 +50,11 @@ export function runInRequest<T>(context: RequestContext, work: () => T): T {
   return storage.run(context, work);
 }
 
+/** Runs `work` for no request in particular: what several of them share is none's. */
+export function runOutsideRequests<T>(work: () => T): T {
+  return storage.exit(work);
+}
+
 /** The request that is being answered; undefined in workers and at start. */
 export function currentRequest(): RequestContext | undefined {
   return storage.getStore();

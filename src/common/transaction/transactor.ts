@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { AuditEvent, AuditEvents } from '../audit/audit-event.js';
-import { writeAuditEvents } from '../audit/audit-writer.js';
+import { type CausedEvent, writeAuditEvents } from '../audit/audit-writer.js';
 import { WAKE_UPS } from '../changes/tokens.js';
 import type { WakeUps } from '../changes/wake-up.js';
 import { Database } from '../database/database.js';
@@ -9,7 +9,7 @@ import { openDirectSession, openModelSession, type Session } from '../database/s
 import { IdempotencyStore } from '../http/idempotency-store.js';
 import { inSpan, ON_POSTGRES } from '../observability/spans.js';
 import type { Actor } from '../request/actor.js';
-import { currentRequest } from '../request/request-context.js';
+import { currentRequest, type RequestContext, runOutsideRequests } from '../request/request-context.js';
 import { OpenTransaction } from './open-transaction.js';
 import { SNAPSHOT_PORT, type SnapshotPort, TRANSACTION_GATE, type TransactionGate } from './ports.js';
 import type { ModelTx, ReadTx, Tx } from './tx.js';
@@ -22,6 +22,12 @@ export type Outcome<R> = { result: R; events: AuditEvents } | { result: R; uncha
 export interface Observed<R> {
   result: R;
   events?: readonly AuditEvent[];
+}
+
+/** What the calls that share a transaction come to, each event with the circumstances of its own call. */
+export interface Shared<R> {
+  result: R;
+  events: readonly CausedEvent[];
 }
 
 /** How a transaction runs. */
@@ -78,11 +84,41 @@ export class Transactor {
       const open = await this.open(actor, session, lockTimeoutMs);
       return this.ending(open, async () => {
         const { result, events = [] } = await work(open);
-        await this.flush(open, events);
+        await this.flush(open, causedHere(open, events));
         await open.commit();
         return result;
       });
     });
+  }
+
+  /**
+   * What several requests want of one cluster, in one transaction on `pg`: one commit makes all of it durable, and each
+   * is answered after that. They are of one operation and carry nothing that wants a transaction of its own
+   * ({@link mayShare}), so that the gate lets all in or none. What `work` cannot do for one of them it leaves undone; an
+   * error undoes all.
+   */
+  mutateTogether<R>(
+    actor: Actor,
+    [first, ...others]: readonly [RequestContext, ...RequestContext[]],
+    work: (tx: Tx) => Promise<Shared<R>>,
+    { lockTimeoutMs, prepares }: Running = {},
+  ): Promise<R> {
+    const isOne = ({ operationId, clusterId }: RequestContext) =>
+      operationId === first.operationId && clusterId === first.clusterId;
+    if (![first, ...others].every((request) => mayShare(request) && isOne(request)))
+      throw new Error('these requests cannot share a transaction');
+    const attempt = async () => {
+      const session = await openDirectSession(this.database, 'BEGIN', { prepares });
+      const open = await this.open(actor, session, lockTimeoutMs);
+      return this.ending(open, async () => {
+        await this.gate.enter(open, first);
+        const { result, events } = await work(open);
+        await this.flush(open, events);
+        await open.commit();
+        return result;
+      });
+    };
+    return runOutsideRequests(() => this.retrying('transaction mutate', attempt));
   }
 
   /** Writes one event in a transaction of its own: the denied or failed attempt that commits nothing else. */
@@ -125,7 +161,7 @@ export class Transactor {
         }
         const outcome = await work(open);
         open.assertMatchWasChecked();
-        await this.flush(open, 'events' in outcome ? outcome.events : []);
+        await this.flush(open, causedHere(open, 'events' in outcome ? outcome.events : []));
         const unit = request?.unit ?? null;
         if (unit === null) await open.commit();
         else unit.suspend(open.suspended());
@@ -144,16 +180,9 @@ export class Transactor {
     }
   }
 
-  private async flush(open: OpenTransaction, returned: readonly AuditEvent[]): Promise<void> {
-    const events = [...returned, ...open.audited];
-    if (events.length > 0) {
-      const request = currentRequest();
-      await writeAuditEvents(open, events, {
-        actor: open.actor,
-        requestId: request?.requestId ?? null,
-        highRisk: request?.highRisk ?? false,
-      });
-    }
+  private async flush(open: OpenTransaction, returned: readonly CausedEvent[]): Promise<void> {
+    const events = [...returned, ...causedHere(open, open.audited)];
+    if (events.length > 0) await writeAuditEvents(open, events);
     // A plan shows the changes without numbering them: what numbers keeps others waiting.
     const isPlanned = currentRequest()?.dryRun ?? false;
     if (open.touched.size > 0 && !isPlanned) await this.snapshots.settle(open, open.touched);
@@ -180,4 +209,16 @@ export class Transactor {
       }
     }
   }
+}
+
+/** Whether the request carries nothing that a transaction of its own is needed for. */
+export function mayShare({ idempotency, dryRun, planHash, ifMatch }: RequestContext): boolean {
+  return idempotency === null && !dryRun && planHash === null && ifMatch === null;
+}
+
+/** What a transaction of one call tells was caused by its actor, in the request that is being answered. */
+function causedHere({ actor }: OpenTransaction, events: readonly AuditEvent[]): CausedEvent[] {
+  const request = currentRequest();
+  const by = { actor, requestId: request?.requestId ?? null, highRisk: request?.highRisk ?? false };
+  return events.map((event) => ({ event, by }));
 }

@@ -1,10 +1,22 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Membership, MembershipSettings, NewKey, NewMember } from './membership.js';
 
 const COLUMNS = sql`m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.name, m.membership_status AS "membershipStatus",
   m.group_id AS "groupId", m.labels, m.telemetry_enabled AS "telemetryEnabled", m.capabilities, m.facts`;
+
+/**
+ * How members are kept: from every change, from everybody else for a change of one's own, or from every change where
+ * nobody is at them; who waits for none gets no more than those.
+ */
+export type MemberHold = 'as_they_are' | 'to_change' | 'as_they_are_unless_busy';
+
+const STRENGTHS: Record<MemberHold, Sql> = {
+  as_they_are: sql`FOR SHARE`,
+  to_change: sql`FOR NO KEY UPDATE`,
+  as_they_are_unless_busy: sql`FOR SHARE SKIP LOCKED`,
+};
 
 @Injectable()
 export class MembershipsRepository {
@@ -40,10 +52,9 @@ export class MembershipsRepository {
 
   /**
    * Locks these members in node-id order, so that two who want several of them never wait for each other in a circle.
-   * @param isToChange keep everybody else from them; otherwise only from changing them
    */
-  lockAll(tx: Tx, clusterId: string, nodeIds: readonly string[], isToChange: boolean): Promise<Membership[]> {
-    const strength = isToChange ? sql`FOR NO KEY UPDATE` : sql`FOR SHARE`;
+  lockAll(tx: Tx, clusterId: string, nodeIds: readonly string[], hold: MemberHold): Promise<Membership[]> {
+    const strength = STRENGTHS[hold];
     return tx.query<Membership>(sql`
       SELECT ${COLUMNS} FROM cluster_memberships AS m
        WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[]) ORDER BY m.node_id ${strength}`);

@@ -32,7 +32,7 @@ import {
   NodeAdmitted,
   NodeRegrouped,
 } from './membership-events.js';
-import { MembershipsRepository } from './memberships.repository.js';
+import { type MemberHold, MembershipsRepository } from './memberships.repository.js';
 import { NodeIdentities } from './node-identities.js';
 import { identityReplaced } from './node-identity.js';
 import { nodeEtag } from './node-view.js';
@@ -103,14 +103,9 @@ export class MembershipsService implements OnModuleInit {
   }
 
   /** These members, revoked ones too, locked until the transaction ends, in node-id order. First the members, then what
-   *  rests on them: the order of whatever changes both. @param hold against every change of them, or for one of our own */
-  hold(
-    tx: Tx,
-    clusterId: string,
-    nodeIds: readonly string[],
-    hold: 'as_they_are' | 'to_change',
-  ): Promise<Membership[]> {
-    return this.memberships.lockAll(tx, clusterId, nodeIds, hold === 'to_change');
+   *  rests on them: the order of whatever changes both. */
+  hold(tx: Tx, clusterId: string, nodeIds: readonly string[], hold: MemberHold): Promise<Membership[]> {
+    return this.memberships.lockAll(tx, clusterId, nodeIds, hold);
   }
 
   /** A member that is not revoked, named by a path, locked until the transaction ends.

@@ -11,7 +11,7 @@ import type { AcquireGround } from './acquire-rules.js';
 import { type Candidate, eligibleUntil, ineligibleReasons } from './eligibility.js';
 import { decisionTime, fencingToken } from './lease.js';
 import { LeasePrecedence } from './lease-precedence.js';
-import { type FormerLease, LeaseStandingsRepository } from './lease-standings.repository.js';
+import { type FormerLease, LeaseStandingsRepository, type Standing } from './lease-standings.repository.js';
 import { type ConnectionState, type LeasedConnection, LeasesRepository } from './leases.repository.js';
 import { candidateOf } from './vpn-candidates.js';
 import { noSuchConnection } from './vpn-connection.js';
@@ -36,10 +36,20 @@ export interface AcquireBase {
 }
 
 type GrantAuthority = Pick<Authority, 'state' | 'term' | 'takeoversHeldUntil' | 'takeoversHeldFor'>;
+type Member = NonNullable<Parameters<typeof candidateOf>[0]> & { nodeId: string };
 interface Facts {
   authority: GrantAuthority;
   policy: Parameters<typeof candidateOf>[1]['policy'];
-  member: Parameters<typeof candidateOf>[0];
+  members: readonly Member[];
+}
+
+/** What was found of one ask. */
+interface Found {
+  state: ConnectionState;
+  clock: Date;
+  standing: Standing;
+  authority: GrantAuthority;
+  candidateAs: (isAllowed: boolean) => Candidate;
 }
 
 /** Gathers what decides over an acquisition: locked, to decide; or as it is, to explain. */
@@ -67,9 +77,31 @@ export class AcquireGrounds {
     const { clusterId, connectionId, nodeId } = ask;
     const authority = await this.authorities.holdForGrant(tx, clusterId);
     const policy = await this.policies.hold(tx, clusterId);
-    const [member] = await this.memberships.hold(tx, clusterId, [nodeId], 'as_they_are');
+    const members = await this.memberships.hold(tx, clusterId, [nodeId], 'as_they_are');
     if (!(await this.leases.lock(tx, clusterId, connectionId))) throw noSuchConnection();
-    return this.gather(tx, ask, { authority, policy, member }, ({ clock }) => clock);
+    return this.gatherOne(tx, ask, { authority, policy, members }, ({ clock }) => clock);
+  }
+
+  /**
+   * The same for asks of one cluster, without a wait for a member or a connection: an ask at whose member or connection
+   * somebody else is just now has no base. @throws not_found; unavailable just after a promotion or a restore
+   */
+  async holdFree<Ask extends AcquireAsk>(
+    tx: Tx,
+    clusterId: string,
+    asks: readonly Ask[],
+  ): Promise<Map<Ask, AcquireBase>> {
+    const authority = await this.authorities.holdForGrant(tx, clusterId);
+    const policy = await this.policies.hold(tx, clusterId);
+    const nodeIds = distinct(asks, ({ nodeId }) => nodeId);
+    const members = await this.memberships.hold(tx, clusterId, nodeIds, 'as_they_are_unless_busy');
+    const kept = new Set(members.map(({ nodeId }) => nodeId));
+    const ofKept = asks.filter(({ nodeId }) => kept.has(nodeId));
+    const connectionIds = distinct(ofKept, ({ connectionId }) => connectionId);
+    const locked = new Set(await this.leases.lockFree(tx, connectionIds));
+    const free = ofKept.filter(({ connectionId }) => locked.has(connectionId));
+    if (free.length === 0) return new Map();
+    return this.gather(tx, clusterId, free, { authority, policy, members }, ({ clock }) => clock);
   }
 
   /** The same as it is just now. @throws not_found */
@@ -78,24 +110,66 @@ export class AcquireGrounds {
     const authority = (await this.authorityOf.byCluster(tx, [clusterId])).get(clusterId);
     if (authority === undefined) throw noSuchConnection();
     const policy = await this.policies.get(tx, clusterId);
-    const [member] = await this.members.forSnapshots(tx, clusterId, [nodeId]);
-    return this.gather(tx, ask, { authority, policy, member }, () => tx.now);
+    const members = await this.members.forSnapshots(tx, clusterId, [nodeId]);
+    return this.gatherOne(tx, ask, { authority, policy, members }, () => tx.now);
   }
 
-  private async gather(
+  private async gatherOne(
     tx: ReadTx,
-    { clusterId, connectionId, nodeId, tokenSeen }: AcquireAsk,
-    { authority, policy, member }: Facts,
+    ask: AcquireAsk,
+    facts: Facts,
     clockOf: (state: ConnectionState) => Date,
   ): Promise<AcquireBase> {
-    const grants = (await this.roles.forNodes(tx, clusterId, [nodeId])).get(nodeId) ?? [];
-    const { places, former: written } = await this.standings.standing(tx, connectionId, nodeId);
-    const [state] = await this.leases.states(tx, [connectionId]);
-    if (state === undefined) throw noSuchConnection();
+    const base = (await this.gather(tx, ask.clusterId, [ask], facts, clockOf)).get(ask);
+    if (base === undefined) throw noSuchConnection();
+    return base;
+  }
+
+  /** What each ask rests on; none for a connection that is not the cluster's. */
+  private async gather<Ask extends AcquireAsk>(
+    tx: ReadTx,
+    clusterId: string,
+    asks: readonly Ask[],
+    { authority, policy, members }: Facts,
+    clockOf: (state: ConnectionState) => Date,
+  ): Promise<Map<Ask, AcquireBase>> {
+    const grants = await this.roles.forNodes(
+      tx,
+      clusterId,
+      distinct(asks, ({ nodeId }) => nodeId),
+    );
+    const standings = await this.standings.standings(tx, asks);
+    const states = await this.leases.states(
+      tx,
+      distinct(asks, ({ connectionId }) => connectionId),
+    );
+    const byConnection = new Map(states.map((state) => [state.connection.id, state]));
+    const byNode = new Map(members.map((member) => [member.nodeId, member]));
+    const bases = new Map<Ask, AcquireBase>();
+    for (const [at, ask] of asks.entries()) {
+      const state = byConnection.get(ask.connectionId);
+      const standing = standings[at];
+      if (state === undefined || standing === undefined || state.connection.clusterId !== clusterId) continue;
+      const own = grants.get(ask.nodeId) ?? [];
+      const candidateAs = (isAllowed: boolean) =>
+        candidateOf(byNode.get(ask.nodeId), { grants: own, policy, isAllowed });
+      bases.set(
+        ask,
+        await this.baseOf(tx, ask, { state, clock: clockOf(state), standing, authority, candidateAs }),
+      );
+    }
+    return bases;
+  }
+
+  private async baseOf(
+    tx: ReadTx,
+    { nodeId, tokenSeen }: AcquireAsk,
+    { state, clock, standing: { places, former: written }, authority, candidateAs }: Found,
+  ): Promise<AcquireBase> {
     const { connection, lease } = state;
-    const now = decisionTime(clockOf(state), connection, lease);
+    const now = decisionTime(clock, connection, lease);
     const isAllowed = places.some((place) => place.nodeId === nodeId);
-    const candidate: Candidate = candidateOf(member, { grants, policy, isAllowed });
+    const candidate = candidateAs(isAllowed);
     const former: FormerLease | null =
       lease === null
         ? written
@@ -125,6 +199,10 @@ export class AcquireGrounds {
       },
     };
   }
+}
+
+function distinct<T>(items: readonly T[], of: (item: T) => string): string[] {
+  return [...new Set(items.map(of))];
 }
 
 /** A mass lapse has lost nothing: whoever held a connection last may have it back. */

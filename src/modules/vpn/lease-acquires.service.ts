@@ -1,63 +1,97 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
-import { Jobs } from '../../common/jobs/jobs.js';
+import { DomainError } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
 import { currentRequest } from '../../common/request/request-context.js';
 import type { Outcome } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { AuthorityClaims } from '../authority/authority-claims.service.js';
-import { type AcquireAsk, type AcquireBase, AcquireGrounds } from './acquire-grounds.js';
-import { owns, requireAcquirable } from './acquire-rules.js';
-import { ended, fencingToken, firstExpiry, isInForce, type Lease, leaseHeld, termOfToken } from './lease.js';
-import { leaseAcquired, leaseEnded } from './lease-events.js';
-import { EXPIRY_JOB } from './lease-expiry.js';
+import { AcquireGrounds } from './acquire-grounds.js';
+import { isInForce, leaseHeld, termOfToken } from './lease.js';
+import { type Acquired, type GrantAsk, LeaseGrants } from './lease-grants.js';
 import { LeaseLapses } from './lease-lapses.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { LeasesRepository } from './leases.repository.js';
-import type { Reserved } from './leases.schema.js';
+import { type LeaseLook, LeasesRepository } from './leases.repository.js';
+import { type Answer, SharedLeaseCalls, sharableRequest } from './shared-lease-calls.js';
 import { noSuchConnection } from './vpn-connection.js';
 
-/** A lease that was given, or that the node had. */
-export interface Acquired {
-  lease: Lease;
-  reserved: Reserved;
-  now: Date;
-  isNew: boolean;
-}
-
-/** Gives leases. */
+/** Takes the asks for leases. */
 @Injectable()
 export class LeaseAcquiresService {
+  private readonly shared: SharedLeaseCalls<GrantAsk, Acquired>;
+
   constructor(
     private readonly database: Database,
     private readonly transactions: LeaseTransactions,
     private readonly leases: LeasesRepository,
     private readonly grounds: AcquireGrounds,
+    private readonly grants: LeaseGrants,
     private readonly claims: AuthorityClaims,
     private readonly lapses: LeaseLapses,
-    private readonly jobs: Jobs,
-  ) {}
+  ) {
+    this.shared = new SharedLeaseCalls({
+      transactions,
+      nameOf: ({ connectionId, nodeId }) => `${connectionId}/${nodeId}`,
+      look: (clusterId, asks) => this.lookAtAll(clusterId, asks),
+      decide: async (tx, clusterId, asks) => grants.giveAll(tx, await grounds.holdFree(tx, clusterId, asks)),
+    });
+  }
 
   /**
-   * Gives the lease to the node, or tells the one that it has. Another's unexpired lease refuses without a lock.
-   * @param ask.isOwn the node itself asks: a connection that does not allow it is not there for it
+   * Gives the lease to the node, or tells the one that it has. Another's unexpired lease refuses without a lock. Asks of
+   * nodes that come together are decided together.
    * @throws not_found; conflict by the rules of {@link requireAcquirable}; unavailable when too many want it
    */
-  async acquire(actor: Actor, ask: AcquireAsk & { isOwn: boolean }): Promise<Acquired> {
-    if (ask.tokenSeen !== null) await this.noteToken(ask, ask.tokenSeen);
-    // A repeat by its key is answered as it was, so that it must get to the transaction that knows the key.
-    if (currentRequest()?.idempotency != null)
-      return this.transactions.run(actor, ask.connectionId, (tx) => this.grant(tx, ask));
-    const own = await this.look(ask);
-    if (own !== null) return own;
-    const look = async () => void (await this.look(ask));
-    return this.transactions.run(actor, ask.connectionId, (tx) => this.grant(tx, ask), look);
+  async acquire(actor: Actor, ask: GrantAsk): Promise<Acquired> {
+    const request = ask.isOwn ? sharableRequest() : null;
+    const shared = request === null ? null : await this.shared.make(request, actor, ask);
+    if (shared !== null) return shared;
+    // Sharing has looked, and has left the tokens that nobody knows.
+    const isLooked = request !== null && ask.tokenSeen === null;
+    const own = isLooked ? null : await this.lookAlone(ask);
+    return own ?? this.acquireAlone(actor, ask);
+  }
+
+  /** After a look, which is taken again only after a wait: a crowd that waits must not crowd the pool with looks. */
+  private acquireAlone(actor: Actor, ask: GrantAsk): Promise<Acquired> {
+    const grant = (tx: Tx) => this.grant(tx, ask);
+    if (isKeyed()) return this.transactions.run(actor, ask.connectionId, grant);
+    const look = async () => void (await this.judge(ask, await this.see(ask)));
+    return this.transactions.run(actor, ask.connectionId, grant, look);
+  }
+
+  private async lookAlone(ask: GrantAsk): Promise<Acquired | null> {
+    const seen = await this.see(ask);
+    await this.noteToken(ask, seen);
+    return isKeyed() ? null : this.judge(ask, seen);
+  }
+
+  /** Who has seen a token that was never given out goes on alone: that is found out in a transaction of its own. */
+  private async lookAtAll(
+    clusterId: string,
+    asks: readonly GrantAsk[],
+  ): Promise<Map<GrantAsk, Answer<Acquired>>> {
+    const looks = await this.leases.looks(this.query, clusterId, asks);
+    const answers = new Map<GrantAsk, Answer<Acquired>>();
+    for (const [at, ask] of asks.entries()) {
+      const seen = looks[at] ?? null;
+      const answer =
+        unknownToken(ask, seen) !== null ? 'alone' : await this.judge(ask, seen).catch(asRefusal);
+      if (answer === 'alone' || answer instanceof DomainError) answers.set(ask, answer);
+      else if (answer !== null) answers.set(ask, { result: answer });
+    }
+    return answers;
+  }
+
+  private see({ clusterId, ...viewer }: GrantAsk): Promise<LeaseLook | null> {
+    return this.leases.look(this.query, clusterId, viewer);
   }
 
   /** The lease where the node has it; null where it may be free. */
-  private async look(ask: AcquireAsk & { isOwn: boolean }): Promise<Acquired | null> {
-    const { clusterId, connectionId, nodeId, isOwn } = ask;
-    const seen = await this.leases.look(this.query, clusterId, connectionId, nodeId);
+  private async judge(
+    { clusterId, nodeId, isOwn }: GrantAsk,
+    seen: LeaseLook | null,
+  ): Promise<Acquired | null> {
     if (seen === null || (isOwn && !seen.isAllowed)) throw noSuchConnection();
     const { lease, now, reservedNodeId, reservedUntil } = seen;
     const reserved = { reservedNodeId, reservedUntil };
@@ -70,40 +104,27 @@ export class LeaseAcquiresService {
     return null;
   }
 
-  private async grant(tx: Tx, ask: AcquireAsk & { isOwn: boolean }): Promise<Outcome<Acquired>> {
+  private async grant(tx: Tx, ask: GrantAsk): Promise<Outcome<Acquired>> {
     const base = await this.grounds.hold(tx, ask);
-    const { ground, connection } = base;
-    const { now, lease: stored } = ground;
-    if (ask.isOwn && !base.isAllowed) throw noSuchConnection();
-    if (stored !== null && owns(ground))
-      return { result: { lease: stored, reserved: connection, now, isNew: false }, unchanged: true };
-    requireAcquirable(ground);
-    const over = stored === null ? null : ended(stored, 'expired', stored.expiresAt);
-    if (over !== null) await this.leases.update(tx, over);
-    const sequence = await this.leases.raiseSequence(tx, connection, { now, endsReservation: true });
-    const lease = newLease(base, tx.newId(), sequence);
-    await this.leases.insert(tx, lease);
-    this.lookAtExpiry(tx, lease);
-    const result = { lease, reserved: { reservedNodeId: null, reservedUntil: null }, now, isNew: true };
-    const acquired = leaseAcquired(connection, lease);
-    return { result, events: over === null ? [acquired] : [leaseEnded(connection, over), acquired] };
+    const decision = (await this.grants.giveAll(tx, new Map([[ask, base]]))).get(ask);
+    if (decision === undefined) throw new Error('the ask was not decided');
+    if (decision instanceof DomainError) throw decision;
+    const {
+      result,
+      events: [first, ...others],
+    } = decision;
+    return first === undefined ? { result, unchanged: true } : { result, events: [first, ...others] };
   }
 
   /** A token that was never given out as far as this database knows is a sign that it has lost something. */
-  private async noteToken({ clusterId, connectionId, nodeId }: AcquireAsk, tokenSeen: number): Promise<void> {
-    const lastToken = await this.leases.lastToken(this.query, clusterId, connectionId, nodeId);
-    // Who may not know the connection has seen nothing of it.
-    if (lastToken === null || tokenSeen <= lastToken) return;
+  private async noteToken(ask: GrantAsk, seen: LeaseLook | null): Promise<void> {
+    const unknown = unknownToken(ask, seen);
+    if (unknown === null) return;
+    const { clusterId, connectionId, nodeId } = ask;
+    const { tokenSeen, lastToken } = unknown;
     const evidence = { connectionId, tokenSeen, lastToken };
     const claimedTerm = termOfToken(tokenSeen);
     await this.claims.claimed({ clusterId, nodeId, claimedTerm, source: 'fencing_token', evidence });
-  }
-
-  /** Somebody looks when it would end without a renewal; a sweep finds what has lived longer. */
-  private lookAtExpiry(tx: Tx, lease: Lease): void {
-    const { queue, name } = EXPIRY_JOB;
-    const delayMs = lease.expiresAt.getTime() - lease.acquiredAt.getTime();
-    tx.afterCommit(() => void this.jobs.enqueue(queue, name, lease.connectionId, { delayMs }));
   }
 
   private get query(): ReadTx['query'] {
@@ -111,27 +132,23 @@ export class LeaseAcquiresService {
   }
 }
 
-function newLease(
-  { ground, connection, term, eligibleUntil }: AcquireBase,
-  id: string,
-  sequence: number,
-): Lease {
-  const { now, nodeId } = ground;
-  const { id: connectionId, clusterId, leaseTtlSeconds: ttlSeconds } = connection;
-  return {
-    id,
-    clusterId,
-    connectionId,
-    ownerNodeId: nodeId,
-    status: 'active',
-    fencingToken: fencingToken(term, sequence),
-    acquiredAt: now,
-    renewedAt: now,
-    expiresAt: firstExpiry(now, ttlSeconds, eligibleUntil),
-    eligibleUntil,
-    ttlSeconds,
-    renewalCount: 0,
-    endedAt: null,
-    endReason: null,
-  };
+/** A repeat by its key is answered as it was, so that it must get to the transaction that knows the key. */
+function isKeyed(): boolean {
+  return currentRequest()?.idempotency != null;
+}
+
+interface UnknownToken {
+  tokenSeen: number;
+  lastToken: number;
+}
+
+/** The token that the node has seen and nobody has given out. Who may not know the connection has seen nothing of it. */
+function unknownToken({ tokenSeen }: GrantAsk, seen: LeaseLook | null): UnknownToken | null {
+  if (tokenSeen === null || seen === null || !seen.isAllowed || tokenSeen <= seen.lastToken) return null;
+  return { tokenSeen, lastToken: seen.lastToken };
+}
+
+function asRefusal(error: unknown): DomainError {
+  if (error instanceof DomainError) return error;
+  throw error;
 }

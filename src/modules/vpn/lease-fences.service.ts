@@ -67,7 +67,7 @@ export class LeaseFencesService {
           ? ended(lease, 'fenced', now, reason)
           : ended(lease, 'expired', lease.expiresAt);
     if (over !== null) await this.leases.update(tx, over);
-    const lastSequence = await this.leases.raiseSequence(tx, connection, { now, endsReservation: false });
+    const lastSequence = await this.leases.skipSequence(tx, connection, now);
     const heldUntil = holdSeconds === undefined ? null : new Date(now.getTime() + holdSeconds * 1_000);
     if (heldUntil !== null) await this.leases.holdAfterFence(tx, connection, heldUntil);
     const fenced = isActive ? over : null;

@@ -169,7 +169,7 @@ export class LeaseRenewals {
   /** @throws not_found where the node may not know the connection */
   private async refuse({ clusterId, connectionId, nodeId }: HolderAsk): Promise<void> {
     const query: ReadTx['query'] = (statement) => this.database.queryPrepared(statement);
-    const seen = await this.leases.look(query, clusterId, connectionId, nodeId);
+    const seen = await this.leases.look(query, clusterId, { connectionId, nodeId });
     if (seen === null || !seen.isAllowed) throw noSuchConnection();
   }
 }

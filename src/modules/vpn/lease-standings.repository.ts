@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { Lease } from './lease.js';
+import type { LeaseViewer } from './leases.repository.js';
 
 /** Where a node stands among those that may hold a connection. */
 export interface Place {
@@ -42,24 +43,36 @@ export class LeaseStandingsRepository {
     return new Set(rows.map(({ pair }) => pair));
   }
 
-  /** What an acquisition by the node looks at beside the connection itself, in one statement. */
-  async standing(tx: ReadTx, connectionId: string, nodeId: string): Promise<Standing> {
-    const [row] = await tx.query<
-      { places: Place[] } & (FormerLease | { [Key in keyof FormerLease]: null })
+  /** What acquisitions look at beside the connections themselves, in one statement and in the order of `viewers`. */
+  async standings(tx: ReadTx, viewers: readonly LeaseViewer[]): Promise<Standing[]> {
+    const rows = await tx.query<
+      { place: number; places: Place[] } & (FormerLease | { [Key in keyof FormerLease]: null })
     >(sql`
-      SELECT coalesce((
+      SELECT v.place::int AS place, coalesce((
                SELECT jsonb_agg(jsonb_build_object('nodeId', a.node_id, 'preference', a.preference) ORDER BY a.preference)
                  FROM vpn_connection_allowed_nodes AS a
-                WHERE a.connection_id = c.id AND (a.preference IS NOT NULL OR a.node_id = ${nodeId}::uuid)), '[]') AS places,
+                WHERE a.connection_id = v.connection_id AND (a.preference IS NOT NULL OR a.node_id = v.node_id)), '[]') AS places,
              f.owner_node_id AS "ownerNodeId", f.status, f.ended_at AS "endedAt"
-        FROM vpn_connections AS c
+        FROM unnest(${viewers.map(({ connectionId }) => connectionId)}::uuid[], ${viewers.map(({ nodeId }) => nodeId)}::uuid[])
+             WITH ORDINALITY AS v (connection_id, node_id, place)
         LEFT JOIN LATERAL (
           SELECT l.owner_node_id, l.status, l.ended_at FROM vpn_connection_leases AS l
-           WHERE l.connection_id = c.id AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1) AS f ON true
-       WHERE c.id = ${connectionId}::uuid`);
-    if (row === undefined) return { places: [], former: null };
-    const { places, ...former } = row;
-    return { places, former: former.endedAt === null ? null : former };
+           WHERE l.connection_id = v.connection_id AND l.status <> 'active' ORDER BY l.fencing_token DESC LIMIT 1) AS f ON true
+       ORDER BY v.place`);
+    return rows.map(({ place: _, places, ...former }) => ({
+      places,
+      former: former.endedAt === null ? null : former,
+    }));
+  }
+
+  /** Which of the nodes may hold the connection that it names, as `<connection>/<node>`. */
+  async allowed(tx: ReadTx, viewers: readonly LeaseViewer[]): Promise<Set<string>> {
+    const rows = await tx.query<{ pair: string }>(sql`
+      SELECT a.connection_id || '/' || a.node_id AS pair
+        FROM unnest(${viewers.map(({ connectionId }) => connectionId)}::uuid[], ${viewers.map(({ nodeId }) => nodeId)}::uuid[])
+          AS v (connection_id, node_id)
+        JOIN vpn_connection_allowed_nodes AS a ON a.connection_id = v.connection_id AND a.node_id = v.node_id`);
+    return new Set(rows.map(({ pair }) => pair));
   }
 
   /** The preferred nodes in their order, and the node itself where it is allowed at all. */

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { isTimeout } from '../../common/database/postgres-errors.js';
 import { unavailable } from '../../common/errors/domain-error.js';
 import { type Actor, systemActor } from '../../common/request/actor.js';
-import { type Observed, type Outcome, Transactor } from '../../common/transaction/transactor.js';
+import type { RequestContext } from '../../common/request/request-context.js';
+import { type Observed, type Outcome, type Shared, Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { Turns } from '../../common/waiting/turns.js';
 
@@ -45,6 +46,16 @@ export class LeaseTransactions {
   /** The same without a turn: for who must not wait behind a crowd. */
   atOnce<R>(actor: Actor, work: (tx: Tx) => Promise<Outcome<R>>): Promise<R> {
     return patiently(() => this.transactor.mutateDirect(actor, work, RUNNING));
+  }
+
+  /** What requests of several nodes want, of several connections, in one transaction: it waits for none of these. */
+  together<R>(
+    requests: readonly [RequestContext, ...RequestContext[]],
+    work: (tx: Tx) => Promise<Shared<R>>,
+  ): Promise<R> {
+    return patiently(() =>
+      this.transactor.mutateTogether(systemActor('vpn-leases'), requests, work, RUNNING),
+    );
   }
 
   /** For what a node reports of its lease: nobody's act. */

@@ -25,9 +25,17 @@ export interface LeasedConnection {
   isDeleted: boolean;
 }
 
+/** Whose view of which connection is wanted. */
+export interface LeaseViewer {
+  connectionId: string;
+  nodeId: string;
+}
+
 /** What is seen of a connection without waiting for anybody. */
 export interface LeaseLook {
   isAllowed: boolean;
+  /** The highest token that was given out or skipped, as far as is known. */
+  lastToken: number;
   /** The last lease was another node's and ended by its time, written down or not. */
   followsLapse: boolean;
   reservedNodeId: string | null;
@@ -71,31 +79,39 @@ export const LEASE = sql`l.id, l.cluster_id AS "clusterId", l.connection_id AS "
 
 @Injectable()
 export class LeasesRepository {
-  /** One statement, no lock: what is committed, and a time not before it. Null when there is no such connection. */
-  async look(
+  /**
+   * One statement, no lock: what is committed, and a time not before it. In the order of `viewers`, each of which is of
+   * the cluster; null where there is no such connection.
+   */
+  async looks(
     query: ReadTx['query'],
     clusterId: string,
-    connectionId: string,
-    nodeId: string | null,
-  ): Promise<LeaseLook | null> {
-    const [row] = await query<
-      Omit<LeaseLook, 'lease' | 'now'> & Lease & { id: string | null; clock: Date; decidedAt: Date | null }
-    >(sql`
-      SELECT EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
-                      WHERE a.connection_id = c.id AND a.node_id = ${nodeId}::uuid) AS "isAllowed",
-             coalesce((SELECT o.status IN ('active', 'expired') AND o.owner_node_id IS DISTINCT FROM ${nodeId}::uuid
-                         FROM vpn_connection_leases AS o WHERE o.connection_id = c.id
-                        ORDER BY o.fencing_token DESC LIMIT 1), false) AS "followsLapse",
+    viewers: readonly LeaseViewer[],
+  ): Promise<(LeaseLook | null)[]> {
+    const rows = await query<LookRow>(sql`
+      SELECT v.place::int AS place,
+             EXISTS (SELECT 1 FROM vpn_connection_allowed_nodes AS a
+                      WHERE a.connection_id = c.id AND a.node_id = v.node_id) AS "isAllowed",
+             coalesce(o.fencing_token, 0) AS "lastToken",
+             coalesce(o.status IN ('active', 'expired') AND o.owner_node_id <> v.node_id, false) AS "followsLapse",
              c.reserved_node_id AS "reservedNodeId", c.reserved_until AS "reservedUntil",
              c.decided_at AS "decidedAt", ${FABRIC_NOW} AS clock, ${LEASE}
-        FROM vpn_connections AS c
+        FROM unnest(${viewers.map((viewer) => viewer.connectionId)}::uuid[], ${viewers.map((viewer) => viewer.nodeId)}::uuid[])
+             WITH ORDINALITY AS v (connection_id, node_id, place)
+        JOIN vpn_connections AS c ON c.id = v.connection_id AND c.cluster_id = ${clusterId}::uuid AND c.deleted_at IS NULL
         LEFT JOIN vpn_connection_leases AS l ON l.connection_id = c.id AND l.status = 'active'
-       WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL`);
-    if (row === undefined) return null;
-    const { isAllowed, followsLapse, reservedNodeId, reservedUntil, clock, decidedAt, ...rest } = row;
-    const lease = rest.id === null ? null : rest;
-    const now = decisionTime(clock, { decidedAt }, lease);
-    return { isAllowed, followsLapse, reservedNodeId, reservedUntil, now, lease };
+        LEFT JOIN LATERAL (
+          SELECT p.status, p.owner_node_id, p.fencing_token FROM vpn_connection_leases AS p
+           WHERE p.connection_id = c.id ORDER BY p.fencing_token DESC LIMIT 1) AS o ON true`);
+    const looks: (LeaseLook | null)[] = viewers.map(() => null);
+    for (const row of rows) looks[row.place - 1] = lookOf(row);
+    return looks;
+  }
+
+  /** The same for one. */
+  async look(query: ReadTx['query'], clusterId: string, viewer: LeaseViewer): Promise<LeaseLook | null> {
+    const [look] = await this.looks(query, clusterId, [viewer]);
+    return look ?? null;
   }
 
   /**
@@ -122,21 +138,6 @@ export class LeasesRepository {
                        WHERE r.cluster_id = ${clusterId}::uuid AND r.reserved_node_id = ANY(${nodeIds}::uuid[]))
        ORDER BY c.id FOR NO KEY UPDATE`);
     return rows.map(({ id }) => id);
-  }
-
-  /** The highest token that was given out or skipped, as far as is known; null when the node may not know of it. */
-  async lastToken(
-    query: ReadTx['query'],
-    clusterId: string,
-    connectionId: string,
-    nodeId: string,
-  ): Promise<number | null> {
-    const [row] = await query<{ token: number }>(sql`
-      SELECT coalesce((SELECT max(l.fencing_token) FROM vpn_connection_leases AS l WHERE l.connection_id = c.id), 0) AS token
-        FROM vpn_connections AS c
-        JOIN vpn_connection_allowed_nodes AS a ON a.connection_id = c.id AND a.node_id = ${nodeId}::uuid
-       WHERE c.cluster_id = ${clusterId}::uuid AND c.id = ${connectionId}::uuid AND c.deleted_at IS NULL`);
-    return row?.token ?? null;
   }
 
   /**
@@ -212,11 +213,17 @@ export class LeasesRepository {
     return rows.map(({ id }) => id);
   }
 
-  async findByToken(tx: ReadTx, connectionId: string, token: number): Promise<Lease | null> {
-    const [row] = await tx.query<Lease>(sql`
-      SELECT ${LEASE} FROM vpn_connection_leases AS l
-       WHERE l.connection_id = ${connectionId}::uuid AND l.fencing_token = ${token}::bigint`);
-    return row ?? null;
+  /** The leases that these tokens name, by connection: one for each. */
+  async findByTokens(
+    tx: ReadTx,
+    named: readonly { connectionId: string; fencingToken: number }[],
+  ): Promise<Map<string, Lease>> {
+    const rows = await tx.query<Lease>(sql`
+      SELECT ${LEASE}
+        FROM unnest(${named.map(({ connectionId }) => connectionId)}::uuid[],
+                    ${named.map(({ fencingToken }) => fencingToken)}::bigint[]) AS n (connection_id, fencing_token)
+        JOIN vpn_connection_leases AS l ON l.connection_id = n.connection_id AND l.fencing_token = n.fencing_token`);
+    return new Map(rows.map((lease) => [lease.connectionId, lease]));
   }
 
   async find(tx: ReadTx, connectionId: string, id: string): Promise<Lease | null> {
@@ -234,29 +241,42 @@ export class LeasesRepository {
        WHERE l.connection_id = ${connectionId}::uuid AND ${beyond} ORDER BY l.fencing_token DESC LIMIT ${limit + 1}`);
   }
 
-  /** Takes the next sequence for a token, or skips it, at `now`; a lease that follows ends the reservation for it. */
-  async raiseSequence(
-    tx: Tx,
-    { id }: LeasedConnection,
-    { now, endsReservation }: { now: Date; endsReservation: boolean },
-  ): Promise<number> {
+  /** Skips a sequence of a locked connection at `now`. @returns the one that nobody gets */
+  async skipSequence(tx: Tx, { id }: LeasedConnection, now: Date): Promise<number> {
     const [row] = await tx.query<{ sequence: number }>(sql`
-      UPDATE vpn_connections AS c
-         SET last_sequence = c.last_sequence + 1, decided_at = ${now},
-             reserved_node_id = CASE WHEN ${endsReservation} THEN NULL ELSE c.reserved_node_id END,
-             reserved_until = CASE WHEN ${endsReservation} THEN NULL ELSE c.reserved_until END
+      UPDATE vpn_connections AS c SET last_sequence = c.last_sequence + 1, decided_at = ${now}
        WHERE c.id = ${id}::uuid RETURNING c.last_sequence AS sequence`);
     if (row === undefined) throw new Error('the connection is gone');
     return row.sequence;
   }
 
-  async insert(tx: Tx, lease: Lease): Promise<void> {
+  /**
+   * Takes the next sequence of each of these locked connections for the lease that is given there, at the instant of its
+   * acquisition; that ends the reservation for it. One lease for a connection.
+   */
+  async takeSequences(tx: Tx, leases: readonly Lease[]): Promise<void> {
+    await tx.query(sql`
+      UPDATE vpn_connections AS c
+         SET last_sequence = c.last_sequence + 1, decided_at = n.now, reserved_node_id = NULL, reserved_until = NULL
+        FROM unnest(${leases.map(({ connectionId }) => connectionId)}::uuid[],
+                    ${leases.map(({ acquiredAt }) => acquiredAt)}::timestamptz[]) AS n (id, now)
+       WHERE c.id = n.id`);
+  }
+
+  async insertAll(tx: Tx, leases: readonly Lease[]): Promise<void> {
+    const column = <T>(pick: (lease: Lease) => T) => leases.map(pick);
     await tx.query(sql`
       INSERT INTO vpn_connection_leases (id, cluster_id, connection_id, owner_node_id, fencing_token, acquired_at,
              renewed_at, expires_at, eligible_until, ttl_seconds)
-      VALUES (${lease.id}::uuid, ${lease.clusterId}::uuid, ${lease.connectionId}::uuid, ${lease.ownerNodeId}::uuid,
-              ${lease.fencingToken}, ${lease.acquiredAt}, ${lease.renewedAt}, ${lease.expiresAt}, ${lease.eligibleUntil},
-              ${lease.ttlSeconds})`);
+      SELECT n.id, n.cluster_id, n.connection_id, n.owner_node_id, n.fencing_token, n.acquired_at, n.renewed_at,
+             n.expires_at, n.eligible_until, n.ttl_seconds
+        FROM unnest(${column((l) => l.id)}::uuid[], ${column((l) => l.clusterId)}::uuid[],
+                    ${column((l) => l.connectionId)}::uuid[], ${column((l) => l.ownerNodeId)}::uuid[],
+                    ${column((l) => l.fencingToken)}::bigint[], ${column((l) => l.acquiredAt)}::timestamptz[],
+                    ${column((l) => l.renewedAt)}::timestamptz[], ${column((l) => l.expiresAt)}::timestamptz[],
+                    ${column((l) => l.eligibleUntil)}::timestamptz[], ${column((l) => l.ttlSeconds)}::integer[])
+          AS n (id, cluster_id, connection_id, owner_node_id, fencing_token, acquired_at, renewed_at, expires_at,
+                eligible_until, ttl_seconds)`);
   }
 
   /** Writes down a renewal, an end, or a nearer end of eligibility. */
@@ -270,12 +290,23 @@ export class LeasesRepository {
   }
 
   /** Writes down an end that was decided on at `now`. */
-  async end(tx: Tx, { id, connectionId, status, endedAt, endReason }: Lease, now: Date): Promise<void> {
+  end(tx: Tx, lease: Lease, now: Date): Promise<void> {
+    return this.endAll(tx, [{ lease, now }]);
+  }
+
+  /** The same for leases of several connections. */
+  async endAll(tx: Tx, ends: readonly { lease: Lease; now: Date }[]): Promise<void> {
+    const column = <T>(pick: (lease: Lease) => T) => ends.map(({ lease }) => pick(lease));
     await tx.query(sql`
-      WITH ended AS (
-        UPDATE vpn_connection_leases AS l SET status = ${status}, ended_at = ${endedAt}, end_reason = ${endReason}
-         WHERE l.id = ${id}::uuid)
-      UPDATE vpn_connections AS c SET decided_at = ${now} WHERE c.id = ${connectionId}::uuid`);
+      WITH n AS (
+        SELECT e.* FROM unnest(${column((l) => l.id)}::uuid[], ${column((l) => l.connectionId)}::uuid[],
+                               ${column((l) => l.status)}::text[], ${column((l) => l.endedAt)}::timestamptz[],
+                               ${column((l) => l.endReason)}::text[], ${ends.map(({ now }) => now)}::timestamptz[])
+                      AS e (id, connection_id, status, ended_at, end_reason, now)
+      ), ended AS (
+        UPDATE vpn_connection_leases AS l SET status = n.status, ended_at = n.ended_at, end_reason = n.end_reason
+          FROM n WHERE l.id = n.id)
+      UPDATE vpn_connections AS c SET decided_at = n.now FROM n WHERE c.id = n.connection_id`);
   }
 
   async holdAfterFence(tx: Tx, { id }: LeasedConnection, until: Date): Promise<void> {
@@ -293,6 +324,20 @@ export class LeasesRepository {
          SET reserved_node_id = ${reservation?.nodeId ?? null}::uuid, reserved_until = ${reservation?.until ?? null}
        WHERE c.id = ${id}::uuid`);
   }
+}
+
+type LookRow = Omit<LeaseLook, 'lease' | 'now'> & {
+  /** From 1. */
+  place: number;
+  clock: Date;
+  decidedAt: Date | null;
+} & (Lease | { [Key in keyof Lease]: null });
+
+function lookOf({ place: _, clock, decidedAt, ...row }: LookRow): LeaseLook {
+  const { isAllowed, lastToken, followsLapse, reservedNodeId, reservedUntil, ...rest } = row;
+  const lease = rest.id === null ? null : rest;
+  const now = decisionTime(clock, { decidedAt }, lease);
+  return { isAllowed, lastToken, followsLapse, reservedNodeId, reservedUntil, now, lease };
 }
 
 type StateRow = Omit<LeasedConnection, 'id' | 'clusterId'> & {

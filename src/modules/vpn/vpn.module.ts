@@ -11,6 +11,7 @@ import { LeaseAcquiresService } from './lease-acquires.service.js';
 import { LeaseExpiry } from './lease-expiry.js';
 import { LeaseFailback } from './lease-failback.js';
 import { LeaseFencesService } from './lease-fences.service.js';
+import { LeaseGrants } from './lease-grants.js';
 import { LeaseHandoversService } from './lease-handovers.service.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { LeaseLapses } from './lease-lapses.js';
@@ -49,6 +50,7 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     LeaseExpiry,
     LeaseFailback,
     LeaseFencesService,
+    LeaseGrants,
     LeaseHandoversService,
     LeaseKeeper,
     LeaseLapses,
