@@ -18,6 +18,8 @@ function snapshot(roles: Partial<SnapshotRole>[], change: Partial<Snapshot> = {}
     membershipStatus: 'active',
     workloads: [],
     vpnAssignments: [],
+    mirror: null,
+    updateCaches: [],
     snapshotKeys: [],
     roles: roles.map((role) => ({ ...plain, role: 'vpn-exit', ...role })),
     ...change,

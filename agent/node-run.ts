@@ -3,6 +3,8 @@ import type { AgentState } from './agent-state.js';
 import { ApiClient } from './api-client.js';
 import { IdentityRefused } from './api-errors.js';
 import { AuthoritySeen } from './authority-seen.js';
+import type { CacheOptions } from './caches/cache-options.js';
+import { cachePartFor } from './caches/cache-setup.js';
 import { notEnrolled } from './command-line.js';
 import { AgentFailure, EXIT } from './exit.js';
 import { HeartbeatLoop } from './heartbeat-loop.js';
@@ -27,6 +29,8 @@ export interface RunOptions {
   certificate: CertificateWish;
   /** Age in days at which the identity key is replaced; null: only when asked to. */
   rotateKeyAfterDays: number | null;
+  /** How this host keeps files of releases for others; null: not at all. */
+  cache: CacheOptions | null;
   /** Where the services of this host are defined; null: `services` in the state directory. */
   servicesDirectory: string | null;
 }
@@ -34,6 +38,7 @@ export interface RunOptions {
 const DEFAULT_OPTIONS: RunOptions = {
   certificate: { keyType: 'p256', lifetimeSeconds: null },
   rotateKeyAfterDays: null,
+  cache: null,
   servicesDirectory: null,
 };
 
@@ -75,6 +80,8 @@ export async function runNode(
     const trust = await openTrust(session, { api, nodeApi, identity, membership, context, options });
     const vpn = await vpnKeeperFor(session, node, state.baseUrl, tokens, nodeApi);
     roles.follow((snapshot, now) => vpn.apply(snapshot, now));
+    const cache = cachePartFor(session, clusterId, trust.store, nodeApi, context, options.cache);
+    roles.follow(cache.apply);
     watch.onLeaseHints((connectionIds) => vpn.look(connectionIds));
     if (held !== null) roles.apply(held.snapshot);
     const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
@@ -82,7 +89,7 @@ export async function runNode(
     const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts, turns);
     const report = new HostReport(nodeApi, state.wish, context);
     const reports = [heartbeat.run(), report.run(), reporter.run()];
-    const loops = [watch.run(), vpn.run(stop.signal), ...reports, ...trust.start()];
+    const loops = [watch.run(), vpn.run(stop.signal), cache.run(), ...reports, ...trust.start()];
     await allOrNone(loops, stop);
   } catch (error) {
     if (error instanceof IdentityRefused) {

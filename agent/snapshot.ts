@@ -1,6 +1,8 @@
 import type { JWK } from 'jose';
+import { type NearCache, parseMirror, parseNearCaches } from './caches/snapshot-caches.js';
 import { isCount, isInstant, isObject, isText } from './json-values.js';
 import { parseWorkloads, type SnapshotWorkload } from './snapshot-workload.js';
+import type { ContentId } from './updates/release-manifest.js';
 import { parseVpnAssignments, type VpnAssignment } from './vpn/vpn-assignment.js';
 
 /** A role as a snapshot carries it. Times are RFC 3339, the range half-open; null: no bound. */
@@ -26,6 +28,10 @@ export interface Snapshot {
   roles: SnapshotRole[];
   workloads: SnapshotWorkload[];
   vpnAssignments: VpnAssignment[];
+  /** What the node is to keep for others, if that is a role of it; null: nothing. */
+  mirror: ContentId[] | null;
+  /** Caches near the node, nearest first. */
+  updateCaches: NearCache[];
   /** The keys that may sign this node's snapshots, as this one announces them; none where it announces nothing. */
   snapshotKeys: JWK[];
 }
@@ -64,6 +70,8 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
     roles,
     workloads,
     vpnAssignments,
+    mirror: parseMirror(payload.mirror),
+    updateCaches: parseNearCaches(payload.updateCaches),
     snapshotKeys,
   };
 }

@@ -1,4 +1,5 @@
 import { finishEnrollment, withSession } from '../agent-session.js';
+import { cacheOptions } from '../caches/cache-options.js';
 import { COMMON_OPTIONS, notEnrolled, openLog, parseOptions, stateDirectory } from '../command-line.js';
 import { EXIT, type ExitCode, UsageError } from '../exit.js';
 import { type RunOptions, runNode } from '../node-run.js';
@@ -15,6 +16,10 @@ it wants. Waits first for the decision on a join request that is still open. End
   --certificate-key <type>            p256 or ed25519 (default: p256)
   --certificate-lifetime <seconds>    ask for certificates that live shorter than the control plane's own day,
                                       10 to 86400
+  --cache-listen <host:port>          with the role update-cache: keep files of releases, and serve them to other
+                                      members there
+  --cache-advertise <host:port>       where those reach it (default: as --cache-listen)
+  --cache-max-bytes <bytes>           how much of them is kept (default: 10 GiB)
   --services-dir <path>               what the services of this host are (default: RAP_SERVICES_DIR, else
                                       services in the state directory)
   --state-dir <path>                  default: RAP_STATE_DIR, else ./rap-node-agent
@@ -26,6 +31,9 @@ const OPTIONS = {
   'certificate-key': { type: 'string' },
   'certificate-lifetime': { type: 'string' },
   'services-dir': { type: 'string' },
+  'cache-listen': { type: 'string' },
+  'cache-advertise': { type: 'string' },
+  'cache-max-bytes': { type: 'string' },
 } as const;
 
 /** The lifetimes that the control plane gives, in seconds. What it would refuse each time is refused once, at the start. */
@@ -49,6 +57,7 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
       ),
     },
     rotateKeyAfterDays: wholeNumber('--rotate-key-after', values['rotate-key-after'], ROTATE_KEY_AFTER),
+    cache: cacheOptions(values),
     servicesDirectory: values['services-dir'] ?? (process.env.RAP_SERVICES_DIR || null),
   };
   const directory = stateDirectory(values['state-dir']);

@@ -26,7 +26,7 @@ export interface TrustSurroundings {
 export async function openTrust(
   { store, clock, log }: AgentSession,
   { api, nodeApi, identity, membership, context, options }: TrustSurroundings,
-): Promise<{ parts: HeartbeatPart[]; start: () => Promise<void>[] }> {
+): Promise<{ store: TrustStore; parts: HeartbeatPart[]; start: () => Promise<void>[] }> {
   const { nodeId, clusterId, audience, keys } = identity;
   const trust = await TrustStore.open(store.directory, { nodeId, clusterId }, log);
   const { certificate: wish, rotateKeyAfterDays } = options;
@@ -36,6 +36,7 @@ export async function openTrust(
   const requests = new RotationRequests(store.directory);
   const rotation = new KeyRotation(nodeApi, node, keys, requests, store, clock, context, rotateKeyAfterDays);
   return {
+    store: trust,
     parts: [certificates, follower],
     start: () => [certificates.run(), follower.run(), rotation.run()],
   };

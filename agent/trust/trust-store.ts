@@ -30,6 +30,7 @@ export function appliedEpoch({ bundle, lists }: Trust): number | null {
 /** Keeps what is trusted in memory and on disk, the disk first. One for each state directory. */
 export class TrustStore {
   private last: Promise<unknown> = Promise.resolve();
+  private readonly followers: (() => void)[] = [];
 
   /** The request for the next certificate. */
   readonly requests: CertificateRequests;
@@ -70,12 +71,18 @@ export class TrustStore {
     return this.held;
   }
 
+  /** Calls `follower` after each change. */
+  onChange(follower: () => void): void {
+    this.followers.push(follower);
+  }
+
   /** Changes what is held; durable when this returns. Calls run one after another. */
   update(change: (held: Trust) => Trust): Promise<void> {
     const done = this.last.then(async () => {
       const next = change(this.held);
       await this.files.write(textsOf(next));
       this.held = next;
+      for (const follower of this.followers) follower();
     });
     this.last = done.catch(() => undefined);
     return done;

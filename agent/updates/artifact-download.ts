@@ -46,6 +46,7 @@ export class ArtifactDownloads {
       } catch (error) {
         if (signal.aborted) throw error;
         failure = error;
+        if (error instanceof WrongContent) source.gaveWrong?.(file);
         const detail = (error as Error).message;
         this.log.warn('download.failed', { sha256: file.sha256, source: source.name, detail });
       }

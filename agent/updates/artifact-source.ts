@@ -14,6 +14,8 @@ export interface ArtifactSource {
    * @throws ServerAway, ApiRefusal, or whatever `take` throws
    */
   read(file: ContentId, from: number, take: Take, signal: AbortSignal): Promise<void>;
+  /** Told when all that it gave of a file was not that file. */
+  gaveWrong?(file: ContentId): void;
 }
 
 /** How long the next bytes of a download may take. */

@@ -74,6 +74,8 @@ export class SupervisedNode {
       membershipStatus: 'active',
       roles: [role('relay-node'), role('vpn-exit'), role('rdp-worker')],
       workloads,
+      mirror: null,
+      updateCaches: [],
       snapshotKeys: [],
       vpnAssignments: [],
       ...change,
