@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Jobs } from '../../src/common/jobs/jobs.js';
 import type { Answer } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
 import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
+import { VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 let plane: ControlPlane;
 beforeAll(async () => {
@@ -164,5 +166,97 @@ describe('a node that reports', () => {
     const [again] = await eventsOf(stage, 'rollout.report_refused');
     expect(again?.after).toMatchObject({ reported: 'promoting', refusedReports: 21 });
     expect((await node.report(update, 'checking')).status).toBe(200);
+  });
+});
+
+describe('a node that holds a VPN lease', () => {
+  /** Exits that may hold one connection, which the first of them holds. */
+  async function exits(count: number) {
+    const stage = await RolloutStage.open(plane, count, ['can_run_vpn_exit']);
+    for (const { id: nodeId } of stage.nodes)
+      created(
+        await plane.api.post(`/clusters/${stage.clusterId}/role-assignments`, { nodeId, role: 'vpn-exit' }),
+      );
+    const nodes = stage.nodes as [UpdatingNode, UpdatingNode];
+    const allowed = nodes.map((node) => ({ ...node, id: node.id, agent: node.api }));
+    const tunnel = await VpnStage.of(plane, stage.clusterId).connection(allowed as never);
+    const { fencingToken } = await tunnel.held({ agent: nodes[0].api });
+    return { stage, nodes, tunnel, fencingToken };
+  }
+  const handOver = () => plane.app.get(Jobs).runNow('rollouts', 'lease-handovers');
+  const reservations = async (tunnel: VpnTunnel) =>
+    (await tunnel.events()).filter(({ action }) => action === 'vpn_lease.handover_requested');
+  const rulesOf = async (stage: RolloutStage, id: string) =>
+    (await stage.decisions(id)).map(({ rule }) => rule).filter((rule: string) => rule.startsWith('vpn_'));
+
+  it('goes out of service when a candidate has taken it, and no candidate goes meanwhile', async () => {
+    const { stage, nodes, tunnel, fencingToken } = await exits(2);
+    const [owner, other] = nodes;
+    const id = await stage.started({ maxUnavailable: 2 });
+    const [first, second] = [await told(owner), await told(other)];
+    expect(await owner.prepare(first)).toBe(false);
+    await handOver();
+    expect(await other.prepare(second)).toBe(false);
+    await stage.tick();
+    expect([(await told(owner)).phase, (await told(other)).phase]).toEqual(['offered', 'offered']);
+    expect(await reservations(tunnel)).toMatchObject([
+      { actor_type: 'system', after: { toNodeId: other.id } },
+    ]);
+    const path = `/clusters/${stage.clusterId}/nodes/${owner.id}/versions/${stage.publisher.product}/explain`;
+    expect((await plane.api.get(path)).body).toMatchObject({
+      rollout: { assignmentState: 'offered', assignmentReason: 'vpn_lease_handover' },
+      notUpdatingBecause: ['It holds a VPN lease, or is to take one, and goes when another node has it.'],
+    });
+    expect((await tunnel.renew({ agent: owner.api }, fencingToken)).body.releaseRequested).toBe(true);
+    created(await tunnel.release({ agent: owner.api }, fencingToken));
+    const taken = await tunnel.held({ agent: other.api });
+    await stage.tick();
+    expect([(await told(owner)).phase, (await told(other)).phase]).toEqual(['granted', 'offered']);
+    // The only one who could take it back is out of service.
+    await handOver();
+    expect(await reservations(tunnel)).toHaveLength(1);
+    await owner.change(first);
+    await handOver();
+    expect((await reservations(tunnel)).at(-1)).toMatchObject({ after: { toNodeId: owner.id } });
+    created(await tunnel.release({ agent: other.api }, taken.fencingToken));
+    await tunnel.held({ agent: owner.api });
+    await stage.tick();
+    await other.change(await told(other));
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect(await rulesOf(stage, id)).toEqual(['vpn_lease_handover', 'vpn_lease_handover']);
+  });
+
+  it('goes at once where nobody else could have it, and the decision says so', async () => {
+    const { stage, nodes } = await exits(1);
+    const id = await stage.started();
+    const update = await told(nodes[0]);
+    expect(await nodes[0].prepare(update)).toBe(false);
+    await handOver();
+    await stage.tick();
+    expect((await told(nodes[0])).phase).toBe('granted');
+    expect(await rulesOf(stage, id)).toEqual(['vpn_lease_handover', 'vpn_lease_no_candidate']);
+    const { items } = created(await plane.api.get(`${stage.path}/${id}/nodes`)) as {
+      items: Answer['body'][];
+    };
+    expect(items[0]).toMatchObject({ state: 'granted', stateReason: 'vpn_lease_no_candidate' });
+  });
+
+  it('does not wait for ever for a candidate that does not come', async () => {
+    const { stage, nodes, tunnel, fencingToken } = await exits(2);
+    const [owner] = nodes;
+    const id = await stage.started({}, { selector: { nodeIds: [owner.id] } });
+    expect(await owner.prepare(await told(owner))).toBe(false);
+    await handOver();
+    for (const seconds of [25, 25]) {
+      await stage.advance(seconds);
+      created(await tunnel.renew({ agent: owner.api }, fencingToken));
+      await stage.tick();
+      expect((await told(owner)).phase).toBe('offered');
+    }
+    await stage.advance(11);
+    await stage.tick();
+    expect((await told(owner)).phase).toBe('granted');
+    expect(await rulesOf(stage, id)).toEqual(['vpn_lease_handover', 'vpn_lease_handover_overdue']);
   });
 });

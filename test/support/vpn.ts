@@ -28,6 +28,11 @@ export class VpnStage {
     return new VpnStage(plane, (await given(plane).cluster()).id);
   }
 
+  /** Of a cluster that is there. */
+  static of(plane: ControlPlane, clusterId: string): VpnStage {
+    return new VpnStage(plane, clusterId);
+  }
+
   /**
    * Puts the time by which everything is decided so many seconds ahead. It stands still from then on, until the real one
    * has caught up, so that nothing expires that a test has not let expire.

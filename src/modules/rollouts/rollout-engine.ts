@@ -12,6 +12,7 @@ import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts, Step } from './engine/rollout-facts.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { offerLimit } from './engine/slots.js';
+import { LeaseCare } from './lease-care.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
@@ -25,6 +26,9 @@ import { WavesRepository } from './waves.repository.js';
 const AT_ONCE = 500;
 /** Nodes of a wave that are looked at before their turn comes. */
 const IN_FRONT = 2 * AT_ONCE;
+
+/** Nodes that are looked at beyond those for which slots are free: some in front may wait for their leases. */
+const BEHIND_WAITING = 100;
 
 /** A rollout with the releases that may be installed for it, none of which can be blocked before the commit. */
 export interface HeldRollout {
@@ -45,6 +49,7 @@ export class RolloutEngine {
     private readonly assignments: AssignmentsRepository,
     private readonly numbers: AssignmentCountsRepository,
     private readonly slots: SlotsRepository,
+    private readonly leases: LeaseCare,
     private readonly decisions: DecisionsRepository,
     private readonly moves: RolloutMoves,
     private readonly nudges: RolloutNudges,
@@ -101,8 +106,11 @@ export class RolloutEngine {
     const { held } = await this.slots.held(tx, rollout);
     const free = Math.min(this.rules.freeSlots(held, maxUnavailable, direction), AT_ONCE);
     if (free === 0) return;
-    const granted = await this.slots.grant(tx, rollout.id, direction, usableReleaseIds, free);
-    if (granted.length === 0) return;
+    const among = free + BEHIND_WAITING;
+    const ready = await this.slots.ready(tx, rollout.id, direction, usableReleaseIds, among);
+    const going = await this.leases.depart(tx, rollout, ready, free);
+    if (going.length === 0) return;
+    const granted = await this.slots.grant(tx, going);
     await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, granted, 'granted');
     if (granted.length === AT_ONCE) this.nudges.nudge(tx, rollout);

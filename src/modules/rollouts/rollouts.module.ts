@@ -3,11 +3,15 @@ import { ClustersModule } from '../clusters/clusters.module.js';
 import { NodesModule } from '../nodes/nodes.module.js';
 import { AssignedArtifacts } from '../releases/assigned-artifacts.js';
 import { ReleasesModule } from '../releases/releases.module.js';
+import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { ROLLOUT_RULES, RULES } from './engine/rules.js';
+import { LeaseCare } from './lease-care.js';
+import { LeaseHandovers } from './lease-handovers.js';
+import { LeaseWaitsRepository } from './lease-waits.repository.js';
 import { NodeDecisionsService } from './node-decisions.service.js';
 import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
@@ -37,7 +41,7 @@ import { VersionPinsService } from './version-pins.service.js';
 import { WavesRepository } from './waves.repository.js';
 
 @Module({
-  imports: [ClustersModule, NodesModule, ReleasesModule, WorkloadsModule],
+  imports: [ClustersModule, NodesModule, ReleasesModule, VpnModule, WorkloadsModule],
   controllers: [
     RolloutsController,
     RolloutDecisionsController,
@@ -51,6 +55,9 @@ import { WavesRepository } from './waves.repository.js';
     AssignmentCountsRepository,
     AssignmentsRepository,
     DecisionsRepository,
+    LeaseCare,
+    LeaseHandovers,
+    LeaseWaitsRepository,
     NodeDecisionsService,
     NodeVersionsRepository,
     RolloutDecisionsService,

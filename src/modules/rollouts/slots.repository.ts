@@ -4,6 +4,7 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
 import type { Moved } from './assignments.repository.js';
 import type { Direction } from './engine/assignment-state.js';
+import type { ReadyNode } from './engine/lease-care.js';
 
 /** Whose slots: of one product in one cluster. */
 interface SlotScope {
@@ -22,27 +23,43 @@ export class SlotsRepository {
     return row ?? { held: 0, stuck: 0 };
   }
 
-  /** Gives slots to nodes that have prepared, at most `limit` of them, in the order of their waves. */
-  grant(
-    tx: Tx,
+  /** Nodes that have prepared and hold no slot, in the order of their waves. */
+  ready(
+    tx: ReadTx,
     rolloutId: string,
     direction: Direction,
     releaseIds: readonly string[],
     limit: number,
+  ): Promise<ReadyNode[]> {
+    return tx.query(sql`
+      SELECT a.id AS "assignmentId", a.node_id AS "nodeId", a.state_reason AS reason, a.lease_wait_until AS "waitUntil"
+        FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = 'offered' AND a.node_state = 'staging'
+         AND a.to_release_id = ANY(${[...releaseIds]}::uuid[])
+         AND NOT EXISTS (SELECT 1 FROM update_slots AS h WHERE h.cluster_id = a.cluster_id AND h.product_id = a.product_id
+                                                            AND h.node_id = a.node_id)
+       ORDER BY a.wave_position, a.place LIMIT ${limit}`);
+  }
+
+  /** Gives slots to nodes that are ready. */
+  grant(
+    tx: Tx,
+    going: readonly { assignmentId: string; reason: string | null }[],
   ): Promise<Omit<Moved, 'id'>[]> {
+    const ids = going.map(({ assignmentId }) => assignmentId);
+    const reasons = going.map(({ reason }) => reason);
     return tx.query(sql`
       WITH chosen AS (
-        SELECT a.id, a.cluster_id, a.product_id, a.node_id, a.epoch FROM rollout_assignments AS a
-         WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = 'offered' AND a.node_state = 'staging'
-           AND a.to_release_id = ANY(${[...releaseIds]}::uuid[])
-           AND NOT EXISTS (SELECT 1 FROM update_slots AS h WHERE h.cluster_id = a.cluster_id AND h.product_id = a.product_id
-                                                              AND h.node_id = a.node_id)
-         ORDER BY a.wave_position, a.place LIMIT ${limit}),
+        SELECT a.id, a.cluster_id, a.product_id, a.node_id, a.epoch, g.reason
+          FROM unnest(${ids}::uuid[], ${reasons}::text[]) AS g (id, reason) JOIN rollout_assignments AS a ON a.id = g.id
+         WHERE a.state = 'offered'),
       taken AS (
         INSERT INTO update_slots (cluster_id, product_id, node_id, assignment_id, epoch, taken_at)
         SELECT c.cluster_id, c.product_id, c.node_id, c.id, c.epoch, ${tx.now} FROM chosen AS c RETURNING assignment_id)
-      UPDATE rollout_assignments AS m SET state = 'granted', state_reason = NULL, state_changed_at = ${tx.now}
-        FROM taken AS t WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId", 'offered' AS "from"`);
+      UPDATE rollout_assignments AS m
+         SET state = 'granted', state_reason = c.reason, lease_wait_until = NULL, state_changed_at = ${tx.now}
+        FROM taken AS t JOIN chosen AS c ON c.id = t.assignment_id
+       WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId", 'offered' AS "from"`);
   }
 
   /** Takes a slot whether or not one is free: the node is out of service already. */

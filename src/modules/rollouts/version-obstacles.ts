@@ -1,4 +1,5 @@
 import type { DesiredVersion } from './engine/desired-version.js';
+import { LEASE_REASONS } from './engine/lease-care.js';
 import type { VersionExplanation } from './version-pins.schema.js';
 
 /** Why a node does not update, and what would change that. */
@@ -51,10 +52,18 @@ const OF_ASSIGNMENT: Record<string, Obstacle> = {
 
 function obstacleIn({
   assignmentState,
+  assignmentReason,
   updateState,
 }: NonNullable<VersionExplanation['rollout']>): Obstacle[] {
   if (assignmentState === 'offered' && updateState === 'failed')
     return [{ because: 'It has failed to prepare, and may try again.', remedy: 'It tries again.' }];
+  if (assignmentState === 'offered' && assignmentReason === LEASE_REASONS.waiting)
+    return [
+      {
+        because: 'It holds a VPN lease, or is to take one, and goes when another node has it.',
+        remedy: 'The candidate acquires the lease, or the wait for it is over.',
+      },
+    ];
   return [OF_ASSIGNMENT[assignmentState] ?? []].flat();
 }
 

@@ -44,12 +44,18 @@ export class LeaseHandoversService {
     );
   }
 
-  /** The same by the service itself, in the caller's transaction, and only where an acquisition would not be held. */
+  /** The same by the service itself, for failback or before an update, in the caller's transaction, and only where
+   *  nobody has been asked yet and an acquisition would not be held. */
   async failBack(
     tx: Tx,
     ask: { clusterId: string; connectionId: string; nodeId: string },
   ): Promise<Outcome<ReservedConnection | undefined>> {
-    const { ground } = await this.grounds.hold(tx, { ...ask, tokenSeen: null });
+    const { ground, connection } = await this.grounds.hold(tx, { ...ask, tokenSeen: null });
+    const { now, reservation } = ground;
+    if (reservation !== null && reservation.until > now) {
+      const lease = isInForce(ground.lease, now) ? ground.lease : null;
+      return { result: answer(connection, lease, now), unchanged: true };
+    }
     const isHeld = explainAcquire(ground).some(
       ({ rule, passed }) => !passed && rule !== 'not_held_by_another' && rule !== 'no_preferred_node',
     );

@@ -75,6 +75,15 @@ export class LeaseStandingsRepository {
     return new Set(rows.map(({ pair }) => pair));
   }
 
+  /** Everybody but this node who may hold the connection, the preferred first. */
+  async others(tx: ReadTx, connectionId: string, nodeId: string): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT a.node_id AS "nodeId" FROM vpn_connection_allowed_nodes AS a
+       WHERE a.connection_id = ${connectionId}::uuid AND a.node_id <> ${nodeId}::uuid
+       ORDER BY a.preference NULLS LAST, a.node_id`);
+    return rows.map((row) => row.nodeId);
+  }
+
   /** The preferred nodes in their order, and the node itself where it is allowed at all. */
   places(tx: ReadTx, connectionId: string, nodeId: string): Promise<Place[]> {
     return tx.query<Place>(sql`

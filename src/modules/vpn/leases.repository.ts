@@ -164,6 +164,15 @@ export class LeasesRepository {
     return rows.map(({ nodeId }) => nodeId);
   }
 
+  /** The connections that the node has stored as its own, in the order of their ids. */
+  async heldBy(tx: ReadTx, clusterId: string, nodeId: string): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT l.connection_id AS id FROM vpn_connection_leases AS l
+       WHERE l.cluster_id = ${clusterId}::uuid AND l.owner_node_id = ${nodeId}::uuid AND l.status = 'active'
+       ORDER BY l.connection_id`);
+    return rows.map(({ id }) => id);
+  }
+
   /** Locks those of these connections that nobody is at, in the order of their ids, and waits for none. */
   async lockFree(tx: Tx, connectionIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(sql`

@@ -8,6 +8,7 @@ import { AssignmentsController } from './assignments.controller.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { AssignmentsService } from './assignments.service.js';
 import { LeaseAcquiresService } from './lease-acquires.service.js';
+import { LeaseEvacuations } from './lease-evacuations.service.js';
 import { LeaseExpiry } from './lease-expiry.js';
 import { LeaseFailback } from './lease-failback.js';
 import { LeaseFencesService } from './lease-fences.service.js';
@@ -47,6 +48,7 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     AssignmentsRepository,
     AssignmentsService,
     LeaseAcquiresService,
+    LeaseEvacuations,
     LeaseExpiry,
     LeaseFailback,
     LeaseFencesService,
@@ -68,6 +70,6 @@ import { VpnLeasesController } from './vpn-leases.controller.js';
     VpnReadModel,
     VpnSnapshotSource,
   ],
-  exports: [VpnReadModel],
+  exports: [LeaseEvacuations, VpnReadModel],
 })
 export class VpnModule {}

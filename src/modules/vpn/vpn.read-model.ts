@@ -70,6 +70,19 @@ export class VpnReadModel {
         FROM vpn_connection_allowed_nodes AS a WHERE a.connection_id = ANY(${connectionIds}::uuid[])`);
   }
 
+  /** Which of these nodes hold a lease now, or are about to take one that is reserved for them. */
+  async boundNodes(tx: ReadTx, clusterId: string, nodeIds: readonly string[]): Promise<Set<string>> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT l.owner_node_id AS "nodeId" FROM vpn_connection_leases AS l
+       WHERE l.cluster_id = ${clusterId}::uuid AND l.owner_node_id = ANY(${nodeIds}::uuid[]) AND l.status = 'active'
+         AND l.expires_at > ${FABRIC_NOW}
+       UNION
+      SELECT c.reserved_node_id FROM vpn_connections AS c
+       WHERE c.cluster_id = ${clusterId}::uuid AND c.reserved_node_id = ANY(${nodeIds}::uuid[])
+         AND c.reserved_until > ${FABRIC_NOW} AND c.deleted_at IS NULL`);
+    return new Set(rows.map(({ nodeId }) => nodeId));
+  }
+
   /** The connections of the cluster by what becomes of them. */
   async count(tx: ReadTx, clusterId: string): Promise<LeaseCounts> {
     const [row] = await tx.query<LeaseCounts>(sql`

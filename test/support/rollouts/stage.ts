@@ -37,8 +37,10 @@ export class UpdatingNode {
     clusterId: string,
     version: string,
     facts = {},
+    capabilities?: string[],
   ): Promise<UpdatingNode> {
-    const node = await admittedNode(plane, clusterId, { facts });
+    const able = capabilities === undefined ? {} : { capabilities };
+    const node = await admittedNode(plane, clusterId, { facts, ...able });
     const updating = new UpdatingNode(node, await node.api(), version);
     await updating.beat();
     return updating;
@@ -112,12 +114,13 @@ export class RolloutStage {
   ) {}
 
   /** With nodes on version 1.0.0, and 2.0.0 released. */
-  static async open(plane: ControlPlane, nodes = 0): Promise<RolloutStage> {
+  static async open(plane: ControlPlane, nodes = 0, capabilities?: string[]): Promise<RolloutStage> {
     const publisher = await Publisher.make(plane.api, { kind: 'node-agent' });
     for (const version of ['1.0.0', '2.0.0']) await publisher.release(version);
     const { id } = await given(plane).cluster();
     const admitted: UpdatingNode[] = [];
-    for (let index = 0; index < nodes; index++) admitted.push(await UpdatingNode.admit(plane, id, '1.0.0'));
+    for (let index = 0; index < nodes; index++)
+      admitted.push(await UpdatingNode.admit(plane, id, '1.0.0', {}, capabilities));
     return new RolloutStage(plane, id, publisher, admitted);
   }
 
