@@ -31,6 +31,8 @@ export class CommandDriver implements VpnDriver {
   readonly stopMs: number;
   private failure = new AbortController();
   private running: Running | null = null;
+  /** Settles once a guard has its order, or there will be none. */
+  private begun: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly node: { clusterId: string; nodeId: string },
@@ -49,8 +51,10 @@ export class CommandDriver implements VpnDriver {
   async start(assignment: VpnAssignment, lease: DriverLease): Promise<void> {
     const failure = new AbortController();
     this.failure = failure;
+    const guard = this.beginGuard(assignment, lease, failure);
+    this.begun = guard.catch(() => undefined);
     try {
-      await this.bringUp(assignment, lease, failure);
+      await this.whenUp(await guard);
     } catch (error) {
       failure.abort();
       throw error;
@@ -62,6 +66,8 @@ export class CommandDriver implements VpnDriver {
   }
 
   async stop(): Promise<void> {
+    // A guard that is only about to be told to bring the tunnel up would do so unheard.
+    await this.begun;
     const { running } = this;
     if (running === null) return;
     this.tell({ stop: true });
@@ -73,11 +79,11 @@ export class CommandDriver implements VpnDriver {
     this.running = null;
   }
 
-  private async bringUp(
+  private async beginGuard(
     assignment: VpnAssignment,
     lease: DriverLease,
     failure: AbortController,
-  ): Promise<void> {
+  ): Promise<Running> {
     const { start, stop, startTimeoutSeconds } = this.config;
     const { connectionId } = assignment;
     const env = this.environment(assignment, lease);
@@ -90,14 +96,15 @@ export class CommandDriver implements VpnDriver {
     });
     child.stdin?.on('error', () => undefined); // a guard that has ended hears nothing more
     const ended = once(child, 'exit').catch(() => undefined);
-    this.running = { child, record, ended };
+    const running = { child, record, ended };
+    this.running = running;
     const pid = child.pid ?? 0;
     const started = processRow(pid)?.started;
     if (started !== undefined) await this.records.write({ ...record, guard: { pid, started } });
     const deadline = this.deadline(lease);
     this.tell({ start, stop, env, startTimeoutMs: startTimeoutSeconds * 1_000, stopTimeoutMs, deadline });
     void ended.then(() => failure.abort());
-    await this.whenUp(this.running);
+    return running;
   }
 
   /** @throws when the guard says that it failed, or ends without a word */

@@ -106,7 +106,7 @@ export class LeaseLoop {
       await coming;
       log.info('vpn.driver_down', { connectionId, token: last.token });
     }
-    await this.release(last);
+    await this.release(last, stop);
     if (stop.aborted) return;
     if (driver.failed.aborted) {
       reporter.report(connectionId, 'blocked', 'the driver of this host does not keep the tunnel up');
@@ -180,19 +180,28 @@ export class LeaseLoop {
     return heldLease(fieldsOf(answer.body, 'body'), sentAtMs, this.driver.stopMs, Math.random());
   }
 
-  /** Gives the lease back, so that nobody has to wait for its end. The driver is down by now. */
-  private async release({ token }: HeldLease): Promise<void> {
+  /**
+   * Gives the lease back, so that nobody has to wait for its end. The driver is down by now. Repeated until it is heard
+   * or the lease is over, but tried only once on the way out.
+   */
+  private async release({ token, validUntilMs }: HeldLease, stop: AbortSignal): Promise<void> {
     const { connectionId } = this.assignment;
-    try {
-      await this.context.parting.send({
-        method: 'POST',
-        path: `/vpn-connections/${connectionId}/lease/release`,
-        json: { fencingToken: token },
-        timeoutMs: RELEASE_TIMEOUT_MS,
-      });
-    } catch (error) {
-      if (error instanceof IdentityRefused) throw error;
-      this.context.log.debug('vpn.not_released', { connectionId, token, detail: (error as Error).message });
+    for (let retries = 0; ; retries += 1) {
+      try {
+        await this.context.parting.send({
+          method: 'POST',
+          path: `/vpn-connections/${connectionId}/lease/release`,
+          json: { fencingToken: token },
+          timeoutMs: RELEASE_TIMEOUT_MS,
+        });
+        return;
+      } catch (error) {
+        if (error instanceof IdentityRefused) throw error;
+        this.context.log.debug('vpn.not_released', { connectionId, token, detail: (error as Error).message });
+        const isOver = error instanceof ApiRefusal || this.context.clock.now() >= validUntilMs;
+        if (isOver || stop.aborted) return;
+      }
+      await pause(backoffMs(retries, Math.random()), stop);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
 import { created, given } from '../support/given.js';
@@ -65,6 +65,8 @@ beforeEach(async () => {
   );
   nodeIds = { one: String(admitted[0]), two: String(admitted[1]) };
 }, TIMEOUT_MS);
+
+afterEach(() => Promise.all(Object.values(agents).map((agent) => agent.end('SIGKILL'))));
 
 const stateOf = (name: Name) => `${name}-${round}`;
 const tunnelOf = (name: Name) => join(fleet.host.directory(stateOf(name)), 'tunnel');
@@ -210,7 +212,7 @@ describe('an agent that keeps a lease', () => {
   );
 
   it(
-    'hands over within moments, and the other follows without an overlap',
+    'hands over within moments, though its release is lost once, and the other follows without an overlap',
     async () => {
       const path = await connection(LONG_SECONDS);
       run('one');
@@ -218,10 +220,18 @@ describe('an agent that keeps a lease', () => {
       const other = run('two');
       await other.seen('snapshot.accepted');
       await until(() => isUp('one'));
+      const lost = fleet.proxy.lose('/lease/release', 'request_lost');
       created(await fleet.plane.api.post(`${path}/lease/handover`, { toNodeId: nodeIds.two }));
+      await lost;
       await heldBy(path, 'two');
       await until(() => isUp('two'));
       expect(isUp('one')).toBe(false);
+      // It has not begun anew meanwhile, though the lease was still its own.
+      expect((await written()).map(({ act, nodeId }) => [act, nodeId])).toEqual([
+        ['start', nodeIds.one],
+        ['stop', nodeIds.one],
+        ['start', nodeIds.two],
+      ]);
       await expectOneAfterTheOther();
     },
     TIMEOUT_MS,
