@@ -36,6 +36,18 @@ export function openLog(option: string | undefined): Log {
   throw new UsageError(`log level "${level}" is none of debug, info, warn, error`);
 }
 
+/** Null when the option was not given. @throws UsageError */
+export function wholeNumber(
+  option: string,
+  text: string | undefined,
+  { min, max }: { min: number; max: number },
+): number | null {
+  if (text === undefined) return null;
+  const value = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new UsageError(`${option} must be a whole number from ${min} to ${max}, not "${text}"`);
+}
+
 /**
  * The service's URL in the form that proofs and assertions name as audience: no trailing slash.
  * @throws UsageError

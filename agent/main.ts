@@ -10,6 +10,7 @@ Usage: rap-node-agent <command> [options]
   enroll        ask a control plane to admit this host
   cancel        take the join request back
   run           run the enrolled node
+  launch        keep "run" running, and let it be updated
   status        show what this node is and may do now
   rotate-key    give the node a new identity key
   host-proof    vouch for this host where it joins another cluster
@@ -27,6 +28,7 @@ const COMMANDS: Record<string, () => Promise<Command>> = {
   enroll: () => import('./commands/enroll.js').then((m) => ({ start: m.enroll, help: m.ENROLL_HELP })),
   cancel: () => import('./commands/cancel.js').then((m) => ({ start: m.cancel, help: m.CANCEL_HELP })),
   run: () => import('./commands/run.js').then((m) => ({ start: m.run, help: m.RUN_HELP })),
+  launch: () => import('./commands/launch.js').then((m) => ({ start: m.launch, help: m.LAUNCH_HELP })),
   status: () => import('./commands/status.js').then((m) => ({ start: m.status, help: m.STATUS_HELP })),
   'rotate-key': () =>
     import('./commands/rotate-key.js').then((m) => ({ start: m.rotateKey, help: m.ROTATE_KEY_HELP })),

@@ -11,6 +11,8 @@ import { HeartbeatLoop } from './heartbeat-loop.js';
 import { type HeldSnapshot, readHeldSnapshot } from './held-snapshot.js';
 import { HostReport } from './host-report.js';
 import { IdentityKeys } from './identity/identity-keys.js';
+import { CheckIn } from './launcher/check-in.js';
+import { LauncherLink } from './launcher/launcher-link.js';
 import { NodeApi } from './node-api.js';
 import { whileAway } from './retry.js';
 import { RoleKeeper } from './role-keeper.js';
@@ -59,6 +61,7 @@ export async function runNode(
   if (state.enrollment.status !== 'enrolled') throw notEnrolled(store.directory);
   const { nodeId, clusterId, snapshotKeys } = state.enrollment;
   log.info('started', { agentVersion: AGENT_VERSION, nodeId, clusterId, pid: process.pid });
+  const launcher = LauncherLink.open(() => stop.abort());
   const api = clientFor(state, session);
   const keys = await IdentityKeys.open(store, state, log);
   const identity = { nodeId, clusterId, audience: state.baseUrl, keys };
@@ -85,7 +88,8 @@ export async function runNode(
     watch.onLeaseHints((connectionIds) => vpn.look(connectionIds));
     if (held !== null) roles.apply(held.snapshot);
     const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
-    const parts = [...trust.parts, supervision.part, authority];
+    const checkIn = new CheckIn(launcher, AGENT_VERSION, () => watch.held !== null);
+    const parts = [...trust.parts, supervision.part, authority, checkIn];
     const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts, turns);
     const report = new HostReport(nodeApi, state.wish, context);
     const reports = [heartbeat.run(), report.run(), reporter.run()];
@@ -98,6 +102,7 @@ export async function runNode(
     }
     throw error;
   } finally {
+    launcher?.close();
     roles.stop();
     await supervisor.close();
     const farewell = new ApiClient(state.baseUrl, AbortSignal.timeout(FAREWELL_MS));

@@ -1,6 +1,13 @@
 import { finishEnrollment, withSession } from '../agent-session.js';
 import { cacheOptions } from '../caches/cache-options.js';
-import { COMMON_OPTIONS, notEnrolled, openLog, parseOptions, stateDirectory } from '../command-line.js';
+import {
+  COMMON_OPTIONS,
+  notEnrolled,
+  openLog,
+  parseOptions,
+  stateDirectory,
+  wholeNumber,
+} from '../command-line.js';
 import { EXIT, type ExitCode, UsageError } from '../exit.js';
 import { type RunOptions, runNode } from '../node-run.js';
 import { StateStore } from '../state-store.js';
@@ -78,16 +85,4 @@ function keyTypeOf(text = 'p256'): CertificateKeyType {
   const type = CERTIFICATE_KEY_TYPES.find((known) => known === text);
   if (type === undefined) throw new UsageError(`--certificate-key must be p256 or ed25519, not "${text}"`);
   return type;
-}
-
-/** Null when the option was not given. */
-function wholeNumber(
-  option: string,
-  text: string | undefined,
-  { min, max }: { min: number; max: number },
-): number | null {
-  if (text === undefined) return null;
-  const value = /^\d{1,8}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  throw new UsageError(`${option} must be a whole number from ${min} to ${max}, not "${text}"`);
 }

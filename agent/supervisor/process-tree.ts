@@ -2,13 +2,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isRunning, processRow } from '../process-table.js';
 
-/** The first process of a service: leader of a session of its own, so that all that it starts can be found. */
+/** The first process of a service, or of an agent: leader of a session of its own, so that all that it starts can be found. */
 export interface TreeRoot {
   pid: number;
   /** As in `ProcessRow`. */
   started: string;
-  /** In the environment of every process of the service, and of no other. */
-  instanceId: string;
+  /** In the environment of every process of the service, and of no other; null: only its session counts. */
+  instanceId: string | null;
   /** A child of this very process: of what has just ended the number cannot be another's yet. */
   isOwnChild: boolean;
 }
@@ -73,7 +73,8 @@ export async function membersOf(root: TreeRoot): Promise<number[]> {
 }
 
 /** Whether the environment that the process was started with names the instance. */
-async function carries(pid: number, instanceId: string): Promise<boolean> {
+async function carries(pid: number, instanceId: string | null): Promise<boolean> {
+  if (instanceId === null) return false;
   try {
     return (await readFile(`/proc/${pid}/environ`, 'latin1'))
       .split('\0')

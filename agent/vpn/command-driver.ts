@@ -1,17 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { messagesIn } from '../json-lines.js';
 import type { Log } from '../log.js';
 import { processRow } from '../process-table.js';
 import type { CommandDriverConfig } from './driver-config.js';
 import { takeDown } from './driver-guard.js';
-import {
-  type GuardDeadline,
-  type GuardMessage,
-  type GuardOrder,
-  type GuardReport,
-  messagesIn,
-} from './guard-protocol.js';
+import type { GuardDeadline, GuardMessage, GuardOrder, GuardReport } from './guard-protocol.js';
 import type { SteadyClock } from './steady-clock.js';
 import type { TunnelRecords } from './tunnel-record.js';
 import type { VpnAssignment } from './vpn-assignment.js';

@@ -1,13 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { messagesIn } from '../json-lines.js';
 import { pause } from '../waiting.js';
-import {
-  type GuardDeadline,
-  type GuardMessage,
-  type GuardOrder,
-  type GuardReport,
-  messagesIn,
-} from './guard-protocol.js';
+import type { GuardDeadline, GuardMessage, GuardOrder, GuardReport } from './guard-protocol.js';
 import { SteadyClock } from './steady-clock.js';
 
 /** How often the clock is looked at: a host that slept wakes up with timers that have not moved. */

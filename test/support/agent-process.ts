@@ -9,21 +9,27 @@ import type { Ending } from './service-process.js';
 /** A line of the agent's log. */
 export type AgentEvent = Record<string, unknown> & { event: string };
 
-/** One command of the reference agent, as a process of its own. */
+const PROGRAM = join(projectRoot(), 'dist', 'agent', 'main.js');
+
+/** One command of the reference agent, or of another program that writes such a log, as a process of its own. */
 export class AgentProcess {
   private text = '';
   private readonly lines: AgentEvent[] = [];
   private readonly waiting = new Set<() => void>();
   private hasEnded = false;
   private readonly child;
+  /** Nobody writes to its output any more. */
   readonly ended: Promise<Ending>;
+  /** It is gone, though others that it has started may live. */
+  readonly exited: Promise<unknown>;
 
-  constructor(args: readonly string[], env: Record<string, string> = {}) {
+  constructor(args: readonly string[], env: Record<string, string> = {}, program = PROGRAM) {
     const { PATH = '', HOME = '' } = process.env;
-    this.child = spawn(process.execPath, [join(projectRoot(), 'dist', 'agent', 'main.js'), ...args], {
+    this.child = spawn(process.execPath, [program, ...args], {
       env: { PATH, HOME, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.exited = once(this.child, 'exit');
     let rest = '';
     this.child.stdout.setEncoding('utf8').on('data', (part: string) => {
       this.text += part;
