@@ -85,6 +85,16 @@ export class BenchStage {
     return text === '' ? null : JSON.parse(text);
   }
 
+  /** Sends the bytes of a file as the platform owner. */
+  async upload(path, bytes) {
+    const response = await fetch(`${this.url}/api/v1${path}`, {
+      method: 'PUT',
+      headers: { authorization: `Bearer ${this.ownerToken}`, 'content-type': 'application/octet-stream' },
+      body: bytes,
+    });
+    if (!response.ok) throw new Failure(`PUT ${path} answered ${response.status}: ${await response.text()}`);
+  }
+
   /** Waits until the service holds so many polls. */
   async holds(count) {
     await this.#see(`${count} polls are held`, async () => {

@@ -3,6 +3,7 @@ import { measureCoverage } from './measure-coverage.mjs';
 import { measureEnrollment, measureSignatures, measureTokens } from './measure-identity.mjs';
 import { measureLeases } from './measure-leases.mjs';
 import { measureChangedPolls, measureHeartbeats, measureUnchangedPolls } from './measure-node-calls.mjs';
+import { measureRollouts } from './measure-rollouts.mjs';
 import { measureSizes } from './measure-sizes.mjs';
 import { measureWatches } from './measure-watches.mjs';
 
@@ -51,6 +52,7 @@ export async function measure(stage, { sizes, parts }, tell) {
     ['watches', 'Held polls.', () => measureWatches(stage, fleet, sizes, raw, tell)],
     ['sizes', 'Cost by the number of nodes.', () => measureSizes(stage, fleet, sizes, tell)],
     ['coverage', 'Role coverage of a large cluster.', () => measureCoverage(stage, fleet, sizes)],
+    ['rollouts', 'A rollout to a large cluster.', () => measureRollouts(stage, fleet, sizes, tell)],
   ];
   for (const [part, title, work] of inOrder) {
     if (!parts.has(part)) continue;

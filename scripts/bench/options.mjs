@@ -13,6 +13,7 @@ export const PARTS = [
   'watches',
   'sizes',
   'coverage',
+  'rollouts',
 ];
 
 const USAGE = `npm run bench -- [options]
@@ -40,7 +41,11 @@ const USAGE = `npm run bench -- [options]
  * @property {number} singleChanges  changes of one node while they are held
  * @property {number} wideChanges  changes of every node while they are held
  * @property {number[]} members  nodes of the cluster at which cost is compared
- * @property {number} covered  nodes of the cluster whose roles are counted, at least as many as any other part has
+ * @property {number} covered  nodes of the cluster whose roles are counted, at least as many as any part before has
+ * @property {number} rolledOut  nodes of the cluster to which a version is rolled out
+ * @property {number} updating  of them that really call, all at once
+ * @property {number} slots  of those that may be out of service at a time
+ * @property {number} updateBeatMs  between two calls of such a node
  */
 
 /** @type {Record<string, Sizes>} */
@@ -60,6 +65,10 @@ const SIZES = {
     wideChanges: 1,
     members: [20, 40],
     covered: 60,
+    rolledOut: 80,
+    updating: 6,
+    slots: 3,
+    updateBeatMs: 20,
   },
   normal: {
     rounds: 5,
@@ -76,6 +85,10 @@ const SIZES = {
     wideChanges: 5,
     members: [1_000],
     covered: 50_000,
+    rolledOut: 100_000,
+    updating: 200,
+    slots: 100,
+    updateBeatMs: 1_000,
   },
 };
 SIZES.full = { ...SIZES.normal, watches: [1_000, 10_000], members: [1_000, 100_000], covered: 100_000 };

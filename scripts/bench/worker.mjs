@@ -2,6 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { heartbeats, list, repeat } from './http-loads.mjs';
 import { acquisitions, etcdPuts, refusals, renewals, steadyRenewals } from './lease-loads.mjs';
 import { countedRoles, newestMembers, sign, updates, verify } from './limits.mjs';
+import { updatingNodes } from './rollout-loads.mjs';
 import { changeAll, changeOne, hold, release } from './watches.mjs';
 
 const JOBS = {
@@ -17,6 +18,7 @@ const JOBS = {
   newestMembers,
   sign,
   updates,
+  updatingNodes,
   verify,
   changeAll,
   changeOne,

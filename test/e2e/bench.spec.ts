@@ -33,7 +33,7 @@ it(
       expect(stdout).toContain(row.name);
       if (row.id.startsWith('watch_memory') || row.id.startsWith('change_one_others')) continue;
       // Nothing is written for a refusal; pgbench and etcd are not on every machine; half a second needs hardly any processor.
-      if (/^lease_(refusal_wal|etcd|steady_cpu.*)$/.test(row.id)) continue;
+      if (/^lease_(refusal_wal|etcd|steady_cpu.*)$|^rollout_plan_cpu/.test(row.id)) continue;
       expect(row.figure).toBeGreaterThan(0);
       if (row.limit !== null) expect(row.limit.figure).toBeGreaterThan(0);
     }
@@ -79,4 +79,20 @@ const ROWS = [
   'unchanged_poll_cost_40',
   'changed_poll_cost_40',
   'role_coverage_60',
+  'rollout_plan_80',
+  'rollout_plan_cpu_80',
+  'rollout_plan_peak_80',
+  'rollout_plan_others_80',
+  'rollout_draft_80',
+  'rollout_draft_peak_80',
+  'rollout_start_80',
+  'rollout_tick_80',
+  'rollout_open_80',
+  'rollout_grants_p50',
+  'rollout_grants_p99',
+  'rollout_asks_p99',
+  'rollout_out',
+  'rollout_read_80',
+  'rollout_nodes_80',
+  'rollout_back_80',
 ];
