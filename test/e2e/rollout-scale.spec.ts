@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { systemActor } from '../../src/common/request/actor.js';
 import { OpenTransaction } from '../../src/common/transaction/open-transaction.js';
+import { UpdateIntake } from '../../src/modules/rollouts/update-intake.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
 import { crowd, crowdReaches } from '../support/rollouts/crowd.js';
@@ -67,6 +69,46 @@ async function costs(size: number): Promise<Record<string, number>> {
   return counted;
 }
 
+const STATES = [
+  ...['checking', 'downloading', 'verifying', 'staging'],
+  ...['starting', 'health_checking', 'promoting', 'running'],
+] as const;
+
+/** What it costs that so many nodes report each state together, and who is said to have reported. */
+async function reportCosts(size: number): Promise<{ counted: Record<string, number>; reporters: number }> {
+  const { stage } = await stageOf(size);
+  const id = await stage.started({ maxUnavailable: size });
+  const rows = await plane.database.query<{ assignmentId: string; nodeId: string }>(
+    'SELECT id AS "assignmentId", node_id AS "nodeId" FROM rollout_assignments WHERE rollout_id = $1',
+    [id],
+  );
+  const counted: Record<string, number> = {};
+  for (const [index, state] of STATES.entries()) {
+    const sent = rows.map(({ assignmentId, nodeId }) => ({
+      by: {
+        actor: { ...systemActor('test'), type: 'node' as const, id: nodeId },
+        requestId: nodeId,
+        highRisk: false,
+      },
+      node: { clusterId: stage.clusterId, nodeId, identityId: nodeId },
+      assignmentId,
+      report: { state, attempt: 1, epoch: 1, sequence: index + 1 },
+    }));
+    counted[state] = await statements(async () => {
+      const answers = await plane.app.get(UpdateIntake).take(sent);
+      expect([...answers.values()].filter((answer) => 'refusal' in answer)).toEqual([]);
+    });
+    await expectCountsToBeTrue(id);
+  }
+  expect(await stage.rollout(id)).toMatchObject({ state: 'succeeded', updateStates: { running: size } });
+  const [row] = await plane.database.query<{ reporters: number }>(
+    `SELECT count(DISTINCT actor_id)::int AS reporters FROM audit_events
+      WHERE action = 'rollout.node_reported' AND resource_id = $1 AND request_id = actor_id AND after ->> 'nodeId' = actor_id`,
+    [id],
+  );
+  return { counted, reporters: row?.reporters ?? 0 };
+}
+
 /** The numbers that are kept are those of the rows. */
 async function expectCountsToBeTrue(rolloutId: string): Promise<void> {
   const key = 'direction, state, to_release_id, is_written_off';
@@ -87,5 +129,12 @@ describe('the engine', () => {
     const few = await costs(10);
     expect(await costs(300)).toEqual(few);
     expect(Math.max(...Object.values(few))).toBeLessThan(100);
+  });
+
+  it('hears 30 nodes by as many statements as 3, and tells who said what', async () => {
+    const few = await reportCosts(3);
+    const many = await reportCosts(30);
+    expect(many.counted).toEqual(few.counted);
+    expect([few.reporters, many.reporters]).toEqual([3, 30]);
   });
 });

@@ -22,6 +22,8 @@ export type Outcome<R> = { result: R; events: AuditEvents } | { result: R; uncha
 export interface Observed<R> {
   result: R;
   events?: readonly AuditEvent[];
+  /** Events of which each has its own circumstances: what several requests have said, taken in together. */
+  caused?: readonly CausedEvent[];
 }
 
 /** What the calls that share a transaction come to, each event with the circumstances of its own call. */
@@ -83,8 +85,8 @@ export class Transactor {
       const session = await openDirectSession(this.database, 'BEGIN', { prepares });
       const open = await this.open(actor, session, lockTimeoutMs);
       return this.ending(open, async () => {
-        const { result, events = [] } = await work(open);
-        await this.flush(open, causedHere(open, events));
+        const { result, events = [], caused = [] } = await work(open);
+        await this.flush(open, [...causedHere(open, events), ...caused]);
         await open.commit();
         return result;
       });

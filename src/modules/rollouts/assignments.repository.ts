@@ -91,16 +91,19 @@ export class AssignmentsRepository {
   }
 
   async find(tx: ReadTx, id: string): Promise<Assignment | null> {
-    const [row] = await tx.query<Assignment>(
-      sql`SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.id = ${id}::uuid`,
-    );
-    return row ?? null;
+    return (await this.findAll(tx, [id]))[0] ?? null;
   }
 
-  /** The ways of a node in a rollout. */
-  ofNode(tx: ReadTx, rolloutId: string, nodeId: string): Promise<Assignment[]> {
+  findAll(tx: ReadTx, ids: readonly string[]): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
-      SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ${nodeId}::uuid`);
+      SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.id = ANY(${[...ids]}::uuid[])`);
+  }
+
+  /** The ways of nodes in a rollout. */
+  ofNodes(tx: ReadTx, rolloutId: string, nodeIds: readonly string[]): Promise<Assignment[]> {
+    return tx.query<Assignment>(sql`
+      SELECT ${COLUMNS} FROM rollout_assignments AS a
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])`);
   }
 
   /** Nodes that have, or may have, the version of the rollout; those that were written off left out. */
@@ -183,15 +186,20 @@ export class AssignmentsRepository {
     return rows.map(({ nodeId }) => nodeId);
   }
 
-  /** Writes what a report has changed. */
-  async write(tx: Tx, next: Assignment): Promise<void> {
+  /** Writes what reports have changed. */
+  async write(tx: Tx, rows: readonly Assignment[]): Promise<void> {
+    if (rows.length === 0) return;
     await tx.query(sql`
       UPDATE rollout_assignments AS a
-         SET state = ${next.state}, state_reason = ${next.stateReason}, node_state = ${next.nodeState}, epoch = ${next.epoch},
-             attempt = ${next.attempt}, sequence = ${next.sequence}, message = ${next.message},
-             to_version = ${next.toVersion}, to_release_id = ${next.toReleaseId}::uuid, is_stop = ${next.isStop}, retries_left = ${next.retriesLeft},
-             is_written_off = ${next.isWrittenOff}, state_changed_at = ${next.stateChangedAt}, reported_at = ${next.reportedAt}
-       WHERE a.id = ${next.id}::uuid`);
+         SET state = n.state, state_reason = n."stateReason", node_state = n."nodeState", epoch = n.epoch, attempt = n.attempt,
+             sequence = n.sequence, message = n.message, to_version = n."toVersion", to_release_id = n."toReleaseId",
+             is_stop = n."isStop", retries_left = n."retriesLeft", is_written_off = n."isWrittenOff",
+             state_changed_at = n."stateChangedAt", reported_at = n."reportedAt"
+        FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS n (id uuid, state text, "stateReason" text, "nodeState" text,
+             epoch bigint, attempt integer, sequence bigint, message text, "toVersion" text, "toReleaseId" uuid,
+             "isStop" boolean, "retriesLeft" integer, "isWrittenOff" boolean, "stateChangedAt" timestamptz,
+             "reportedAt" timestamptz)
+       WHERE a.id = n.id`);
   }
 
   /** Counts a report that could not be. How many there have been, where it is to be told: once a while, however many

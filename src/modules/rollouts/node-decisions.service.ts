@@ -60,8 +60,8 @@ export class NodeDecisionsService {
 
   private async end(tx: Tx, way: Assignment): Promise<void> {
     const epoch = await this.versions.nextEpoch(tx, way, way.epoch);
-    await this.assignments.write(tx, { ...way, epoch, sequence: 0 });
-    await this.slots.release(tx, way);
+    await this.assignments.write(tx, [{ ...way, epoch, sequence: 0 }]);
+    await this.slots.release(tx, way, [way.nodeId]);
     tx.touch(way.clusterId, [way.nodeId]);
   }
 
@@ -75,7 +75,7 @@ export class NodeDecisionsService {
     return this.transactor.mutateDirect(actor, async (tx) => {
       const held = await this.engine.hold(tx, clusterId, id);
       if (held === null) throw noSuchRollout();
-      const ways = await this.assignments.ofNode(tx, id, nodeId);
+      const ways = await this.assignments.ofNodes(tx, id, [nodeId]);
       if (ways.length === 0) throw noSuchRollout();
       const event = await work(tx, held, ways);
       const rollout = await this.engine.advance(tx, held);

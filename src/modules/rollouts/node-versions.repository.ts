@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
 
@@ -32,20 +32,22 @@ export class NodeVersionsRepository {
     return new Map(rows.map((row) => [row.nodeId, row]));
   }
 
-  /** The version that the node had before is one that it can go back to; what is known already stays. */
-  async rememberFirst(tx: Tx, key: Key, version: string): Promise<void> {
+  /** The versions that nodes had before are ones that they can go back to; what is known already stays. */
+  async rememberFirst(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+    if (assignments.length === 0) return;
     await tx.query(sql`
       INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
-      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, ${version}, ${tx.now})
+      SELECT n."clusterId", n."nodeId", n."productId", n."fromVersion", ${tx.now} FROM ${rowsOf(assignments)}
       ON CONFLICT (cluster_id, node_id, product_id)
       DO UPDATE SET last_known_good = coalesce(k.last_known_good, excluded.last_known_good)`);
   }
 
-  /** The node runs a version that is good. */
-  async setGood(tx: Tx, key: Key, version: string): Promise<void> {
+  /** The nodes run the versions to which these have led, and they are good. */
+  async setGood(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+    if (assignments.length === 0) return;
     await tx.query(sql`
       INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
-      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, ${version}, ${tx.now})
+      SELECT n."clusterId", n."nodeId", n."productId", n."toVersion", ${tx.now} FROM ${rowsOf(assignments)}
       ON CONFLICT (cluster_id, node_id, product_id)
       DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at`);
   }
@@ -60,10 +62,11 @@ export class NodeVersionsRepository {
       DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at`);
   }
 
-  async fence(tx: Tx, key: Key): Promise<void> {
+  async fence(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+    if (assignments.length === 0) return;
     await tx.query(sql`
       INSERT INTO node_versions AS k (cluster_id, node_id, product_id, is_fenced, updated_at)
-      VALUES (${key.clusterId}::uuid, ${key.nodeId}::uuid, ${key.productId}::uuid, true, ${tx.now})
+      SELECT n."clusterId", n."nodeId", n."productId", true, ${tx.now} FROM ${rowsOf(assignments)}
       ON CONFLICT (cluster_id, node_id, product_id) DO UPDATE SET is_fenced = true, updated_at = excluded.updated_at`);
   }
 
@@ -77,4 +80,10 @@ export class NodeVersionsRepository {
       RETURNING k.epoch::float8 AS epoch`);
     return row?.epoch ?? epoch + 1;
   }
+}
+
+/** What is known of them now, as a table; in node-id order, so that two transactions never wait in a circle. */
+function rowsOf(assignments: readonly Assignment[]): Sql {
+  return sql`(SELECT * FROM jsonb_to_recordset(${JSON.stringify(assignments)}::jsonb) AS r ("clusterId" uuid, "nodeId" uuid,
+                "productId" uuid, "fromVersion" text, "toVersion" text) ORDER BY r."nodeId") AS n`;
 }

@@ -32,6 +32,7 @@ import { RolloutsService } from './rollouts.service.js';
 import { RolloutsSnapshotSource } from './rollouts.snapshot-source.js';
 import { SlotsRepository } from './slots.repository.js';
 import { StablePromotions } from './stable-promotions.js';
+import { UpdateIntake } from './update-intake.js';
 import { UpdateReportsController } from './update-reports.controller.js';
 import { UpdateReportsService } from './update-reports.service.js';
 import { UpdatesReadModel } from './updates.read-model.js';
@@ -74,6 +75,7 @@ import { WavesRepository } from './waves.repository.js';
     RolloutsSnapshotSource,
     SlotsRepository,
     StablePromotions,
+    UpdateIntake,
     UpdateReportsService,
     UpdatesReadModel,
     VersionExplainer,

@@ -62,21 +62,23 @@ export class SlotsRepository {
        WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId", 'offered' AS "from"`);
   }
 
-  /** Takes a slot whether or not one is free: the node is out of service already. */
-  async take(tx: Tx, { clusterId, productId, nodeId, id, epoch }: Assignment): Promise<void> {
+  /** Takes slots whether or not any are free: the nodes are out of service already. */
+  async take(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+    if (assignments.length === 0) return;
     await tx.query(sql`
       INSERT INTO update_slots AS s (cluster_id, product_id, node_id, assignment_id, epoch, taken_at)
-      VALUES (${clusterId}::uuid, ${productId}::uuid, ${nodeId}::uuid, ${id}::uuid, ${epoch}, ${tx.now})
+      SELECT n."clusterId", n."productId", n."nodeId", n.id, n.epoch, ${tx.now}
+        FROM jsonb_to_recordset(${JSON.stringify(assignments)}::jsonb)
+             AS n ("clusterId" uuid, "productId" uuid, "nodeId" uuid, id uuid, epoch bigint)
       ON CONFLICT (cluster_id, product_id, node_id) DO NOTHING`);
   }
 
-  async release(
-    tx: Tx,
-    { clusterId, productId, nodeId }: Pick<Assignment, 'clusterId' | 'productId' | 'nodeId'>,
-  ): Promise<void> {
+  /** Gives back what these nodes hold. */
+  async release(tx: Tx, { clusterId, productId }: SlotScope, nodeIds: readonly string[]): Promise<void> {
+    if (nodeIds.length === 0) return;
     await tx.query(sql`
       DELETE FROM update_slots AS s WHERE s.cluster_id = ${clusterId}::uuid AND s.product_id = ${productId}::uuid
-         AND s.node_id = ${nodeId}::uuid`);
+         AND s.node_id = ANY(${[...nodeIds]}::uuid[])`);
   }
 
   /** Gives back all that a node holds. */

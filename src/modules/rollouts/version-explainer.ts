@@ -96,7 +96,7 @@ export class VersionExplainer {
   ): Promise<Part | null> {
     const rollout = await this.rollouts.lastOf(tx, clusterId, id, nodeId);
     if (rollout === null) return null;
-    const ways = await this.assignments.ofNode(tx, rollout.id, nodeId);
+    const ways = await this.assignments.ofNodes(tx, rollout.id, [nodeId]);
     const way = (direction: Assignment['direction']) =>
       ways.find((each) => each.direction === direction) ?? null;
     return { rollout, forward: way('forward'), back: way('back') };

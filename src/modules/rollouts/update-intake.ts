@@ -1,0 +1,265 @@
+import { Injectable } from '@nestjs/common';
+import type { AuditCircumstances, CausedEvent } from '../../common/audit/audit-writer.js';
+import type { NodePrincipal } from '../../common/auth/principal.js';
+import { conflict, type DomainError, invalid, notFound } from '../../common/errors/domain-error.js';
+import { systemActor } from '../../common/request/actor.js';
+import { Transactor } from '../../common/transaction/transactor.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
+import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { type Assignment, phaseOf } from './assignment.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { acceptReport, type SlotEffect } from './engine/update-report.js';
+import { NodeVersionsRepository } from './node-versions.repository.js';
+import { ReleaseVersions } from './release-versions.js';
+import { about, type Rollout } from './rollout.js';
+import { RolloutEngine } from './rollout-engine.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
+import { SlotsRepository } from './slots.repository.js';
+import { ReleasesUnderWayChanged } from './update-events.js';
+
+/** What a node has said of an assignment. */
+export interface SentReport {
+  by: AuditCircumstances;
+  node: NodePrincipal;
+  assignmentId: string;
+  report: ReportUpdate;
+}
+
+/** What it is answered. */
+export type Answered = { view: UpdateStateView } | { refusal: DomainError };
+
+/** A report that counts. */
+interface Taken {
+  sent: SentReport;
+  known: Assignment;
+  next: Assignment;
+  slot: SlotEffect;
+}
+
+/**
+ * Takes in what many nodes report at the same time: for each rollout in one transaction, under the lock of its product, by
+ * as many statements as one report would take. What follows from it is done in the same transaction.
+ */
+@Injectable()
+export class UpdateIntake {
+  constructor(
+    private readonly transactor: Transactor,
+    private readonly engine: RolloutEngine,
+    private readonly rollouts: RolloutsRepository,
+    private readonly assignments: AssignmentsRepository,
+    private readonly slots: SlotsRepository,
+    private readonly versions: NodeVersionsRepository,
+    private readonly releases: ReleasesReadModel,
+    private readonly members: MembershipsReadModel,
+  ) {}
+
+  /** @param sent each of another assignment. @returns answers by assignment */
+  async take(sent: readonly SentReport[]): Promise<Map<string, Answered>> {
+    const ids = sent.map(({ assignmentId }) => assignmentId);
+    const known = await this.transactor.read((tx) => this.assignments.findAll(tx, ids));
+    const rolloutOf = new Map(known.map(({ id, rolloutId }) => [id, rolloutId]));
+    const answers = new Map<string, Answered>();
+    const byRollout = new Map<string, SentReport[]>();
+    for (const each of sent) {
+      const rolloutId = rolloutOf.get(each.assignmentId);
+      if (rolloutId === undefined) answers.set(each.assignmentId, { refusal: noSuchAssignment() });
+      else byRollout.set(rolloutId, [...(byRollout.get(rolloutId) ?? []), each]);
+    }
+    const taken = await Promise.all([...byRollout].map(([id, group]) => this.takeOf(id, group)));
+    for (const group of taken) for (const [id, answer] of group) answers.set(id, answer);
+    return answers;
+  }
+
+  private takeOf(rolloutId: string, sent: readonly SentReport[]): Promise<Map<string, Answered>> {
+    const ids = sent.map(({ assignmentId }) => assignmentId);
+    return this.transactor.observe(systemActor('rollouts'), async (tx) => {
+      const answers = new Map<string, Answered>();
+      const held = await this.engine.hold(tx, sent[0]?.node.clusterId ?? '', rolloutId);
+      const known = new Map((await this.assignments.findAll(tx, ids)).map((each) => [each.id, each]));
+      const now = await tx.clock(); // after the lock: what held it is earlier
+      const judged = sent.flatMap((each): Taken[] => {
+        const verdict = held === null ? noSuchAssignment() : judge(each, known.get(each.assignmentId), now);
+        if (verdict === null) return [];
+        if ('next' in verdict) return [verdict];
+        answers.set(each.assignmentId, { refusal: verdict });
+        return [];
+      });
+      if (held === null || judged.length === 0) return { result: withViews(answers, known.values()) };
+      const { rollout } = held;
+      const taken = await this.onTheirWay(tx, rollout, judged);
+      await this.write(tx, rollout, taken);
+      const moved = taken.filter(hasMoved);
+      if (moved.length > 0) {
+        await this.followUp(tx, rollout, moved);
+        await this.engine.advance(tx, held);
+      } else if (taken.some(({ next }) => next.nodeState === 'staging')) await this.engine.grant(tx, held);
+      const current = await this.assignments.findAll(tx, ids);
+      const caused = moved.map((each) => reported(rollout, each));
+      return { result: withViews(answers, current), caused };
+    });
+  }
+
+  private async write(tx: Tx, rollout: Rollout, taken: readonly Taken[]): Promise<void> {
+    const withSlot = (effect: SlotEffect) =>
+      taken.filter(({ slot }) => slot === effect).map(({ next }) => next);
+    await this.assignments.write(
+      tx,
+      taken.map(({ next }) => next),
+    );
+    await this.slots.release(
+      tx,
+      rollout,
+      withSlot('release').map(({ nodeId }) => nodeId),
+    );
+    await this.slots.take(tx, withSlot('take'));
+  }
+
+  /** What assignments are in their new state: at a stop, the next part of the way lies before the node. */
+  private async onTheirWay(tx: Tx, rollout: Rollout, taken: readonly Taken[]): Promise<Taken[]> {
+    const stopping = new Set(taken.filter((each) => hasMoved(each) && each.next.state === 'planned'));
+    if (stopping.size === 0) return [...taken];
+    const { clusterId, productId, targetVersion } = rollout;
+    await tx.raise(new ReleasesUnderWayChanged(clusterId));
+    const versions = new ReleaseVersions(await this.releases.releasesOf(tx, productId));
+    const nodeIds = [...stopping].map(({ next }) => next.nodeId);
+    const members = await this.members.updateSubjects(tx, clusterId, nodeIds);
+    const subjects = new Map(members.map((member) => [member.nodeId, member]));
+    return taken.map((each) => {
+      if (!stopping.has(each)) return each;
+      const { nodeId, toVersion } = each.next;
+      const subject = subjects.get(nodeId);
+      const version = subject && versions.for(subject).nextOnPath(toVersion, targetVersion);
+      const release = version === undefined || version === null ? null : versions.find(version);
+      const next: Assignment =
+        release === null
+          ? { ...each.next, state: 'failed', stateReason: 'no_version_path' }
+          : {
+              ...each.next,
+              toVersion: release.version,
+              toReleaseId: release.releaseId,
+              isStop: release.version !== targetVersion,
+            };
+      return { ...each, next };
+    });
+  }
+
+  private async followUp(tx: Tx, rollout: Rollout, moved: readonly Taken[]): Promise<void> {
+    const next = moved.map((each) => each.next);
+    const arrived = next.filter(({ state }) => state === 'ok');
+    await this.versions.fence(
+      tx,
+      next.filter(({ state }) => state === 'fenced'),
+    );
+    await this.versions.setGood(
+      tx,
+      arrived.filter(({ direction }) => direction === 'back'),
+    );
+    await this.versions.rememberFirst(
+      tx,
+      arrived.filter(({ direction, fromVersion }) => direction === 'forward' && fromVersion !== null),
+    );
+    const others = await this.settleOthers(tx, rollout, next);
+    const touched = [...moved, ...others].filter(
+      ({ known, next: after }) => phaseOf(known) !== phaseOf(after),
+    );
+    if (touched.length > 0)
+      tx.touch(
+        rollout.clusterId,
+        touched.map(({ next: { nodeId } }) => nodeId),
+      );
+    await this.rollouts.progressed(tx, rollout.id);
+  }
+
+  /** One way is over when the other one has led where it was to lead. */
+  private async settleOthers(
+    tx: Tx,
+    rollout: Rollout,
+    moved: readonly Assignment[],
+  ): Promise<Pick<Taken, 'known' | 'next'>[]> {
+    const byNode = new Map(moved.map((each) => [each.nodeId, each]));
+    const ways = await this.assignments.ofNodes(tx, rollout.id, [...byNode.keys()]);
+    const settled = ways.flatMap((known) => {
+      const one = byNode.get(known.nodeId);
+      if (one === undefined || one.direction === known.direction) return [];
+      const state = stateOfOther(one.direction, one.state, known);
+      return state === null ? [] : [{ known, next: { ...known, state, stateChangedAt: one.stateChangedAt } }];
+    });
+    await this.assignments.write(
+      tx,
+      settled.map(({ next }) => next),
+    );
+    return settled;
+  }
+}
+
+/** null: it was said before, and is answered as it was. */
+function judge(sent: SentReport, known: Assignment | undefined, now: Date): Taken | DomainError | null {
+  const { node, report } = sent;
+  if (known === undefined || known.nodeId !== node.nodeId || known.clusterId !== node.clusterId)
+    return noSuchAssignment();
+  const outcome = acceptReport(known, report);
+  switch (outcome.kind) {
+    case 'repeated':
+      return null;
+    case 'stale':
+      return conflict(
+        'stale_report',
+        'What is reported is older than what is known, or of an epoch that is over.',
+        { extensions: { epoch: known.epoch, sequence: known.sequence } },
+      );
+    case 'invalid':
+      return invalid(
+        'invalid_transition',
+        `An update that is ${known.nodeState} cannot become ${report.state} now.`,
+        { extensions: { state: known.nodeState, phase: phaseOf(known) } },
+      );
+    case 'accepted': {
+      const merged = { ...known, ...outcome.next, message: report.message ?? null, reportedAt: now };
+      const next =
+        merged.state === known.state ? merged : { ...merged, stateReason: null, stateChangedAt: now };
+      return { sent, known, next, slot: outcome.slot };
+    }
+  }
+}
+
+function hasMoved({ known, next }: Taken): boolean {
+  return next.state !== known.state;
+}
+
+function stateOfOther(
+  direction: Assignment['direction'],
+  state: Assignment['state'],
+  other: Assignment,
+): Assignment['state'] | null {
+  if (direction === 'back' && other.state === 'ok') {
+    if (state === 'ok') return 'rolled_back';
+    return state === 'fenced' ? 'fenced' : null;
+  }
+  const isHome = ['rolled_back', 'failed', 'fenced'].includes(state);
+  const isOpen = other.state === 'planned' || other.state === 'offered';
+  return direction === 'forward' && isHome && isOpen ? 'cancelled' : null;
+}
+
+function reported(rollout: Rollout, { sent: { by }, known, next }: Taken): CausedEvent {
+  const shape = ({ nodeId, state }: Assignment) => ({ nodeId, state });
+  const change = { before: shape(known), after: shape(next) };
+  return { event: { ...about(rollout), action: 'rollout.node_reported', ...change }, by };
+}
+
+/** Of those that were not refused. */
+function withViews(answers: Map<string, Answered>, current: Iterable<Assignment>): Map<string, Answered> {
+  for (const assignment of current) {
+    const { id, nodeState, attempt, epoch, sequence } = assignment;
+    if (answers.has(id)) continue;
+    const phase = phaseOf(assignment);
+    answers.set(id, { view: { assignmentId: id, state: nodeState, attempt, epoch, sequence, phase } });
+  }
+  return answers;
+}
+
+/** The same for what never was and for what another node was told. */
+export function noSuchAssignment() {
+  return notFound('not_found', 'There is no such assignment of this node.');
+}
