@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
@@ -9,7 +11,7 @@ import type { ArtifactPlace } from '../../src/common/config/config.js';
 import { ARTIFACT_STORE, type ArtifactStore } from '../../src/modules/releases/artifact-store.js';
 import { AssignedArtifacts } from '../../src/modules/releases/assigned-artifacts.js';
 import { StorageSweep } from '../../src/modules/releases/storage-sweep.js';
-import type { Answer, Api } from '../support/api.js';
+import { type Answer, type Api, apiClient } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
 import {
@@ -20,6 +22,8 @@ import {
   type TestFile,
   testFile,
 } from '../support/publisher.js';
+import { buildService, startService } from '../support/service-process.js';
+import { createTestDatabase } from '../support/test-database.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 import { until } from '../support/until.js';
 
@@ -182,6 +186,21 @@ describe.each(['directory', 's3'] as const)('artifacts in a store of the kind %s
     expect(['422 digest_mismatch', 'cut off']).toContain(outcome);
     // What the service reads of a refused body, and what the buffers in between hold.
     expect(sent).toBeLessThan(100);
+    expect(await spooled()).toEqual([]);
+  });
+
+  it('are refused before a byte of them is sent when ten gigabytes are announced', async () => {
+    const version = nextVersion();
+    await publisher.publish(version);
+    const call = put(version, { 'content-length': '10000000000' });
+    call.on('error', () => undefined);
+    call.flushHeaders();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    const parts: Buffer[] = [];
+    for await (const part of response) parts.push(part as Buffer);
+    const { code } = JSON.parse(Buffer.concat(parts).toString());
+    call.destroy();
+    expect([response.statusCode, code]).toEqual([422, 'digest_mismatch']);
     expect(await spooled()).toEqual([]);
   });
 
@@ -376,6 +395,107 @@ describe('a store that is away', () => {
     },
   );
 });
+
+describe('a service that is killed while it puts a file into a bucket', () => {
+  it('serves nothing of it, and takes the file when it is sent again', async () => {
+    await buildService();
+    const database = await createTestDatabase();
+    const gate = await Gate.open(
+      Number(new URL(places.s3.kind === 's3' ? (places.s3.endpoint ?? '') : '').port),
+    );
+    const token = randomBytes(24).toString('hex');
+    const env = {
+      DATABASE_URL: database.appUrl,
+      FABRIC_DATABASE_OWNER_URL: database.ownerUrl,
+      FABRIC_DATA_DIR: join(directory, 'killed'),
+      FABRIC_MASTER_KEY: randomBytes(32).toString('base64url'),
+      FABRIC_BOOTSTRAP_TOKEN: token,
+      FABRIC_ARTIFACT_STORE: 's3://artifacts/killed',
+      FABRIC_S3_ENDPOINT: `http://127.0.0.1:${gate.port}`,
+      AWS_ACCESS_KEY_ID: 'S3RVER',
+      AWS_SECRET_ACCESS_KEY: 'S3RVER',
+      AWS_REGION: 'us-east-1',
+      PORT: '0',
+    };
+    let service = await startService(env);
+    try {
+      const publisher = await Publisher.make(apiClient(service.url, token));
+      const file = await publisher.publish('1.0.0', testFile(randomBytes(4_000_000)));
+      gate.holdAfter(1_000_000);
+      const upload = publisher.upload('1.0.0', file.bytes).catch(() => 'broken off');
+      await gate.held;
+      await service.end('SIGKILL');
+      expect(await upload).toBe('broken off');
+      gate.letGo();
+
+      service = await startService(env);
+      const again = publisher.through(apiClient(service.url, token));
+      created(await again.api.post(again.path('1.0.0', '/approve')));
+      const path = again.path('1.0.0', '/artifacts/linux/x64');
+      // This server, unlike Amazon's, leaves half an object under the name; no row says that it is there.
+      expect(refusal(await again.api.get(path))).toBe('409 artifact_not_stored');
+      expect((await again.upload('1.0.0', file.bytes)).status).toBe(201);
+      const got = await fetch(`${service.url}/api/v1${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
+      expect(Buffer.from(await got.arrayBuffer()).equals(file.bytes)).toBe(true);
+    } finally {
+      await service.end('SIGKILL');
+      gate.close();
+      await database.drop();
+    }
+  }, 120_000);
+});
+
+/** A way to a server that can stop in the middle of what is sent. */
+class Gate {
+  readonly held: Promise<void>;
+  private onHeld: () => void = () => undefined;
+  private left = Number.POSITIVE_INFINITY;
+
+  private constructor(
+    private readonly server: ReturnType<typeof createServer>,
+    to: number,
+  ) {
+    this.held = new Promise((resolve) => {
+      this.onHeld = resolve;
+    });
+    server.on('connection', (client) => {
+      const there = connect(to, '127.0.0.1');
+      there.pipe(client);
+      client.on('data', (chunk) => {
+        this.left -= chunk.length;
+        if (this.left >= 0) there.write(chunk);
+        else this.onHeld();
+      });
+      client.on('close', () => there.destroy()).on('error', () => there.destroy());
+      there.on('close', () => client.destroy()).on('error', () => client.destroy());
+    });
+  }
+
+  static async open(to: number): Promise<Gate> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new Gate(server, to);
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  /** Lets so many bytes pass, and drops what comes after. */
+  holdAfter(bytes: number): void {
+    this.left = bytes;
+  }
+
+  letGo(): void {
+    this.left = Number.POSITIVE_INFINITY;
+  }
+
+  close(): void {
+    this.server.close();
+  }
+}
 
 describe('a node', () => {
   let controlPlane: ControlPlane;

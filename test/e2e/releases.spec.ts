@@ -156,6 +156,11 @@ describe('a hostile envelope', () => {
       () => envelopeOf(manifest(), [own]),
       '422 signature_threshold_not_met',
     ],
+    [
+      'with the signatures of one key under the ids of two',
+      () => envelopeOf(manifest(), [own, { ...own, keyId: publisher.keys[1]?.keyId ?? '' }]),
+      '422 signature_invalid',
+    ],
     ['with one signature twice', () => envelopeOf(manifest(), [own, own]), '422 signature_threshold_not_met'],
     [
       'with the signature of a stranger beside one that counts',
