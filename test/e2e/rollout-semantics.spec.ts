@@ -4,6 +4,7 @@ import type { Answer } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
+import { migrationOf, testFile } from '../support/publisher.js';
 import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
 import { VpnStage, type VpnTunnel } from '../support/vpn.js';
 
@@ -258,5 +259,101 @@ describe('a node that holds a VPN lease', () => {
     await stage.tick();
     expect((await told(owner)).phase).toBe('granted');
     expect(await rulesOf(stage, id)).toEqual(['vpn_lease_handover', 'vpn_lease_handover_overdue']);
+  });
+});
+
+describe('a pin', () => {
+  const pinOf = ({ clusterId, publisher }: RolloutStage, { id }: UpdatingNode) =>
+    `/clusters/${clusterId}/nodes/${id}/pins/${publisher.product}`;
+  const pin = (stage: RolloutStage, node: UpdatingNode, version: string) =>
+    plane.api.put(pinOf(stage, node), { version, reason: 'A driver needs it.' });
+  const rolloutsOf = async (stage: RolloutStage) =>
+    (created(await plane.api.get(stage.path)) as { items: Answer['body'][] }).items;
+
+  it('brings its node to the version, one node at a time, and proves nothing to stable', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [one, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    for (const node of stage.nodes) created(await pin(stage, node, '2.0.0'));
+    created(await pin(stage, one, '2.0.0'));
+    await stage.tick();
+    const updates = [await told(one), await told(other)] as const;
+    const granted = [await one.prepare(updates[0]), await other.prepare(updates[1])];
+    expect(granted).toEqual([true, false]);
+    await one.change(updates[0]);
+    await stage.run();
+    expect(stage.nodes.map(({ installed }) => installed)).toEqual(['2.0.0', '2.0.0']);
+    expect((await rolloutsOf(stage)).map(({ kind, state }) => [kind, state])).toEqual([
+      ['pin', 'succeeded'],
+      ['pin', 'succeeded'],
+    ]);
+    const stable = `/clusters/${stage.clusterId}/channels/${stage.publisher.product}/stable`;
+    created(await plane.api.put(stable, { version: '1.0.0' }));
+    expect(refusal(await plane.api.put(stable, { version: '2.0.0' }))).toEqual([409, 'promotion_not_proven']);
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.run();
+    expect(stage.nodes.map(({ installed }) => installed)).toEqual(['1.0.0', '1.0.0']);
+  });
+
+  it('leads its node beside a rollout by the slots of that, and lets go of it when it is removed', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const [one, other, third] = stage.nodes as [UpdatingNode, UpdatingNode, UpdatingNode];
+    await stage.publisher.release('3.0.0');
+    const id = await stage.started({}, { targetVersion: '3.0.0' });
+    const update = await told(third);
+    expect(await third.prepare(update)).toBe(true);
+    for (const node of [one, other]) created(await pin(stage, node, '2.0.0'));
+    await stage.tick();
+    const pinned = await told(one);
+    expect(pinned.toVersion).toBe('2.0.0');
+    expect(await one.prepare(pinned)).toBe(false);
+    expect((await plane.api.delete(pinOf(stage, other))).status).toBe(204);
+    expect(await other.told()).toBeNull();
+    await third.change(update);
+    await stage.run();
+    expect(stage.nodes.map(({ installed }) => installed)).toEqual(['2.0.0', '1.0.0', '3.0.0']);
+    expect((await stage.rollout(id)).waves[0].counts).toEqual({ ok: 1, skipped: 2 });
+    expect((await rolloutsOf(stage)).map(({ kind, state }) => `${kind} ${state}`).sort()).toEqual([
+      'pin cancelled',
+      'pin succeeded',
+      'staged succeeded',
+    ]);
+  });
+
+  it('waits for the approvals that every rollout needs', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 1 }));
+    created(await pin(stage, node, '2.0.0'));
+    await stage.tick();
+    expect(await node.told()).toBeNull();
+    const [made] = await rolloutsOf(stage);
+    expect(made).toMatchObject({ kind: 'pin', state: 'pending_approval' });
+    expect(refusal(await stage.act(made?.id, 'approve'))).toEqual([403, 'author_may_not_approve']);
+    const { token } = created(
+      await plane.api.post('/api-tokens', { name: 'approver', role: 'platform-operator' }),
+    ) as { token: string };
+    created(await plane.api.as(token).post(`${stage.path}/${made?.id}/approve`));
+    await stage.tick();
+    expect((await told(node)).toVersion).toBe('2.0.0');
+  });
+});
+
+describe('a version that is blocked after its rollout', () => {
+  it('stays where its migration cannot be undone, and the decision says so', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const bundle = testFile();
+    const migrations = [migrationOf(bundle, { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { migrations });
+    const id = await stage.started({}, { targetVersion: '3.0.0' });
+    await stage.run();
+    created(await plane.api.post(stage.publisher.path('3.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect(await stage.nodes[0]?.told()).toBeNull();
+    expect((await stage.decisions(id)).at(-1)).toMatchObject({
+      rule: 'version_blocked',
+      reason: 'irreversible_migration',
+      toState: 'succeeded',
+    });
   });
 });

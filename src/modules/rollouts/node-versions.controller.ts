@@ -37,9 +37,9 @@ export class NodeVersionsController {
   @Put('pins/:product')
   @Route({
     id: 'putVersionPin',
-    summary: 'Keep a node from rollouts to any other version of a product',
+    summary: 'Bring a node to a version of a product, and keep it there',
     description:
-      'What the node has not begun is taken from it; what it has begun it finishes. No pin lets a node have a blocked version.',
+      'A rollout of the node alone (`kind` `pin`) leads it there, by the slots of the product and with the approvals that the policy asks for. What it has not begun of another one is taken from it; what it has begun it finishes. No pin lets a node have a blocked version.',
     access: { permission: 'version_pins.update' },
     body: PutVersionPin,
     bodyExample: { version: '1.0.0', reason: 'A driver needs it.' },

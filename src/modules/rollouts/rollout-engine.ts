@@ -261,22 +261,19 @@ export class RolloutEngine {
     if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);
   }
 
-  /** Where the rollout leads its nodes now; null: nowhere. A finished one only leads away from a blocked version, by as
-   *  many nodes as the rollout beside it allows. */
+  /** Where the rollout leads its nodes now; null: nowhere. A finished one only leads away from a blocked version; it and
+   *  the rollout of a pin go by as many nodes as the rollout beside them allows. */
   private async courseOf(
     tx: Tx,
     rollout: Rollout,
   ): Promise<{ direction: Direction; state: Rollout['state']; maxUnavailable: number } | null> {
-    const { state, strategy, clusterId, productId } = rollout;
-    const { maxUnavailable } = strategy;
+    const { kind, state, strategy, clusterId, productId } = rollout;
+    const isUnderWay = state === 'running' || state === 'paused' || state === 'rolling_back';
+    if (!isUnderWay && state !== 'succeeded' && state !== 'succeeded_with_deferred') return null;
+    const goesBeside = !isUnderWay || kind === 'pin';
+    const beside = goesBeside ? await this.rollouts.unfinished(tx, clusterId, productId) : null;
+    const maxUnavailable = (beside?.strategy ?? strategy).maxUnavailable;
     if (state === 'running' || state === 'paused') return { direction: 'forward', state, maxUnavailable };
-    if (state === 'rolling_back') return { direction: 'back', state, maxUnavailable };
-    if (state !== 'succeeded' && state !== 'succeeded_with_deferred') return null;
-    const beside = await this.rollouts.unfinished(tx, clusterId, productId);
-    return {
-      direction: 'back',
-      state: 'rolling_back',
-      maxUnavailable: beside?.strategy.maxUnavailable ?? maxUnavailable,
-    };
+    return { direction: 'back', state: 'rolling_back', maxUnavailable };
   }
 }

@@ -35,6 +35,7 @@ export class RolloutViews {
       const reported = states.filter(({ rolloutId }) => rolloutId === id);
       views.push({
         ...{ id, clusterId, product, targetVersion, state, stateReason, pausedByDecisionId, planHash },
+        kind: rollout.kind,
         downgradePossible: rollout.downgradePossible,
         selector: rollout.selector as RolloutView['selector'],
         strategy: { retryBudget: 0, ...rollout.strategy } as RolloutView['strategy'],

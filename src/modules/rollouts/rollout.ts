@@ -31,9 +31,13 @@ export interface Strategy {
   retryBudget?: number;
 }
 
+/** `staged`: by an operator, and one unfinished for each product; `pin`: of one node, where its pin leads. */
+export type RolloutKind = 'staged' | 'pin';
+
 /** A version on its way to the nodes of a cluster. */
 export interface Rollout {
   id: string;
+  kind: RolloutKind;
   clusterId: string;
   productId: string;
   product: string;

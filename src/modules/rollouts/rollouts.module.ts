@@ -15,8 +15,10 @@ import { LeaseWaitsRepository } from './lease-waits.repository.js';
 import { NodeDecisionsService } from './node-decisions.service.js';
 import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
+import { PinMoves } from './pin-moves.js';
 import { RolloutDecisionsController } from './rollout-decisions.controller.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
+import { RolloutDrafts } from './rollout-drafts.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { RolloutEvents } from './rollout-events.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
@@ -61,7 +63,9 @@ import { WavesRepository } from './waves.repository.js';
     LeaseWaitsRepository,
     NodeDecisionsService,
     NodeVersionsRepository,
+    PinMoves,
     RolloutDecisionsService,
+    RolloutDrafts,
     RolloutEngine,
     RolloutEvents,
     RolloutFactsReader,

@@ -8,7 +8,7 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js';
 import type { Rollout } from './rollout.js';
 
-const COLUMNS = sql`r.id, r.cluster_id AS "clusterId", r.product_id AS "productId", p.name AS product,
+const COLUMNS = sql`r.id, r.kind, r.cluster_id AS "clusterId", r.product_id AS "productId", p.name AS product,
   r.release_id AS "releaseId", r.target_version AS "targetVersion", r.selector, r.strategy, r.plan_hash AS "planHash",
   r.downgrade_possible AS "downgradePossible", r.state, r.state_reason AS "stateReason",
   r.paused_by_decision_id AS "pausedByDecisionId", r.start_at AS "startAt", r.created_by_type AS "createdByType",
@@ -20,6 +20,7 @@ const TABLES = sql`rollouts AS r JOIN products AS p ON p.id = r.product_id`;
 export type NewRollout = Pick<
   Rollout,
   | 'id'
+  | 'kind'
   | 'clusterId'
   | 'productId'
   | 'releaseId'
@@ -47,21 +48,31 @@ export class RolloutsRepository {
   }
 
   async insert(tx: Tx, actor: Actor, rollout: NewRollout): Promise<void> {
-    const { id, clusterId, productId, releaseId, targetVersion, planHash, downgradePossible, startAt, salt } =
-      rollout;
+    const {
+      id,
+      kind,
+      clusterId,
+      productId,
+      releaseId,
+      targetVersion,
+      planHash,
+      downgradePossible,
+      startAt,
+      salt,
+    } = rollout;
     await tx.query(sql`
-      INSERT INTO rollouts (id, cluster_id, product_id, release_id, target_version, selector, strategy, salt, plan_hash,
+      INSERT INTO rollouts (id, kind, cluster_id, product_id, release_id, target_version, selector, strategy, salt, plan_hash,
              downgrade_possible, state, start_at, created_by_type, created_by_id, created_at, updated_at)
-      VALUES (${id}::uuid, ${clusterId}::uuid, ${productId}::uuid, ${releaseId}::uuid, ${targetVersion},
+      VALUES (${id}::uuid, ${kind}, ${clusterId}::uuid, ${productId}::uuid, ${releaseId}::uuid, ${targetVersion},
               ${JSON.stringify(rollout.selector)}::jsonb, ${JSON.stringify(rollout.strategy)}::jsonb, ${salt}, ${planHash},
               ${downgradePossible}, 'draft', ${startAt}, ${actor.type}, ${actor.id ?? ''}, ${tx.now}, ${tx.now})`);
   }
 
-  /** How many rollouts the cluster has had of the product. */
+  /** How many rollouts the cluster has had of the product, those of pins aside. */
   async count(tx: ReadTx, clusterId: string, productId: string): Promise<number> {
     const [row] = await tx.query<{ rollouts: number }>(sql`
       SELECT count(*)::int AS rollouts FROM rollouts AS r
-       WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid`);
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid AND r.kind = 'staged'`);
     return row?.rollouts ?? 0;
   }
 
@@ -128,7 +139,7 @@ export class RolloutsRepository {
     const [row] = await tx.query<{ id: string; state: RolloutState; finishedAt: Date }>(sql`
       SELECT r.id, r.state, r.finished_at AS "finishedAt" FROM rollouts AS r
        WHERE r.release_id = ${releaseId}::uuid AND r.cluster_id = ${clusterId}::uuid
-         AND r.state IN ('succeeded', 'succeeded_with_deferred')
+         AND r.kind = 'staged' AND r.state IN ('succeeded', 'succeeded_with_deferred')
        ORDER BY r.finished_at, r.id LIMIT 1`);
     return row ?? null;
   }
@@ -141,11 +152,22 @@ export class RolloutsRepository {
     return new Map(rows.map(({ state, rollouts }) => [state, rollouts]));
   }
 
-  /** The unfinished rollout of the product; null: there is none. */
+  /** The unfinished rollout that the pin of a node has begun; null: there is none. */
+  async ofPin(tx: ReadTx, clusterId: string, productId: string, nodeId: string): Promise<Rollout | null> {
+    const [row] = await tx.query<Rollout>(sql`
+      SELECT ${COLUMNS} FROM ${TABLES}
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid AND r.kind = 'pin'
+         AND r.state IN ('draft', 'pending_approval', 'approved', 'running', 'paused')
+         AND EXISTS (SELECT 1 FROM rollout_assignments AS a WHERE a.rollout_id = r.id AND a.node_id = ${nodeId}::uuid)
+       ORDER BY r.created_at DESC LIMIT 1`);
+    return row ?? null;
+  }
+
+  /** The unfinished rollout of the product, those of pins aside; null: there is none. */
   async unfinished(tx: ReadTx, clusterId: string, productId: string): Promise<Rollout | null> {
     const [row] = await tx.query<Rollout>(sql`
       SELECT ${COLUMNS} FROM ${TABLES} WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid
-         AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])`);
+         AND r.kind = 'staged' AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])`);
     return row ?? null;
   }
 

@@ -189,6 +189,10 @@ export const RolloutView = z
     clusterId: Id,
     product: z.string().meta({ example: 'rap-node-agent' }),
     targetVersion: z.string().meta({ example: '2.0.0' }),
+    kind: z
+      .enum(['staged', 'pin'])
+      .describe('`pin`: it brings one node to the version that it is pinned to, beside any other rollout.')
+      .meta({ example: 'staged' }),
     state: z.enum(ROLLOUT_STATES),
     stateReason: z.string().nullable().meta({ example: null }),
     pausedByDecisionId: Id.nullable().describe('What `resume` acknowledges.').meta({ example: null }),

@@ -4,11 +4,11 @@ import { type Page, Paging } from '../../common/http/paging.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
-import type { NewAssignment } from './assignment.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { noSuchRollout, type Rollout, rolloutCreated } from './rollout.js';
-import { type PreparedRollout, RolloutPlanner } from './rollout-planner.js';
+import { RolloutDrafts } from './rollout-drafts.js';
+import { RolloutPlanner } from './rollout-planner.js';
 import { decisionView, nodeView, RolloutViews } from './rollout-views.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type {
@@ -20,7 +20,6 @@ import type {
   RolloutQuery,
   RolloutView,
 } from './rollouts.schema.js';
-import { WavesRepository } from './waves.repository.js';
 
 /** Plans rollouts, writes them down, and tells how they fare. */
 @Injectable()
@@ -28,8 +27,8 @@ export class RolloutsService {
   constructor(
     private readonly transactor: Transactor,
     private readonly planner: RolloutPlanner,
+    private readonly drafts: RolloutDrafts,
     private readonly rollouts: RolloutsRepository,
-    private readonly waves: WavesRepository,
     private readonly assignments: AssignmentsRepository,
     private readonly decisions: DecisionsRepository,
     private readonly views: RolloutViews,
@@ -52,29 +51,7 @@ export class RolloutsService {
   create(actor: Actor, clusterId: string, input: CreateRollout): Promise<RolloutView> {
     return this.transactor.mutateDirect(actor, async (tx) => {
       const prepared = await this.planner.prepare(tx, clusterId, input);
-      const { product, release, selector, strategy, salt, planHash, downgradePossible, plan } = prepared;
-      const id = tx.newId();
-      const row = {
-        id,
-        clusterId,
-        productId: product.id,
-        releaseId: release.releaseId,
-        targetVersion: release.version,
-      };
-      const startAt = strategy.startAt === null ? null : new Date(strategy.startAt);
-      await this.rollouts.insert(tx, actor, {
-        ...row,
-        selector,
-        strategy,
-        salt,
-        planHash,
-        downgradePossible,
-        startAt,
-      });
-      const planned = plan.waves.map(({ nodes }) => nodes.length);
-      const waves = strategy.waves.map((wave, index) => ({ ...wave, plannedMembers: planned[index] ?? 0 }));
-      await this.waves.insert(tx, id, waves);
-      await this.assignments.insert(tx, row, assignmentsOf(prepared));
+      const id = await this.drafts.write(tx, actor, clusterId, prepared, 'staged');
       const rollout = await this.get(tx, clusterId, id);
       return { result: await this.view(tx, rollout), events: [rolloutCreated(rollout)] };
     });
@@ -136,38 +113,4 @@ export class RolloutsService {
     const [view] = await this.views.of(tx, [rollout]);
     return view as RolloutView;
   }
-}
-
-/** Every node of the selection: in its wave, or skipped with the reason. */
-function assignmentsOf({ plan, release, versions, platforms, strategy }: PreparedRollout): NewAssignment[] {
-  const of = (nodeId: string) => ({
-    nodeId,
-    direction: 'forward' as const,
-    os: platforms.get(nodeId)?.os ?? '',
-    arch: platforms.get(nodeId)?.arch ?? '',
-    retriesLeft: strategy.retryBudget ?? 0,
-  });
-  const planned = plan.waves.flatMap(({ nodes }, wavePosition) =>
-    nodes.map(({ nodeId, fromVersion, nextVersion }, place) => ({
-      ...of(nodeId),
-      ...{
-        wavePosition,
-        place,
-        fromVersion,
-        toVersion: nextVersion,
-        isStop: nextVersion !== release.version,
-      },
-      toReleaseId: versions.find(nextVersion)?.releaseId ?? release.releaseId,
-      state: 'planned' as const,
-      stateReason: null,
-    })),
-  );
-  const skipped = plan.skipped.map(({ nodeId, reason }, place) => ({
-    ...of(nodeId),
-    ...{ wavePosition: null, place, fromVersion: null, toVersion: release.version, isStop: false },
-    toReleaseId: release.releaseId,
-    state: 'skipped' as const,
-    stateReason: reason,
-  }));
-  return [...planned, ...skipped];
 }

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import { sql } from '../../common/database/sql.js';
 import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import type { Actor } from '../../common/request/actor.js';
@@ -9,22 +8,20 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
 import { type KnownProduct, ReleasesReadModel } from '../releases/releases.read-model.js';
 import type { ReleaseFacts } from '../releases/version-rules.js';
-import { AssignmentsRepository } from './assignments.repository.js';
-import { RolloutMoves } from './rollout-moves.js';
+import { PinMoves } from './pin-moves.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { isInForce, noSuchPin, pinRemoved, pinSet, type VersionPin } from './version-pin.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
 import type { PutVersionPin, VersionPinView } from './version-pins.schema.js';
 
-/** Keeps nodes on a version, whatever is rolled out. A pin holds nodes back; it never lets a blocked version be. */
+/** Brings nodes to a version and keeps them there, whatever is rolled out. No pin lets a blocked version be. */
 @Injectable()
 export class VersionPinsService {
   constructor(
     private readonly transactor: Transactor,
     private readonly pins: VersionPinsRepository,
     private readonly rollouts: RolloutsRepository,
-    private readonly assignments: AssignmentsRepository,
-    private readonly moves: RolloutMoves,
+    private readonly pinMoves: PinMoves,
     private readonly members: MembershipsService,
     private readonly releases: ReleasesReadModel,
   ) {}
@@ -70,7 +67,7 @@ export class VersionPinsService {
         createdAt: tx.now,
       };
       await this.pins.set(tx, pin);
-      if (isInForce(pin, tx.now)) await this.holdBack(tx, pin);
+      if (isInForce(pin, tx.now)) await this.pinMoves.follow(tx, actor, pin);
       return { result: { pin: view(pin, tx.now), isNew: known === null }, events: [pinSet(known, pin)] };
     });
   }
@@ -84,29 +81,9 @@ export class VersionPinsService {
       if (pin === null) throw noSuchPin();
       tx.requireMatch(contentEtag(view(pin, tx.now)));
       await this.pins.remove(tx, pin);
+      await this.pinMoves.letGo(tx, pin);
       return { result: undefined, events: [pinRemoved(pin)] };
     });
-  }
-
-  /** What the node has not begun of a rollout to another version is taken from it. */
-  private async holdBack(tx: Tx, { clusterId, nodeId, productId, version }: VersionPin): Promise<void> {
-    const rollout = await this.rollouts.unfinished(tx, clusterId, productId);
-    if (rollout === null || rollout.targetVersion === version) return;
-    const own = {
-      rolloutId: rollout.id,
-      direction: 'forward' as const,
-      where: sql`a.node_id = ${nodeId}::uuid`,
-    };
-    await this.assignments.move(tx, { ...own, from: ['offered', 'deferred'], to: 'planned' });
-    const moved = await this.assignments.move(tx, {
-      ...own,
-      from: ['planned'],
-      to: 'skipped',
-      reason: 'pinned',
-    });
-    this.moves.tell(tx, rollout, moved, 'skipped');
-    // It may have been offered, which the second step does not see.
-    if (moved.length > 0) tx.touch(clusterId, [nodeId]);
   }
 
   private async usable(tx: Tx, product: KnownProduct, version: string): Promise<ReleaseFacts> {

@@ -1,0 +1,106 @@
+import { Injectable } from '@nestjs/common';
+import { sql } from '../../common/database/sql.js';
+import type { Actor } from '../../common/request/actor.js';
+import type { Tx } from '../../common/transaction/tx.js';
+import { PolicyReadModel } from '../clusters/policy.read-model.js';
+import { AssignmentsRepository } from './assignments.repository.js';
+import { rolloutCreated } from './rollout.js';
+import { RolloutDrafts } from './rollout-drafts.js';
+import { RolloutMoves } from './rollout-moves.js';
+import { RolloutNudges } from './rollout-nudges.js';
+import { RolloutPlanner } from './rollout-planner.js';
+import { RolloutsRepository } from './rollouts.repository.js';
+import type { VersionPin } from './version-pin.js';
+
+const DAY_SECONDS = 86_400;
+/** Of one node, whose turn it is when a slot of the product is free; how long that takes is no fault of its own. */
+const TERMS = {
+  waves: [{ name: 'pinned', percent: 100, soakSeconds: 0, requiresApproval: false }],
+  maxUnavailable: 1,
+  successThresholdPercent: 100,
+  failureThresholdPercent: 0,
+  minEvidence: 1,
+  progressDeadlineSeconds: 30 * DAY_SECONDS,
+  nodeDeadlineSeconds: 3_600,
+  maintenanceWindows: [],
+  autoRollback: false,
+  retryBudget: 0,
+};
+
+/**
+ * Brings pinned nodes to their versions. A pin whose node runs something else is a rollout of that node alone, so that it
+ * goes by the same slots, reports, filters and approvals as every other. All of it happens under the lock of the product.
+ */
+@Injectable()
+export class PinMoves {
+  constructor(
+    private readonly planner: RolloutPlanner,
+    private readonly drafts: RolloutDrafts,
+    private readonly rollouts: RolloutsRepository,
+    private readonly assignments: AssignmentsRepository,
+    private readonly moves: RolloutMoves,
+    private readonly policies: PolicyReadModel,
+    private readonly nudges: RolloutNudges,
+  ) {}
+
+  /** What the node has not begun of another way is taken from it, and the way to its pin begins, if there is one. */
+  async follow(tx: Tx, actor: Actor, pin: VersionPin): Promise<void> {
+    if (await this.isOnItsWay(tx, pin)) return;
+    await this.letGo(tx, pin);
+    await this.holdBack(tx, pin);
+    const { clusterId, nodeId, product, version } = pin;
+    const strategy = { ...TERMS, startAt: tx.now.toISOString() };
+    const wish = { product, targetVersion: version, selector: { nodeIds: [nodeId] }, strategy };
+    const prepared = await this.planner.prepare(tx, clusterId, wish);
+    if (prepared.plan.waves.every(({ nodes }) => nodes.length === 0)) return;
+    const id = await this.drafts.write(tx, actor, clusterId, prepared, 'pin');
+    const rollout = await this.rollouts.find(tx, clusterId, id);
+    if (rollout === null) throw new Error('the rollout of the pin is gone');
+    tx.audit(rolloutCreated(rollout));
+    // The tick starts it: at once, or when it has the approvals that the policy asks for.
+    const { rolloutApprovals } = await this.policies.hold(tx, clusterId);
+    if (rolloutApprovals > 0)
+      tx.audit(await this.moves.enter(tx, rollout, 'pending_approval', { rule: 'pinned', reason: null }));
+    this.nudges.nudge(tx, rollout);
+  }
+
+  /** The pin holds no more: what the node has not begun of its way is over. */
+  async letGo(tx: Tx, { clusterId, productId, nodeId }: VersionPin): Promise<void> {
+    const rollout = await this.rollouts.ofPin(tx, clusterId, productId, nodeId);
+    if (rollout === null) return;
+    tx.audit(await this.moves.enter(tx, rollout, 'cancelled', { rule: 'pin_over', reason: null }));
+  }
+
+  /** Its pin of before, or the rollout that is under way, brings it there. */
+  private async isOnItsWay(tx: Tx, { clusterId, productId, nodeId, version }: VersionPin): Promise<boolean> {
+    const byPin = await this.rollouts.ofPin(tx, clusterId, productId, nodeId);
+    if (byPin?.targetVersion === version) return true;
+    const beside = await this.rollouts.unfinished(tx, clusterId, productId);
+    if (beside?.targetVersion !== version) return false;
+    const ways = await this.assignments.ofNodes(tx, beside.id, [nodeId]);
+    return ways.some(
+      ({ direction, state }) =>
+        direction === 'forward' && !['skipped', 'cancelled', 'failed', 'rolled_back'].includes(state),
+    );
+  }
+
+  private async holdBack(tx: Tx, { clusterId, nodeId, productId, version }: VersionPin): Promise<void> {
+    const rollout = await this.rollouts.unfinished(tx, clusterId, productId);
+    if (rollout === null || rollout.targetVersion === version) return;
+    const own = {
+      rolloutId: rollout.id,
+      direction: 'forward' as const,
+      where: sql`a.node_id = ${nodeId}::uuid`,
+    };
+    await this.assignments.move(tx, { ...own, from: ['offered', 'deferred'], to: 'planned' });
+    const moved = await this.assignments.move(tx, {
+      ...own,
+      from: ['planned'],
+      to: 'skipped',
+      reason: 'pinned',
+    });
+    this.moves.tell(tx, rollout, moved, 'skipped');
+    // It may have been offered, which the second step does not see.
+    if (moved.length > 0) tx.touch(clusterId, [nodeId]);
+  }
+}
