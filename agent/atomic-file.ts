@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Temporary files end in this; whatever a crash leaves behind is never read and is swept at the next start. */
@@ -24,6 +24,14 @@ export async function createFileAtomic(path: string, content: string): Promise<b
   }
   await syncFolder(dirname(path));
   return true;
+}
+
+/** Makes `path` a link to the folder `target`, in one step where there was one before; durable when it resolves. */
+export async function linkAtomic(path: string, target: string): Promise<void> {
+  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}${TEMPORARY_SUFFIX}`);
+  await symlink(target, draft, 'dir');
+  await rename(draft, path);
+  await syncFolder(dirname(path));
 }
 
 /** Puts a whole and durable draft in place by `publish`; nothing of it stays. */

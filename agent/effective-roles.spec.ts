@@ -20,6 +20,7 @@ function snapshot(roles: Partial<SnapshotRole>[], change: Partial<Snapshot> = {}
     vpnAssignments: [],
     mirror: null,
     updateCaches: [],
+    updates: [],
     snapshotKeys: [],
     roles: roles.map((role) => ({ ...plain, role: 'vpn-exit', ...role })),
     ...change,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type AgentSession, clientFor } from './agent-session.js';
 import type { AgentState } from './agent-state.js';
 import { ApiClient } from './api-client.js';
@@ -5,6 +6,7 @@ import { IdentityRefused } from './api-errors.js';
 import { AuthoritySeen } from './authority-seen.js';
 import type { CacheOptions } from './caches/cache-options.js';
 import { cachePartFor } from './caches/cache-setup.js';
+import { NearSources } from './caches/near-sources.js';
 import { notEnrolled } from './command-line.js';
 import { AgentFailure, EXIT } from './exit.js';
 import { HeartbeatLoop } from './heartbeat-loop.js';
@@ -23,6 +25,7 @@ import { openTrust } from './trust/node-trust.js';
 import type { CertificateWish } from './trust/renewal-plan.js';
 import { TrustKeys } from './trust-keys.js';
 import { Turns } from './turns.js';
+import { openUpdates } from './updates/updates-setup.js';
 import { AGENT_VERSION } from './version.js';
 import { vpnKeeperFor } from './vpn/vpn-setup.js';
 
@@ -44,6 +47,8 @@ const DEFAULT_OPTIONS: RunOptions = {
   servicesDirectory: null,
 };
 
+/** Loops and waits that one stop may end; more would be a leak, and is said to be one. */
+const STOPPED_AT_ONCE = 64;
 /** How long the last words to the control plane may take when the agent stops. */
 const FAREWELL_MS = 2_000;
 
@@ -58,6 +63,7 @@ export async function runNode(
   options: RunOptions = DEFAULT_OPTIONS,
 ): Promise<void> {
   const { log, clock, stop, store } = session;
+  setMaxListeners(STOPPED_AT_ONCE, stop.signal);
   if (state.enrollment.status !== 'enrolled') throw notEnrolled(store.directory);
   const { nodeId, clusterId, snapshotKeys } = state.enrollment;
   log.info('started', { agentVersion: AGENT_VERSION, nodeId, clusterId, pid: process.pid });
@@ -73,7 +79,9 @@ export async function runNode(
   const turns = new Turns();
   const supervision = await openSupervision(session, node, nodeApi, context, turns, options);
   const { supervisor, reporter } = supervision;
+  const updates = await openUpdates(store, node, nodeApi, context, supervision);
   roles.follow((snapshot, now) => supervisor.apply(snapshot, now));
+  roles.follow((snapshot) => updates.keeper.apply(snapshot));
   try {
     if (state.refused !== null && !(await isWelcomeAgain(session, tokens))) return;
     const held = await usableSnapshot(session, state);
@@ -85,6 +93,9 @@ export async function runNode(
     roles.follow((snapshot, now) => vpn.apply(snapshot, now));
     const cache = cachePartFor(session, clusterId, trust.store, nodeApi, context, options.cache);
     roles.follow(cache.apply);
+    const near = new NearSources(clusterId, trust.store);
+    roles.follow((snapshot) => near.apply(snapshot?.updateCaches ?? []));
+    updates.askFirst((file) => near.of(file));
     watch.onLeaseHints((connectionIds) => vpn.look(connectionIds));
     if (held !== null) roles.apply(held.snapshot);
     const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
@@ -92,8 +103,9 @@ export async function runNode(
     const parts = [...trust.parts, supervision.part, authority, checkIn];
     const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts, turns);
     const report = new HostReport(nodeApi, state.wish, context);
-    const reports = [heartbeat.run(), report.run(), reporter.run()];
-    const loops = [watch.run(), vpn.run(stop.signal), cache.run(), ...reports, ...trust.start()];
+    const reports = [heartbeat.run(), report.run(), reporter.run(), updates.reporter.run()];
+    const work = [vpn.run(stop.signal), cache.run(), updates.keeper.run()];
+    const loops = [watch.run(), ...work, ...reports, ...trust.start()];
     await allOrNone(loops, stop);
   } catch (error) {
     if (error instanceof IdentityRefused) {

@@ -3,6 +3,7 @@ import { type NearCache, parseMirror, parseNearCaches } from './caches/snapshot-
 import { isCount, isInstant, isObject, isText } from './json-values.js';
 import { parseWorkloads, type SnapshotWorkload } from './snapshot-workload.js';
 import type { ContentId } from './updates/release-manifest.js';
+import { parseUpdates, type SnapshotUpdate } from './updates/snapshot-update.js';
 import { parseVpnAssignments, type VpnAssignment } from './vpn/vpn-assignment.js';
 
 /** A role as a snapshot carries it. Times are RFC 3339, the range half-open; null: no bound. */
@@ -32,6 +33,7 @@ export interface Snapshot {
   mirror: ContentId[] | null;
   /** Caches near the node, nearest first. */
   updateCaches: NearCache[];
+  updates: SnapshotUpdate[];
   /** The keys that may sign this node's snapshots, as this one announces them; none where it announces nothing. */
   snapshotKeys: JWK[];
 }
@@ -44,6 +46,7 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
   const roles = payload.roles.map(parseRole);
   const workloads = parseWorkloads(payload.workloads);
   const vpnAssignments = parseVpnAssignments(payload.vpnAssignments);
+  const updates = parseUpdates(payload.updates);
   const { clusterId, nodeId, generation, authorityTerm, issuedAt, expiresAt, degradedGraceSeconds } = payload;
   const { status } = payload.membership;
   if (
@@ -57,7 +60,8 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
     !isText(status) ||
     !roles.every((role) => role !== null) ||
     workloads === null ||
-    vpnAssignments === null
+    vpnAssignments === null ||
+    updates === null
   ) {
     return null;
   }
@@ -72,6 +76,7 @@ export function parseSnapshot(payload: unknown): Snapshot | null {
     vpnAssignments,
     mirror: parseMirror(payload.mirror),
     updateCaches: parseNearCaches(payload.updateCaches),
+    updates,
     snapshotKeys,
   };
 }

@@ -14,6 +14,7 @@ import { AgentFailure, EXIT, type ExitCode, UsageError } from '../exit.js';
 import { prepareJoin } from '../join-state.js';
 import { StateStore } from '../state-store.js';
 import { endLeftovers } from '../supervisor/leftovers.js';
+import { pinReleaseKeys } from '../updates/release-pins.js';
 
 export const ENROLL_HELP = `Usage: rap-node-agent enroll --url <base> --token <fjt_...> [options]
 
@@ -27,6 +28,7 @@ Asks a control plane to admit this host. Safe to repeat: the same directory asks
   --capability <name>   report a capability beside those discovered; repeatable
   --no-discover         report only the capabilities given
   --fact <key=value>    report a fact, or replace a discovered one; repeatable
+  --release-keys <path> take on the keys whose releases this host runs
   --wait                wait for the decision (default)
   --no-wait             leave as soon as the request is made; "run" waits for the decision
   --state-dir <path>    default: RAP_STATE_DIR, else ./rap-node-agent
@@ -44,6 +46,7 @@ const OPTIONS = {
   capability: { type: 'string', multiple: true },
   fact: { type: 'string', multiple: true },
   'no-discover': { type: 'boolean' },
+  'release-keys': { type: 'string' },
   wait: { type: 'boolean' },
   'no-wait': { type: 'boolean' },
 } as const;
@@ -69,7 +72,9 @@ export async function enroll(args: readonly string[]): Promise<ExitCode> {
   const log = openLog(values['log-level']);
   const directory = stateDirectory(values['state-dir']);
   if ((await new StateStore(directory).readState()) === null) requireOrder(baseUrl, token); // makes nothing
+  const releaseKeys = values['release-keys'];
   return withSession(directory, log, async (session) => {
+    if (releaseKeys !== undefined) await pinReleaseKeys(session.store, releaseKeys);
     const before = await session.store.readState();
     if (before?.enrollment.status === 'enrolled' && before.refused === null) {
       return alreadyEnrolled(session, before, baseUrl);

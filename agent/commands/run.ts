@@ -12,6 +12,7 @@ import { EXIT, type ExitCode, UsageError } from '../exit.js';
 import { type RunOptions, runNode } from '../node-run.js';
 import { StateStore } from '../state-store.js';
 import { CERTIFICATE_KEY_TYPES, type CertificateKeyType } from '../trust/certificate-request.js';
+import { pinReleaseKeys } from '../updates/release-pins.js';
 
 export const RUN_HELP = `Usage: rap-node-agent run [options]
 
@@ -29,6 +30,7 @@ it wants. Waits first for the decision on a join request that is still open. End
   --cache-max-bytes <bytes>           how much of them is kept (default: 10 GiB)
   --services-dir <path>               what the services of this host are (default: RAP_SERVICES_DIR, else
                                       services in the state directory)
+  --release-keys <path>               take on the keys whose releases this host runs
   --state-dir <path>                  default: RAP_STATE_DIR, else ./rap-node-agent
   --log-level <level>                 debug, info, warn, error (default: RAP_LOG_LEVEL, else info)`;
 
@@ -41,6 +43,7 @@ const OPTIONS = {
   'cache-listen': { type: 'string' },
   'cache-advertise': { type: 'string' },
   'cache-max-bytes': { type: 'string' },
+  'release-keys': { type: 'string' },
 } as const;
 
 /** The lifetimes that the control plane gives, in seconds. What it would refuse each time is refused once, at the start. */
@@ -70,7 +73,9 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
   const directory = stateDirectory(values['state-dir']);
   const log = openLog(values['log-level']);
   if ((await new StateStore(directory).readState()) === null) throw notEnrolled(directory); // makes nothing
+  const releaseKeys = values['release-keys'];
   return withSession(directory, log, async (session) => {
+    if (releaseKeys !== undefined) await pinReleaseKeys(session.store, releaseKeys);
     const state = await session.store.readState();
     if (state === null) throw notEnrolled(directory);
     const key = await session.store.readKey(state.keyThumbprint);

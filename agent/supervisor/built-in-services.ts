@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { AGENT_VERSION } from '../version.js';
-import type { ServiceDefinition } from './service-definition.js';
+import { parseDefinition, type ServiceDefinition } from './service-definition.js';
 import { ECHO } from './workload-rules.js';
 
 /** The agent's own program, beside which this file lies when it is built. */
@@ -10,14 +10,10 @@ const PROGRAM = fileURLToPath(new URL('../main.js', import.meta.url));
 export const BUILT_IN_SERVICES: ReadonlyMap<string, ServiceDefinition> = new Map([
   [
     ECHO,
-    {
+    parseDefinition({
       command: [process.execPath, PROGRAM, 'service', ECHO],
-      env: {},
-      cwd: null,
-      stopSignal: 'SIGTERM',
       stopTimeoutSeconds: 5,
       version: AGENT_VERSION,
-      execChecks: [],
-    },
+    }),
   ],
 ]);

@@ -3,11 +3,12 @@ import os from 'node:os';
 import { canonicalJson } from '../canonical-json.js';
 import { isCount, isObject, isText, isTextArray, isTextRecord } from '../json-values.js';
 import type { HealthCheck, Workload } from '../snapshot-workload.js';
+import { PRODUCT_NAME } from '../updates/release-pins.js';
 import type { CheckOrder, Launch, RunOrder } from './service-order.js';
 
 /** What a service is on this host: written by whoever runs the host, never by the control plane. */
 export interface ServiceDefinition {
-  /** Program and arguments; the program by its absolute path. */
+  /** Program and arguments; the program by its absolute path, or by its path in the installed release. */
   command: readonly string[];
   env: Readonly<Record<string, string>>;
   cwd: string | null;
@@ -16,11 +17,48 @@ export interface ServiceDefinition {
   version: string | null;
   /** Commands that a health check of the control plane may name, each word for word. */
   execChecks: readonly (readonly string[])[];
+  /** The product whose installed release this service is run from; null: the host installs it by itself. */
+  product: string | null;
+  update: UpdateTerms;
+}
+
+/** How long the steps of an update may take, and what the host does for one. */
+export interface UpdateTerms {
+  /** A new version must be well within this time. */
+  healthSeconds: number;
+  /** It must stay well for so long before it counts. */
+  settleSeconds: number;
+  /** For so long after that it is taken back when it turns bad. */
+  watchSeconds: number;
+  /** For each run of a migration, and of the commands below. */
+  migrationSeconds: number;
+  /** Saves the service's data, and brings it back as it was saved; the program by its absolute path. */
+  backup: readonly string[] | null;
+  restore: readonly string[] | null;
 }
 
 const DEFAULT_STOP_TIMEOUT_SECONDS = 10;
 const MAX_STOP_TIMEOUT_SECONDS = 600;
-const MEMBERS = ['command', 'env', 'cwd', 'stopSignal', 'stopTimeoutSeconds', 'version', 'execChecks'];
+const MEMBERS = [
+  'command',
+  'env',
+  'cwd',
+  'stopSignal',
+  'stopTimeoutSeconds',
+  'version',
+  'execChecks',
+  'product',
+  'update',
+];
+const DEFAULT_TERMS: UpdateTerms = {
+  healthSeconds: 60,
+  settleSeconds: 5,
+  watchSeconds: 900,
+  migrationSeconds: 600,
+  backup: null,
+  restore: null,
+};
+const MAX_TERM_SECONDS = 86_400;
 /** What the agent tells the process; a definition must not pretend otherwise. */
 const RESERVED = /^RAP_/;
 
@@ -30,8 +68,13 @@ export function parseDefinition(value: unknown): ServiceDefinition {
   const unknown = Object.keys(value).find((member) => !MEMBERS.includes(member));
   if (unknown !== undefined) throw new Error(`has a member "${unknown}" that means nothing`);
   const { command, env = {}, cwd = null, stopSignal = 'SIGTERM', version = null, execChecks = [] } = value;
-  const { stopTimeoutSeconds = DEFAULT_STOP_TIMEOUT_SECONDS } = value;
-  if (!isTextArray(command) || !isAbsolute(command[0])) {
+  const { stopTimeoutSeconds = DEFAULT_STOP_TIMEOUT_SECONDS, product = null } = value;
+  if (product !== null && (!isText(product) || !PRODUCT_NAME.test(product)))
+    throw new Error('has a "product" that is no name of one');
+  if (product !== null && version !== null)
+    throw new Error('has a "version", although the version is that of the installed release');
+  const update = parseTerms(value.update);
+  if (!isTextArray(command) || !(isAbsolute(command[0]) || (product !== null && isInside(command[0])))) {
     throw new Error('must have a "command": a list of texts, the first an absolute path');
   }
   if (!isTextRecord(env)) throw new Error('has an "env" that is no object of texts');
@@ -48,7 +91,31 @@ export function parseDefinition(value: unknown): ServiceDefinition {
   if (!Array.isArray(execChecks) || !execChecks.every(isTextArray)) {
     throw new Error('has "execChecks" that are no list of lists of texts');
   }
-  return { command, env, cwd, stopSignal, stopTimeoutSeconds, version, execChecks };
+  return { command, env, cwd, stopSignal, stopTimeoutSeconds, version, execChecks, product, update };
+}
+
+function parseTerms(value: unknown): UpdateTerms {
+  if (value === undefined) return DEFAULT_TERMS;
+  if (!isObject(value)) throw new Error('has an "update" that is no object');
+  const unknown = Object.keys(value).find((member) => !Object.hasOwn(DEFAULT_TERMS, member));
+  if (unknown !== undefined) throw new Error(`has an "update" with "${unknown}", which means nothing`);
+  const { backup, restore, ...times } = { ...DEFAULT_TERMS, ...value };
+  const wrong = Object.entries(times).find(
+    ([, time]) => typeof time !== 'number' || !(time >= 0 && time <= MAX_TERM_SECONDS),
+  );
+  if (wrong !== undefined) throw new Error(`has an "update" whose "${wrong[0]}" is no number of seconds`);
+  for (const command of [backup, restore]) {
+    if (command !== null && !(isTextArray(command) && isAbsolute(command[0])))
+      throw new Error('has an "update" with a command that is no list of texts, the first an absolute path');
+  }
+  if ((backup === null) !== (restore === null))
+    throw new Error('has an "update" with only one of "backup" and "restore"');
+  return { ...times, backup, restore };
+}
+
+/** A path that stays in the folder of the release. */
+function isInside(program: string | undefined): boolean {
+  return isText(program) && !program.startsWith('/') && !program.split('/').includes('..');
 }
 
 /** The order to run `workload` as `definition` says. */

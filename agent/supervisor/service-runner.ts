@@ -64,6 +64,11 @@ export class ServiceRunner {
     return reportOf(this.serviceType, this.state);
   }
 
+  /** A process of it is to run. */
+  get isWanted(): boolean {
+    return this.state.order.kind === 'run';
+  }
+
   /** There is no process, and none is coming. */
   get isAtRest(): boolean {
     return this.state.phase.at === 'rest';

@@ -4,6 +4,7 @@ import type { HeartbeatPart } from '../heartbeat-part.js';
 import type { LoopContext } from '../loop.js';
 import type { NodeApi } from '../node-api.js';
 import type { Turns } from '../turns.js';
+import { InstalledReleases } from '../updates/installed-releases.js';
 import { endLeftovers } from './leftovers.js';
 import { ServiceCatalogue } from './service-catalogue.js';
 import { Supervisor } from './supervisor.js';
@@ -14,6 +15,8 @@ export interface Supervision {
   supervisor: Supervisor;
   reporter: WorkloadReporter;
   part: HeartbeatPart;
+  catalogue: ServiceCatalogue;
+  releases: InstalledReleases;
 }
 
 /**
@@ -32,9 +35,11 @@ export async function openSupervision(
   const definitions = options.servicesDirectory ?? join(store.directory, 'services');
   await endLeftovers(directory, log);
   const reporter = new WorkloadReporter(api, context, turns);
+  const releases = new InstalledReleases(join(store.directory, 'releases'));
+  const catalogue = new ServiceCatalogue(definitions, releases);
   const supervisor = new Supervisor({
     directory,
-    catalogue: new ServiceCatalogue(definitions),
+    catalogue,
     node,
     log,
     onReport: (report, logTail) => reporter.add(report, logTail),
@@ -46,5 +51,5 @@ export async function openSupervision(
     },
     heard: () => undefined, // what heartbeats answer says nothing of workloads
   };
-  return { supervisor, reporter, part };
+  return { supervisor, reporter, part, catalogue, releases };
 }

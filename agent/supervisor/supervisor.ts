@@ -39,12 +39,19 @@ export class Supervisor {
   /** Nothing is reported before every workload of a snapshot has been looked at: what is missing counts as gone. */
   private isSettled = false;
   private isClosed = false;
+  /** What the last `apply` was told, to be looked at again. */
+  private last: { snapshot: Snapshot | null; now: Date } | null = null;
+  private settling: Promise<void> = Promise.resolve();
+  /** Services that must be at rest whatever the snapshot wants, and why. */
+  private readonly holds = new Map<string, string>();
+  private readonly watchers = new Set<() => void>();
 
   constructor(private readonly context: SupervisorContext) {}
 
   /** Takes on the workloads of `snapshot` as they are at `now`; null: none. */
   apply(snapshot: Snapshot | null, now: Date): void {
     if (this.isClosed) return;
+    this.last = { snapshot, now };
     this.round += 1;
     this.wanted = new Map(snapshot?.workloads.map((workload) => [workload.serviceType, workload]));
     for (const [serviceType, runner] of this.runners) {
@@ -53,7 +60,46 @@ export class Supervisor {
         snapshot === null || workload === undefined ? NOT_WANTED : refusalOf(workload, snapshot, now);
       if (refusal !== null) runner.order({ ...refusal, version: runner.report.version });
     }
-    void this.settle(this.round, snapshot, now);
+    this.settling = this.settle(this.round, snapshot, now);
+  }
+
+  /** Lets no process of the service run from now on, until `release`. */
+  hold(serviceType: string, why: string): void {
+    this.holds.set(serviceType, why);
+    this.runners.get(serviceType)?.order(heldOrder(why, this.runners.get(serviceType)));
+  }
+
+  /** Resolves once no process of a held service is left. */
+  async whenAtRest(serviceType: string): Promise<void> {
+    await this.whenSettled();
+    await this.runners.get(serviceType)?.whenAtRest();
+  }
+
+  /** Looks at the host again, without holding the service; resolves once it has its order. */
+  async release(serviceType: string): Promise<void> {
+    this.holds.delete(serviceType);
+    if (this.last !== null) this.apply(this.last.snapshot, this.last.now);
+    await this.whenSettled();
+  }
+
+  /** What becomes of the service; null before the first snapshot and for one that is not wanted to run now. */
+  look(serviceType: string): ServiceReport | null {
+    const runner = this.runners.get(serviceType);
+    return runner?.isWanted === true ? runner.report : null;
+  }
+
+  /** Calls `watcher` at each change of any service, until the function that it returns is called. */
+  watch(watcher: () => void): () => void {
+    this.watchers.add(watcher);
+    return () => void this.watchers.delete(watcher);
+  }
+
+  /** Resolves once what was applied last has been looked at. */
+  async whenSettled(): Promise<void> {
+    for (let seen: Promise<void> | null = null; seen !== this.settling; ) {
+      seen = this.settling;
+      await seen;
+    }
   }
 
   /** All that is supervised, for the next heartbeat. */
@@ -81,8 +127,11 @@ export class Supervisor {
     const resolved = await Promise.all([...this.wanted.values()].map(resolve));
     if (round !== this.round) return;
     for (const [workload, resolution] of resolved) {
-      if (snapshot !== null)
-        this.runner(workload.serviceType).order(orderOf(workload, resolution, snapshot, now));
+      if (snapshot === null) continue;
+      const runner = this.runner(workload.serviceType);
+      const held = this.holds.get(workload.serviceType);
+      const order = orderOf(workload, resolution, snapshot, now);
+      runner.order(held === undefined || order.kind === 'rest' ? order : heldOrder(held, runner));
     }
     this.isSettled = true;
     for (const [serviceType, runner] of this.runners) {
@@ -93,7 +142,11 @@ export class Supervisor {
   private runner(serviceType: string): ServiceRunner {
     const known = this.runners.get(serviceType);
     if (known !== undefined) return known;
-    const { directory, log, onReport, node } = this.context;
+    const { directory, log, node } = this.context;
+    const onReport = (report: ServiceReport, logTail: string): void => {
+      this.context.onReport(report, logTail);
+      for (const watcher of this.watchers) watcher();
+    };
     const nodeEnv = { RAP_NODE_ID: node.nodeId, RAP_CLUSTER_ID: node.clusterId };
     const files = new ServiceFiles(join(directory, serviceType));
     const runner = new ServiceRunner(serviceType, files, { log, nodeEnv, onReport });
@@ -114,6 +167,10 @@ export class Supervisor {
   }
 }
 
+function heldOrder(why: string, runner: ServiceRunner | undefined): RestOrder {
+  return { ...NOT_WANTED, message: why, version: runner?.report.version ?? null };
+}
+
 /** What a service is to do, by what is wanted, what is allowed, and what this host has. */
 function orderOf(workload: SnapshotWorkload, resolution: Resolution, snapshot: Snapshot, now: Date): Order {
   const { serviceType } = workload;
@@ -131,6 +188,8 @@ function orderOf(workload: SnapshotWorkload, resolution: Resolution, snapshot: S
     return rest('unsupported', 'this agent runs native services on Linux only');
   if (serviceType === RDP_WORKER) return rdpWorkerReport(workload);
   switch (resolution.kind) {
+    case 'not_installed':
+      return rest('stopped', `no release of ${resolution.product} is installed yet`);
     case 'unknown':
       return rest('unsupported', `this host has no service ${serviceType}`);
     case 'unusable':

@@ -1,7 +1,6 @@
-import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readFileIfPresent, syncFolder, TEMPORARY_SUFFIX, writeFileAtomic } from '../atomic-file.js';
+import { linkAtomic, readFileIfPresent, TEMPORARY_SUFFIX, writeFileAtomic } from '../atomic-file.js';
 import { TLS_FOLDER } from '../state-store.js';
 
 /** The files of one version, by what they hold. `chain` begins with the certificate itself. */
@@ -56,10 +55,7 @@ export class TrustFiles {
       const text = texts[what as keyof typeof NAMES];
       if (text !== undefined) await writeFileAtomic(join(this.folder, version, name), text);
     }
-    const link = join(this.folder, `.${CURRENT}.${randomUUID()}${TEMPORARY_SUFFIX}`);
-    await symlink(version, link, 'dir');
-    await rename(link, join(this.folder, CURRENT));
-    await syncFolder(this.folder);
+    await linkAtomic(join(this.folder, CURRENT), version);
     await this.sweep([version, before]);
   }
 

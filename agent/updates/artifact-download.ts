@@ -34,8 +34,8 @@ export class ArtifactDownloads {
    * @throws what the last source threw; another try goes on from here
    */
   async fetch(file: ContentId, sources: readonly ArtifactSource[], signal: AbortSignal): Promise<string> {
-    await mkdir(this.folder, { recursive: true, mode: 0o700 });
-    const path = this.path(file);
+    await this.prepare();
+    const path = this.pathOf(file);
     if (await isContent(path, file)) return path;
     await rm(path, { force: true });
     let failure: unknown = new Error('there is no source');
@@ -56,11 +56,11 @@ export class ArtifactDownloads {
 
   /** Bytes of the file that are here and need not be asked for again. */
   async held(file: ContentId): Promise<number> {
-    return (await sizeOf(this.path(file))) ?? (await sizeOf(this.part(file))) ?? 0;
+    return (await sizeOf(this.pathOf(file))) ?? (await sizeOf(this.part(file))) ?? 0;
   }
 
   /** Removes every file but these, half ones too. */
-  async keepOnly(files: readonly ContentId[]): Promise<void> {
+  async keepOnly(files: readonly Pick<ContentId, 'sha256'>[]): Promise<void> {
     const kept = new Set(files.flatMap(({ sha256 }) => [sha256, `${sha256}${PART}`]));
     const names = await readdir(this.folder).catch(() => []);
     const gone = names.filter((name) => !kept.has(name));
@@ -72,7 +72,7 @@ export class ArtifactDownloads {
     const held = (await sizeOf(part)) ?? 0;
     if (held < file.size || held === 0) await this.readFrom(source, file, held, signal);
     if (await isContent(part, file)) {
-      await rename(part, this.path(file));
+      await rename(part, this.pathOf(file));
       await syncFolder(this.folder);
       return;
     }
@@ -108,12 +108,19 @@ export class ArtifactDownloads {
     await source.read(file, from, take, signal);
   }
 
-  private path({ sha256 }: ContentId): string {
+  /** Where the file is, or will be. */
+  pathOf({ sha256 }: Pick<ContentId, 'sha256'>): string {
     return join(this.folder, sha256);
   }
 
+  /** Makes the folder, and tells which it is. */
+  async prepare(): Promise<string> {
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    return this.folder;
+  }
+
   private part(file: ContentId): string {
-    return `${this.path(file)}${PART}`;
+    return `${this.pathOf(file)}${PART}`;
   }
 }
 

@@ -1,3 +1,4 @@
+import { parse } from 'semver';
 import { isCount, isObject, isText } from '../json-values.js';
 import { PRODUCT_NAME } from './release-pins.js';
 
@@ -50,7 +51,7 @@ export function parseManifest(value: unknown): ReleaseManifest {
     throw new Error('it is of another schema');
   const { product, version, artifacts, migrations = [] } = value;
   if (!isText(product) || !PRODUCT_NAME.test(product)) throw new Error('its product is no name of one');
-  if (!isVersionName(version)) throw new Error('its version is none');
+  if (!isVersionName(version) || parse(version) === null) throw new Error('its version is none');
   if (!Array.isArray(artifacts) || !Array.isArray(migrations)) throw new Error('its files are no lists');
   return {
     product,

@@ -1,4 +1,8 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../atomic-file.js';
+import { AgentFailure, EXIT } from '../exit.js';
 import { isCount, isObject, isText } from '../json-values.js';
 import { readTrustedFile } from '../trusted-file.js';
 
@@ -34,6 +38,11 @@ export const PRODUCT_NAME = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
 export class ReleasePins {
   constructor(private readonly file: string) {}
 
+  /** What to do where there are none. */
+  get advice(): string {
+    return `put them into ${this.file}, or give them by --release-keys`;
+  }
+
   /** Reads anew each time, so that what the host's operator changes counts. @throws Error that says what is wrong */
   async forProduct(product: string): Promise<ProductPin | null> {
     const text = await readTrustedFile(this.file).catch((error: Error) => {
@@ -58,6 +67,17 @@ export function parsePins(text: string): Map<string, ProductPin> {
   }
   if (!isObject(value) || !isObject(value.products)) throw new Error('has no "products"');
   return new Map(Object.entries(value.products).map(([product, pin]) => [product, parsePin(product, pin)]));
+}
+
+/** Takes on the pins of `path` for good. @throws AgentFailure when they cannot be used */
+export async function pinReleaseKeys({ directory }: { directory: string }, path: string): Promise<void> {
+  const text = await readFile(path, 'utf8');
+  try {
+    parsePins(text);
+  } catch (cause) {
+    throw new AgentFailure(`${path} ${(cause as Error).message}`, EXIT.failed, { cause });
+  }
+  await writeFileAtomic(join(directory, RELEASE_KEYS_FILE), text);
 }
 
 function parsePin(product: string, value: unknown): ProductPin {

@@ -13,6 +13,7 @@ import type { SnapshotWorkload, Workload } from '../../agent/snapshot-workload.j
 import { ServiceCatalogue } from '../../agent/supervisor/service-catalogue.js';
 import type { ServiceReport } from '../../agent/supervisor/service-report.js';
 import { Supervisor } from '../../agent/supervisor/supervisor.js';
+import { InstalledReleases } from '../../agent/updates/installed-releases.js';
 
 export type Fields = Record<string, unknown>;
 
@@ -41,7 +42,7 @@ export class SupervisedNode {
   constructor(readonly directory: string) {
     this.supervisor = new Supervisor({
       directory: this.workloads,
-      catalogue: new ServiceCatalogue(this.services),
+      catalogue: new ServiceCatalogue(this.services, new InstalledReleases(join(this.directory, 'releases'))),
       node: { nodeId: uuid(), clusterId: uuid() },
       log: this.log,
       onReport: (report, logTail) => this.reports.push({ ...report, logTail }),
@@ -78,6 +79,7 @@ export class SupervisedNode {
       updateCaches: [],
       snapshotKeys: [],
       vpnAssignments: [],
+      updates: [],
       ...change,
     });
   }

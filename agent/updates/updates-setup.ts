@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import type { LoopContext } from '../loop.js';
+import type { NodeApi } from '../node-api.js';
+import type { StateStore } from '../state-store.js';
+import type { Supervision } from '../supervisor/supervision.js';
+import { type ArtifactSource, ControlPlaneSource } from './artifact-source.js';
+import { DataMigrations } from './data-migrations.js';
+import { ReleaseCommands } from './release-commands.js';
+import type { ContentId } from './release-manifest.js';
+import { RELEASE_KEYS_FILE, ReleasePins } from './release-pins.js';
+import { UpdateKeeper } from './update-keeper.js';
+import { UpdateRecords } from './update-record.js';
+import { UpdateReporter } from './update-reporter.js';
+
+/** What updates the workloads of this node, and what tells of it. */
+export interface Updates {
+  keeper: UpdateKeeper;
+  reporter: UpdateReporter;
+  /** From now on files are asked for at the places that `near` tells first; the control plane comes last. */
+  askFirst(near: (file: ContentId) => readonly ArtifactSource[]): void;
+}
+
+/** As the control plane names systems. */
+const OS: Readonly<Record<string, string>> = { win32: 'windows' };
+
+/** Prepares to update workloads: what was out of service when the last agent ended stays so. Before any service runs. */
+export async function openUpdates(
+  store: StateStore,
+  node: { nodeId: string; clusterId: string },
+  api: NodeApi,
+  context: LoopContext,
+  { supervisor, catalogue, releases }: Supervision,
+): Promise<Updates> {
+  const directory = join(store.directory, 'updates');
+  const records = await UpdateRecords.open(directory);
+  const reporter = new UpdateReporter(api, records, context);
+  const nodeEnv = { RAP_NODE_ID: node.nodeId, RAP_CLUSTER_ID: node.clusterId };
+  const commands = new ReleaseCommands(join(directory, 'commands'), nodeEnv, context.log);
+  let near: (file: ContentId) => readonly ArtifactSource[] = () => [];
+  const source = new ControlPlaneSource(api);
+  const keeper = new UpdateKeeper(join(directory, 'files'), commands, {
+    ...context,
+    ...{ records, reporter, releases, catalogue, supervisor },
+    pins: new ReleasePins(join(store.directory, RELEASE_KEYS_FILE)),
+    migrations: new DataMigrations(records, commands),
+    sourcesFor: (file) => [...near(file), source],
+    host: { os: OS[process.platform] ?? process.platform, arch: process.arch },
+  });
+  await keeper.prepare();
+  return {
+    keeper,
+    reporter,
+    askFirst: (sources) => {
+      near = sources;
+    },
+  };
+}

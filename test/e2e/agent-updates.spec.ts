@@ -1,0 +1,86 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { AgentFleet } from '../support/agent-fleet.js';
+import { endNodeServices, nodeServices } from '../support/node-services.js';
+import { releaseService } from '../support/service-release.js';
+import { type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
+
+/** Real processes on a busy machine. */
+const TIMEOUT_MS = 180_000;
+
+let fleet: AgentFleet;
+const nodeIds: string[] = [];
+beforeAll(async () => {
+  fleet = await AgentFleet.open();
+}, 300_000);
+afterAll(async () => {
+  await fleet?.close();
+  await endNodeServices(...nodeIds);
+});
+
+/** A node on version 1.0.0, which came by a rollout too. */
+async function onFirstVersion(terms: Record<string, unknown> = {}): Promise<[UpdateStage, UpdatedNode]> {
+  const stage = await UpdateStage.open(fleet);
+  const node = await stage.admit(terms);
+  nodeIds.push(node.id);
+  await releaseService(stage.publisher, { version: '1.0.0' });
+  node.run();
+  await node.agent.seen('heartbeat.ok');
+  await stage.reaches(await stage.rollOut('1.0.0'), 'succeeded');
+  await node.seen({ reportedState: 'running', reportedVersion: '1.0.0', health: 'healthy' });
+  return [stage, node];
+}
+
+/** Kills the agent in every state that it is seen to enter, until it enters the last one. Says in which. */
+async function killedInEachState(node: UpdatedNode, last: string): Promise<string[]> {
+  const killed: string[] = [];
+  for (;;) {
+    const { state } = await node.agent.seen('update.moved', (line) => !killed.includes(String(line.state)));
+    killed.push(String(state));
+    if (state === last) return killed;
+    await node.agent.end('SIGKILL');
+    node.run();
+  }
+}
+const restart = async (node: UpdatedNode): Promise<void> => {
+  await node.agent.end('SIGKILL');
+  node.run();
+};
+
+describe('an agent with a service that is run from releases', () => {
+  it(
+    'takes it to the next version although it is killed in every state, and back from a bad one',
+    async () => {
+      const [stage, node] = await onFirstVersion();
+      await releaseService(stage.publisher, { version: '2.0.0', migration: { id: 'state-2' } });
+      await restart(node); // what it has seen so far is of the first version
+      const good = await stage.rollOut('2.0.0');
+      expect((await killedInEachState(node, 'running'))[0]).toBe('checking');
+      await stage.reaches(good, 'succeeded');
+      await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
+      expect(await node.installed()).toBe('2.0.0');
+      expect(new Set(await node.notes())).toEqual(new Set(['state-2 preflight', 'state-2 migrate']));
+      expect(await nodeServices(node.id)).toHaveLength(1);
+
+      await releaseService(stage.publisher, {
+        version: '3.0.0',
+        isWell: false,
+        migration: { id: 'state-3' },
+      });
+      await restart(node);
+      const bad = await stage.rollOut('3.0.0');
+      expect(await killedInEachState(node, 'rolled_back')).toContain('rollback_required');
+      expect(await stage.reaches(bad, 'paused')).toMatchObject({ stateReason: 'error_threshold' });
+      expect(await stage.assignments(bad)).toMatchObject([{ state: 'rolled_back' }]);
+      await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
+      expect(await node.installed()).toBe('2.0.0');
+      expect((await node.notes()).at(-1)).toBe('state-3 rollback');
+      expect(await nodeServices(node.id)).toHaveLength(1);
+      // What it runs on and what it could go back to, and no more.
+      const versions = join(node.directory, 'releases', stage.publisher.product, 'versions');
+      expect((await readdir(versions)).map((name) => name.split('_')[0]).sort()).toEqual(['1.0.0', '2.0.0']);
+    },
+    TIMEOUT_MS,
+  );
+});
