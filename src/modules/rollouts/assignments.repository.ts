@@ -216,12 +216,28 @@ export class AssignmentsRepository {
     return row?.isTold === true ? row.refused : null;
   }
 
-  /** The node is gone. */
-  async decommission(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
-    await tx.query(sql`
-      UPDATE rollout_assignments AS a SET state = 'decommissioned', state_reason = 'membership_ended', state_changed_at = ${tx.now}
-       WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid AND a.state <> 'decommissioned'
-         AND a.rollout_id IN (SELECT r.id FROM rollouts AS r WHERE r.cluster_id = a.cluster_id AND r.finished_at IS NULL)`);
+  /** Products of whose rollouts a node is part. */
+  async productsOf(tx: ReadTx, clusterId: string, nodeId: string): Promise<string[]> {
+    const rows = await tx.query<{ id: string }>(sql`
+      SELECT DISTINCT a.product_id AS id FROM rollout_assignments AS a
+       WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid ORDER BY 1`);
+    return rows.map(({ id }) => id);
+  }
+
+  /** The node is gone: what it was still part of goes on without it. */
+  decommission(
+    tx: Tx,
+    clusterId: string,
+    nodeId: string,
+  ): Promise<{ rolloutId: string; from: AssignmentState }[]> {
+    return tx.query(sql`
+      WITH chosen AS MATERIALIZED (
+        SELECT a.id, a.state FROM rollout_assignments AS a JOIN rollouts AS r ON r.id = a.rollout_id
+         WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid AND a.state <> 'decommissioned'
+           AND r.finished_at IS NULL ORDER BY a.rollout_id, a.direction)
+      UPDATE rollout_assignments AS m
+         SET state = 'decommissioned', state_reason = 'membership_ended', state_changed_at = ${tx.now}
+        FROM chosen AS c WHERE m.id = c.id RETURNING m.rollout_id AS "rolloutId", c.state AS "from"`);
   }
 
   /** Nodes that may be told of an update now. */

@@ -13,7 +13,7 @@ import type { RolloutFacts, Step } from './engine/rollout-facts.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { offerLimit } from './engine/slots.js';
 import { LeaseCare } from './lease-care.js';
-import { about, type Rollout } from './rollout.js';
+import { type Rollout, waveMoved } from './rollout.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
@@ -151,9 +151,7 @@ export class RolloutEngine {
     await this.waves.move(tx, rollout.id, step.wave, step.to);
     if (step.to === 'active') await this.skipWhoMayNot(tx, rollout, wave?.position ?? 0);
     await this.rollouts.progressed(tx, rollout.id);
-    const before = { wave: step.wave, state: fromState };
-    const after = { wave: step.wave, state: step.to };
-    tx.audit({ ...about(rollout), action: 'rollout.wave_moved', before, after });
+    tx.audit(waveMoved(rollout, step.wave, fromState, step.to));
   }
 
   /** Who was fenced, or pinned to another version, since the plan was made is no part of it any more. */

@@ -74,9 +74,15 @@ export class RolloutEvents implements OnModuleInit {
     await this.decisions.add(tx, tx.actor, id, decision);
   }
 
-  /** A node that is gone holds nothing, and is counted nowhere. */
+  /** A node that is gone holds nothing, and is counted nowhere. Under the locks of its products: what it reports, or is
+   *  granted, at the same time comes before or not at all. */
   private async leave(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
-    await this.assignments.decommission(tx, clusterId, nodeId);
+    for (const productId of await this.assignments.productsOf(tx, clusterId, nodeId))
+      await this.rollouts.lockProduct(tx, clusterId, productId);
+    for (const { rolloutId, from } of await this.assignments.decommission(tx, clusterId, nodeId)) {
+      const rollout = await this.rollouts.find(tx, clusterId, rolloutId);
+      if (rollout !== null) this.moves.tell(tx, rollout, [{ nodeId, from }], 'decommissioned');
+    }
     await this.slots.releaseAll(tx, clusterId, nodeId);
   }
 }

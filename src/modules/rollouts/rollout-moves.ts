@@ -10,7 +10,7 @@ import { isUnfinished, type RolloutState } from './engine/rollout-state.js';
 import { wayBack } from './engine/way-back.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
-import { about, type Rollout, rolloutMoved } from './rollout.js';
+import { about, type Rollout, rolloutMoved, waveMoved } from './rollout.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { ReleasesUnderWayChanged } from './update-events.js';
 import { WavesRepository } from './waves.repository.js';
@@ -62,7 +62,8 @@ export class RolloutMoves {
 
   /** Takes back what nodes have not begun; what they have begun they finish. */
   async stopForward(tx: Tx, rollout: Rollout): Promise<void> {
-    await this.waves.halt(tx, rollout.id);
+    for (const { name, state } of await this.waves.halt(tx, rollout.id))
+      tx.audit(waveMoved(rollout, name, state, 'halted'));
     const moved = await this.assignments.move(tx, {
       rolloutId: rollout.id,
       direction: 'forward',

@@ -3,6 +3,7 @@ import { conflict, notFound } from '../../common/errors/domain-error.js';
 import type { NodeSelector } from '../nodes/node-selector.js';
 import type { MaintenanceWindow } from './engine/maintenance-window.js';
 import { mayFollow, type RolloutState } from './engine/rollout-state.js';
+import type { WaveState } from './engine/wave-state.js';
 
 /** A wave as an operator describes it, with every default filled in. */
 export interface WaveTerms {
@@ -132,6 +133,11 @@ export function rolloutMoved(rollout: Rollout, to: RolloutState, reason: string 
     };
   if (to === 'draft') throw new Error('nothing becomes a draft');
   return { ...about(rollout), ...change, action: ACTION_OF[to] };
+}
+
+export function waveMoved(rollout: Rollout, wave: string, from: WaveState, to: WaveState): AuditEvent {
+  const change = { before: { wave, state: from }, after: { wave, state: to } };
+  return { ...about(rollout), ...change, action: 'rollout.wave_moved' };
 }
 
 /** How an event about the rollout begins. */

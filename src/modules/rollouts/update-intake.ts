@@ -14,6 +14,7 @@ import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutEngine } from './rollout-engine.js';
+import { RolloutMoves } from './rollout-moves.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
 import { SlotsRepository } from './slots.repository.js';
@@ -53,6 +54,7 @@ export class UpdateIntake {
     private readonly versions: NodeVersionsRepository,
     private readonly releases: ReleasesReadModel,
     private readonly members: MembershipsReadModel,
+    private readonly moves: RolloutMoves,
   ) {}
 
   /** @param sent each of another assignment. @returns answers by assignment */
@@ -160,10 +162,8 @@ export class UpdateIntake {
       tx,
       arrived.filter(({ direction, fromVersion }) => direction === 'forward' && fromVersion !== null),
     );
-    const others = await this.settleOthers(tx, rollout, next);
-    const touched = [...moved, ...others].filter(
-      ({ known, next: after }) => phaseOf(known) !== phaseOf(after),
-    );
+    await this.settleOthers(tx, rollout, next);
+    const touched = moved.filter(({ known, next: after }) => phaseOf(known) !== phaseOf(after));
     if (touched.length > 0)
       tx.touch(
         rollout.clusterId,
@@ -173,11 +173,7 @@ export class UpdateIntake {
   }
 
   /** One way is over when the other one has led where it was to lead. */
-  private async settleOthers(
-    tx: Tx,
-    rollout: Rollout,
-    moved: readonly Assignment[],
-  ): Promise<Pick<Taken, 'known' | 'next'>[]> {
+  private async settleOthers(tx: Tx, rollout: Rollout, moved: readonly Assignment[]): Promise<void> {
     const byNode = new Map(moved.map((each) => [each.nodeId, each]));
     const ways = await this.assignments.ofNodes(tx, rollout.id, [...byNode.keys()]);
     const settled = ways.flatMap((known) => {
@@ -190,7 +186,11 @@ export class UpdateIntake {
       tx,
       settled.map(({ next }) => next),
     );
-    return settled;
+    for (const state of new Set(settled.map(({ next }) => next.state))) {
+      const same = settled.filter(({ next }) => next.state === state);
+      const others = same.map(({ known }) => ({ nodeId: known.nodeId, from: known.state }));
+      this.moves.tell(tx, rollout, others, state);
+    }
   }
 }
 

@@ -65,11 +65,14 @@ export class WavesRepository {
        WHERE w.rollout_id = ${rolloutId}::uuid AND w.name = ${name}`);
   }
 
-  /** Stops those that are under way, for good. */
-  async halt(tx: Tx, rolloutId: string): Promise<void> {
-    await tx.query(sql`
-      UPDATE rollout_waves AS w SET state = 'halted'
-       WHERE w.rollout_id = ${rolloutId}::uuid AND w.state IN ('active', 'soaking')`);
+  /** Stops those that are under way, for good, and tells which these were. */
+  halt(tx: Tx, rolloutId: string): Promise<Pick<Wave, 'name' | 'state'>[]> {
+    return tx.query(sql`
+      WITH running AS MATERIALIZED (
+        SELECT w.position, w.name, w.state FROM rollout_waves AS w
+         WHERE w.rollout_id = ${rolloutId}::uuid AND w.state IN ('active', 'soaking') ORDER BY w.position)
+      UPDATE rollout_waves AS h SET state = 'halted' FROM running AS r
+       WHERE h.rollout_id = ${rolloutId}::uuid AND h.position = r.position RETURNING r.name, r.state`);
   }
 
   /** Writes down what has soaked until now, since the clock stands still from here on. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
+import { BrokenInvariant } from '../../../../test/support/rollouts/broken-invariant.js';
 import { histories, live, setups } from '../../../../test/support/rollouts/history.js';
-import { BrokenInvariant } from '../../../../test/support/rollouts/invariants.js';
 import { RULES, type Rules } from './rules.js';
 import { mayGrant } from './slots.js';
 
