@@ -1,12 +1,14 @@
 import * as fc from 'fast-check';
 import type { Rules } from '../../../src/modules/rollouts/engine/rules.js';
-import { BrokenInvariant, Invariants } from './invariants.js';
-import { type Fate, WorldNode } from './node.js';
+import { BrokenInvariant } from './broken-invariant.js';
+import type { Fate } from './host.js';
+import { Invariants } from './invariants.js';
+import { WorldNode } from './node.js';
 import { RolloutWorld, type Setup } from './world.js';
 
 /** Something that somebody does; `who` picks a node. */
 export type Happens =
-  | { do: 'tick' | 'pause' | 'rollback' | 'cancel' | 'block' | 'unblock' }
+  | { do: 'tick' | 'pause' | 'rollback' | 'cancel' | 'block' | 'unblock' | 'approve' }
   | { do: 'resume'; acknowledge: boolean }
   | { do: 'pass'; seconds: number }
   | { do: 'poll' | 'offline' | 'online' | 'decommission' | 'writeOff' | 'unfence' | 'regress'; who: number }
@@ -22,14 +24,18 @@ export const setups: fc.Arbitrary<Setup> = fc.record({
   waves: fc
     .tuple(
       ...times4(() =>
-        fc.record({ percent: fc.constantFrom(10, 30, 50, 100), soakSeconds: fc.constantFrom(0, 60) }),
+        fc.record({
+          percent: fc.constantFrom(10, 30, 50, 100),
+          soakSeconds: fc.constantFrom(0, 60),
+          requiresApproval: fc.constantFrom(false, false, false, true),
+        }),
       ),
     )
     .map((four) =>
-      four.map(({ percent, soakSeconds }, index) => ({
+      four.map(({ percent, ...terms }, index) => ({
         ...DIAMOND[index % DIAMOND.length],
         share: { kind: 'percent' as const, percent },
-        soakSeconds,
+        ...terms,
       })),
     ),
   maxUnavailable: fc.integer({ min: 1, max: 3 }),
@@ -46,6 +52,13 @@ const DIAMOND = [
   { name: 'left', dependsOn: ['canary'] },
   { name: 'right', dependsOn: ['canary'] },
   { name: 'rest', dependsOn: ['left', 'right'] },
+];
+
+/** What ends a rollout, or nearly does. */
+const RARE: Happens[] = [
+  ...times4((): Happens => ({ do: 'rollback' })),
+  ...times4((): Happens => ({ do: 'block' })),
+  { do: 'cancel' },
 ];
 
 const who = fc.nat(13);
@@ -77,7 +90,8 @@ export const histories: fc.Arbitrary<Happens[]> = fc.array(
     { weight: 1, arbitrary: fc.record({ do: fc.constant('regress' as const), who }) },
     { weight: 3, arbitrary: fc.record({ do: fc.constant('resume' as const), acknowledge: fc.boolean() }) },
     { weight: 2, arbitrary: fc.constantFrom<Happens>({ do: 'pause' }, { do: 'unblock' }) },
-    { weight: 1, arbitrary: fc.constantFrom<Happens>({ do: 'rollback' }, { do: 'block' }) },
+    { weight: 2, arbitrary: fc.constant<Happens>({ do: 'approve' }) },
+    { weight: 1, arbitrary: fc.constantFrom<Happens>(...RARE) },
   ),
   { minLength: 60, maxLength: 220, size: 'max' },
 );
@@ -151,6 +165,7 @@ function converge(world: RolloutWorld, nodes: readonly WorldNode[], invariants: 
       }
     }
     world.pass(61);
+    world.approve();
     world.tick();
     world.resume(true);
     invariants.check();

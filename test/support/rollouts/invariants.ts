@@ -1,21 +1,13 @@
 import { type AssignmentState } from '../../../src/modules/rollouts/engine/assignment-state.js';
 import { mayFollow } from '../../../src/modules/rollouts/engine/rollout-state.js';
 import { rankOf } from '../../../src/modules/rollouts/engine/wave-state.js';
+import { expectThat } from './broken-invariant.js';
+import { NEW } from './host.js';
 import type { WorldNode } from './node.js';
-import { type Happening, NEW, type RolloutWorld } from './world.js';
-
-/** Which invariant was broken, and how. */
-export class BrokenInvariant extends Error {
-  constructor(
-    readonly invariant: string,
-    message: string,
-  ) {
-    super(`${invariant}: ${message}`);
-  }
-}
+import type { Happening, RolloutWorld } from './world.js';
 
 /** Where every node ends. */
-const ENDS: readonly AssignmentState[] = [
+export const ENDS: readonly AssignmentState[] = [
   'ok',
   'rolled_back',
   'failed',
@@ -122,8 +114,4 @@ export class Invariants {
     const ended = this.world.forward().filter(({ state }) => ENDS.includes(state));
     expectThat('I9', ended.length === this.world.eligible.length, 'a node was passed over');
   }
-}
-
-function expectThat(invariant: string, holds: boolean, message: string): void {
-  if (!holds) throw new BrokenInvariant(invariant, message);
 }

@@ -26,28 +26,24 @@ import {
 import type { WaveShare } from '../../../src/modules/rollouts/engine/wave-shares.js';
 import { type WaveState } from '../../../src/modules/rollouts/engine/wave-state.js';
 import { wayBack } from '../../../src/modules/rollouts/engine/way-back.js';
-
-export const OLD = '1.0.0';
-export const NEW = '2.0.0';
+import { NEW, OLD, type Told } from './host.js';
 
 /** What a history begins with. */
 export interface Setup {
   platforms: readonly string[];
-  waves: readonly { name: string; dependsOn: readonly string[]; share: WaveShare; soakSeconds: number }[];
+  waves: readonly {
+    name: string;
+    dependsOn: readonly string[];
+    share: WaveShare;
+    soakSeconds: number;
+    requiresApproval: boolean;
+  }[];
   maxUnavailable: number;
   successThresholdPercent: number;
   failureThresholdPercent: number;
   minEvidence: number;
   autoRollback: boolean;
   downgradePossible: boolean;
-}
-
-/** What the node may do now, as its snapshot says. */
-export interface Told {
-  direction: Direction;
-  epoch: number;
-  phase: 'offered' | 'granted';
-  toVersion: string;
 }
 
 interface Assignment extends ReportedUpdate {
@@ -109,12 +105,12 @@ export class RolloutWorld {
       },
       rules,
     );
-    this.waves = setup.waves.map(({ name, dependsOn, soakSeconds }, index) => ({
+    this.waves = setup.waves.map(({ name, dependsOn, soakSeconds, requiresApproval }, index) => ({
       name,
       dependsOn,
       soakSeconds,
       state: 'pending',
-      requiresApproval: false,
+      requiresApproval,
       isApproved: false,
       plannedMembers: plan.waves[index]?.nodes.length ?? 0,
       soakedMs: 0,
@@ -197,6 +193,11 @@ export class RolloutWorld {
 
   cancel(): void {
     if (mayFollow(this.state, 'cancelled')) this.enter('cancelled', null);
+  }
+
+  /** Of each wave that waits for it. */
+  approve(): void {
+    for (const wave of this.waves) if (wave.state === 'gated') wave.isApproved = true;
   }
 
   block(): void {
