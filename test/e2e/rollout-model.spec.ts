@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import * as fc from 'fast-check';
+import { BrokenInvariant } from '../support/rollouts/broken-invariant.js';
+import { histories, setups } from '../support/rollouts/history.js';
+import { HttpFabric } from '../support/rollouts/http-fabric.js';
+import { liveOverHttp } from '../support/rollouts/http-history.js';
+import { MISTAKES } from '../support/rollouts/http-mistakes.js';
+
+/** Set them for a night. */
+const HISTORIES = Number(process.env.FABRIC_TEST_ROLLOUT_HTTP_HISTORIES ?? 3);
+const SEED = Number(process.env.FABRIC_TEST_ROLLOUT_SEED ?? 53);
+
+let fabric: HttpFabric;
+beforeAll(async () => {
+  fabric = await HttpFabric.open();
+}, 60_000);
+afterAll(() => fabric?.close());
+
+/** How many things happen at once, by turns. */
+const atOnce = fc.array(fc.constantFrom(1, 1, 2, 4, 8), { minLength: 1, maxLength: 12 });
+
+describe('a rollout at two instances of the service', () => {
+  it(
+    'holds its invariants, whatever happens at once, and ends where somebody decides',
+    async () => {
+      const property = fc.asyncProperty(setups, histories, atOnce, async (...history) => {
+        await liveOverHttp(fabric, ...history);
+      });
+      await fc.assert(property, { numRuns: HISTORIES, seed: SEED, endOnFailure: true });
+    },
+    60_000 + 30_000 * HISTORIES,
+  );
+
+  it.each(MISTAKES)(
+    'would be caught at it if $name',
+    async ({ plant, setup, history, breaks }) => {
+      await liveOverHttp(fabric, setup, history);
+      const remove = await plant(fabric);
+      const broken = await liveOverHttp(fabric, setup, history)
+        .then(
+          () => null,
+          (error: unknown) => error,
+        )
+        .finally(remove);
+      expect(broken).toBeInstanceOf(BrokenInvariant);
+      expect((broken as BrokenInvariant).invariant).toBe(breaks);
+    },
+    60_000,
+  );
+});
