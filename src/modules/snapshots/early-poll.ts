@@ -32,5 +32,5 @@ export function respond({ limit, request, response }: EarlyPoll, answer: PollAns
   // Nothing in a JWS needs to be escaped.
   const body = `{"jws":"${answer.jws}","generation":${answer.generation}}`;
   const content = { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': body.length };
-  response.writeHead(200, { ...headers, ...content }).end(body);
+  response.writeHead(200, { ...headers, ...content }).end(body, 'latin1');
 }

@@ -1,8 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Batches } from '../../common/batching/batches.js';
 import { ChangeReader } from '../../common/changes/change-reader.js';
-import { type CompactSigner, compactSigner } from '../../common/crypto/compact-signer.js';
+import { ManySignatures } from '../../common/crypto/many-signatures.js';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
@@ -24,8 +23,6 @@ export interface SignedSnapshot {
 /** Signed snapshots remembered by node; the next issue or generation replaces the last. */
 const REMEMBERED = 20_000;
 /** Nodes that a change wakes together are served together: a handful of queries, one commit. */
-/** Signatures between two looks at what else there is to do: some milliseconds. */
-const SIGNED_IN_A_ROW = 50;
 const BATCHING = { gatherMs: 1, size: 200, maxWrites: 4, maxWaiting: 50_000 };
 
 /** Signs snapshots and keeps what it gives out. */
@@ -36,7 +33,7 @@ export class SnapshotIssuer implements OnModuleInit {
   private readonly batches = new Batches<Wanted, SignedSnapshot>({
     ...BATCHING,
     keyOf: nodeStateKey,
-    write: (wanted) => this.issue(wanted),
+    write: (wanted) => this.issueAndRemember(wanted),
   });
 
   constructor(
@@ -45,6 +42,7 @@ export class SnapshotIssuer implements OnModuleInit {
     private readonly preparer: SnapshotPreparer,
     private readonly keeper: GenerationKeeper,
     private readonly keys: ClusterKeys,
+    private readonly signatures: ManySignatures,
     private readonly changes: ChangeReader,
   ) {}
 
@@ -71,7 +69,10 @@ export class SnapshotIssuer implements OnModuleInit {
     return this.batches.add(wanted);
   }
 
-  /** The current snapshots of many nodes, signed and kept, by `nodeStateKey`; one that has none is absent. */
+  /**
+   * The current snapshots of many nodes, signed and kept, by `nodeStateKey`; one that has none is absent. They are not
+   * remembered: each goes to a node that waits for it, and thousands of them would only be carried along by the collector.
+   */
   async signTogether(wanted: readonly Wanted[]): Promise<ReadonlyMap<string, SignedSnapshot>> {
     return wanted.length === 0 ? new Map() : await this.issue(wanted);
   }
@@ -82,6 +83,11 @@ export class SnapshotIssuer implements OnModuleInit {
     // Begun first: the database keeps while this process signs.
     const keeping = this.keeper.keep(unsigned);
     const [signed] = await Promise.all([this.signAll(unsigned), keeping]);
+    return signed;
+  }
+
+  private async issueAndRemember(wanted: readonly Wanted[]): Promise<Map<string, SignedSnapshot>> {
+    const signed = await this.issue(wanted);
     if (this.signed.size + signed.size > REMEMBERED) this.signed.clear();
     for (const [key, snapshot] of signed) this.signed.set(key, snapshot);
     return signed;
@@ -99,26 +105,33 @@ export class SnapshotIssuer implements OnModuleInit {
     return prepared.flatMap((found) => [...found.values()]);
   }
 
-  /**
-   * One after the other on this thread: handing each to another and hearing of it again costs more of this one than the
-   * signature does.
-   */
   private async signAll(unsigned: readonly UnsignedSnapshot[]): Promise<Map<string, SignedSnapshot>> {
     const signed = new Map<string, SignedSnapshot>();
-    const signers = new Map<string, CompactSigner>();
-    for (const each of unsigned) {
-      const { clusterId, shared, generation, issue } = each;
+    for (const group of byKey(unsigned)) {
+      const { clusterId, shared } = group[0];
       const kid = shared.signingKid;
-      const sign = signers.get(kid) ?? (await this.open(clusterId, kid));
-      signers.set(kid, sign);
-      const etag = snapshotEtag(shared.content.authorityTerm, generation, issue);
-      signed.set(nodeStateKey(each), { jws: sign(payloadJson(each)), generation, etag });
-      if (signed.size % SIGNED_IN_A_ROW === 0) await nextTurn();
+      const key = await this.keys.privateKey(clusterId, kid);
+      const all = await this.signatures.sign(key, { typ: 'rap-snapshot+jws', kid }, group.map(payloadJson));
+      for (const [at, each] of group.entries()) {
+        const jws = all[at];
+        if (jws === undefined) throw new Error('a snapshot was not signed');
+        const { generation, issue } = each;
+        const etag = snapshotEtag(each.shared.content.authorityTerm, generation, issue);
+        signed.set(nodeStateKey(each), { jws, generation, etag });
+      }
     }
     return signed;
   }
+}
 
-  private async open(clusterId: string, kid: string): Promise<CompactSigner> {
-    return compactSigner(await this.keys.privateKey(clusterId, kid), { typ: 'rap-snapshot+jws', kid });
+/** Those that one key signs together. */
+function byKey(unsigned: readonly UnsignedSnapshot[]): Iterable<[UnsignedSnapshot, ...UnsignedSnapshot[]]> {
+  const groups = new Map<string, [UnsignedSnapshot, ...UnsignedSnapshot[]]>();
+  for (const each of unsigned) {
+    const name = `${each.clusterId}/${each.shared.signingKid}`;
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [each]);
+    else group.push(each);
   }
+  return groups.values();
 }

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { ManySignatures } from '../../common/crypto/many-signatures.js';
 import { AuditModule } from '../audit/audit.module.js';
 import { AuthorityModule } from '../authority/authority.module.js';
 import { ClustersModule } from '../clusters/clusters.module.js';
@@ -56,6 +57,7 @@ import { SnapshotsController } from './snapshots.controller.js';
     RoleMembersSnapshotSource,
     SnapshotComposer,
     SnapshotExplainer,
+    ManySignatures,
     SnapshotIssuer,
     SnapshotPolls,
     SnapshotPreparer,
