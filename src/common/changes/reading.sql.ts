@@ -41,13 +41,15 @@ export async function currentState(database: Database): Promise<{ snapshot: stri
   return row;
 }
 
-/** The oldest rows that are visible now and were not at `from`. */
+/** The oldest rows that are visible now and were not at `from`. Every instance asks so after every commit. */
 export async function firstPage(
   database: Database,
   from: FeedPosition,
   { limit, checksServer }: { limit: number; checksServer: boolean },
 ): Promise<FirstPage> {
-  const rows = await database.query<(Row | { id: null }) & { snapshot: string; server: string | null }>(sql`
+  const rows = await database.queryPrepared<
+    (Row | { id: null }) & { snapshot: string; server: string | null }
+  >(sql`
     SELECT here.snapshot, here.server, fresh.*
       FROM (SELECT pg_current_snapshot()::text AS snapshot,
                    CASE WHEN ${checksServer}::boolean THEN ${SERVER} END AS server) AS here

@@ -107,7 +107,7 @@ export class Sequencer implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** One probe of an index, so that instances with nothing to do take no lock and write nothing. */
   private async look(floor: string): Promise<Look> {
-    const [look] = await this.database.query<Look>(sql`
+    const [look] = await this.database.queryPrepared<Look>(sql`
       SELECT here.horizon::text AS horizon, coalesce(oldest.xid < here.horizon, false) AS due,
              extract(epoch FROM clock_timestamp() - oldest.occurred_at)::float8 AS "waitingSeconds"
         FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon) AS here
