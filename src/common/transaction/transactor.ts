@@ -65,7 +65,7 @@ export class Transactor {
     return this.run(actor, () => openModelSession(this.database.prisma), work);
   }
 
-  /** The same on `pg`, for leases, heartbeats and token spends. */
+  /** The same on `pg`, for leases, heartbeats, token spends, and changes of one node. */
   mutateDirect<R>(
     actor: Actor,
     work: (tx: Tx) => Promise<Outcome<R>>,

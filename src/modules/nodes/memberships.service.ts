@@ -7,7 +7,7 @@ import { Labels } from '../../common/http/fields.js';
 import { mergePatch } from '../../common/http/merge-patch.js';
 import { checkMerged } from '../../common/http/merged.js';
 import type { Actor } from '../../common/request/actor.js';
-import { Transactor } from '../../common/transaction/transactor.js';
+import { type Outcome, Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { TxEvents } from '../../common/transaction/tx-events.js';
 import { ClusterArchiving } from '../clusters/cluster-events.js';
@@ -239,17 +239,19 @@ export class MembershipsService implements OnModuleInit {
     return events;
   }
 
-  /** Makes one change, and shows the node as it is then. @param work its event; null: it was so before */
+  /** Makes one change, on `pg`, and shows the node as it is then. @param work its event; null: it was so before */
   private async change(
     actor: Actor,
     clusterId: string,
     nodeId: string,
     work: (tx: Tx) => Promise<AuditEvent | null>,
   ): Promise<NodeView> {
-    await this.transactor.mutate(actor, async (tx) => {
+    const change = async (tx: Tx): Promise<Outcome<undefined>> => {
       const event = await work(tx);
       return event === null ? { result: undefined, unchanged: true } : { result: undefined, events: [event] };
-    });
+    };
+    // Its node waits for it, and it is a dozen short statements.
+    await this.transactor.mutateDirect(actor, change, { prepares: true });
     // What the change did to the number of the snapshot shows only now.
     return this.transactor.read((tx) => this.nodes.get(tx, clusterId, nodeId));
   }
