@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, open, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** Temporary files end in this; whatever a crash leaves behind is never read and is swept at the next start. */
@@ -74,4 +74,17 @@ export async function syncFolder(path: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** Makes every file and folder below `path` durable. */
+export async function syncTree(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    const below = join(path, entry.name);
+    if (entry.isDirectory()) await syncTree(below);
+    else {
+      const file = await open(below, 'r');
+      await file.sync().finally(() => file.close());
+    }
+  }
+  await syncFolder(path);
 }

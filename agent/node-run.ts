@@ -38,13 +38,18 @@ export interface RunOptions {
   cache: CacheOptions | null;
   /** Where the services of this host are defined; null: `services` in the state directory. */
   servicesDirectory: string | null;
+  /** The product that releases of the agent are published as. */
+  agentProduct: string;
 }
+
+export const AGENT_PRODUCT = 'rap-node-agent';
 
 const DEFAULT_OPTIONS: RunOptions = {
   certificate: { keyType: 'p256', lifetimeSeconds: null },
   rotateKeyAfterDays: null,
   cache: null,
   servicesDirectory: null,
+  agentProduct: AGENT_PRODUCT,
 };
 
 /** Loops and waits that one stop may end; more would be a leak, and is said to be one. */
@@ -79,7 +84,10 @@ export async function runNode(
   const turns = new Turns();
   const supervision = await openSupervision(session, node, nodeApi, context, turns, options);
   const { supervisor, reporter } = supervision;
-  const updates = await openUpdates(store, node, nodeApi, context, supervision);
+  const updates = await openUpdates(store, node, nodeApi, context, supervision, {
+    product: options.agentProduct,
+    launcher,
+  });
   roles.follow((snapshot, now) => supervisor.apply(snapshot, now));
   roles.follow((snapshot) => updates.keeper.apply(snapshot));
   try {

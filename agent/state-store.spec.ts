@@ -57,6 +57,14 @@ describe('the state directory', () => {
     expect((await store.readState())?.wish.requestedRoles).toEqual(['a', 'b', 'c', 'd']);
   });
 
+  it('keeps what a newer agent has added, so that either can go on after the other', async () => {
+    const { state } = await prepareJoin(store, order);
+    const added = { ...state, later: { any: 'thing' }, wish: { ...state.wish, later: 1 } };
+    await writeFile(join(directory, 'state.json'), JSON.stringify(added));
+    await store.updateState((known) => ({ ...known, refused: null }));
+    expect(await store.readState()).toEqual(added);
+  });
+
   it('says in one line which file is damaged', async () => {
     await writeFile(join(directory, 'state.json'), '{"version":');
     await expect(store.readState()).rejects.toThrow(/state\.json is not JSON/);

@@ -9,7 +9,7 @@ import {
   wholeNumber,
 } from '../command-line.js';
 import { EXIT, type ExitCode, UsageError } from '../exit.js';
-import { type RunOptions, runNode } from '../node-run.js';
+import { AGENT_PRODUCT, type RunOptions, runNode } from '../node-run.js';
 import { StateStore } from '../state-store.js';
 import { CERTIFICATE_KEY_TYPES, type CertificateKeyType } from '../trust/certificate-request.js';
 import { pinReleaseKeys } from '../updates/release-pins.js';
@@ -30,6 +30,7 @@ it wants. Waits first for the decision on a join request that is still open. End
   --cache-max-bytes <bytes>           how much of them is kept (default: 10 GiB)
   --services-dir <path>               what the services of this host are (default: RAP_SERVICES_DIR, else
                                       services in the state directory)
+  --agent-product <name>              what releases of the agent are published as (default: rap-node-agent)
   --release-keys <path>               take on the keys whose releases this host runs
   --state-dir <path>                  default: RAP_STATE_DIR, else ./rap-node-agent
   --log-level <level>                 debug, info, warn, error (default: RAP_LOG_LEVEL, else info)`;
@@ -43,6 +44,7 @@ const OPTIONS = {
   'cache-listen': { type: 'string' },
   'cache-advertise': { type: 'string' },
   'cache-max-bytes': { type: 'string' },
+  'agent-product': { type: 'string' },
   'release-keys': { type: 'string' },
 } as const;
 
@@ -68,6 +70,7 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
     },
     rotateKeyAfterDays: wholeNumber('--rotate-key-after', values['rotate-key-after'], ROTATE_KEY_AFTER),
     cache: cacheOptions(values),
+    agentProduct: values['agent-product'] ?? AGENT_PRODUCT,
     servicesDirectory: values['services-dir'] ?? (process.env.RAP_SERVICES_DIR || null),
   };
   const directory = stateDirectory(values['state-dir']);

@@ -1,8 +1,8 @@
-import { readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { syncFolder } from '../atomic-file.js';
-import { isObject } from '../json-values.js';
+import { syncFolder, syncTree, TEMPORARY_SUFFIX } from '../atomic-file.js';
+import { isObject, isText } from '../json-values.js';
 import type { SlotName, UpdateSlot } from './boot-record.js';
 
 /** The agent that the launcher itself is a part of. */
@@ -34,29 +34,45 @@ export class Slots {
   /** Why the agent of this slot cannot be started; null: as far as can be seen it can. */
   async obstacle(slot: SlotName): Promise<string | null> {
     if (slot === 'installed') return null;
-    const file = join(this.path(slot), 'package.json');
     try {
-      const about: unknown = JSON.parse(await readFile(file, 'utf8'));
-      if (!isObject(about) || typeof about.version !== 'string') return `${file} names no version`;
-      await readFile(this.programOf(slot));
+      await this.versionIn(this.path(slot));
       return null;
     } catch (error) {
       return `there is no whole agent in slot ${slot}: ${(error as Error).message}`;
     }
   }
 
-  /**
-   * Puts a folder, whole and durable, in the place of what the slot holds. A crash in between leaves the slot empty,
-   * never half full.
-   */
-  async fill(slot: UpdateSlot, folder: string): Promise<void> {
-    await this.empty(slot);
-    await rename(folder, this.path(slot));
-    await syncFolder(this.folder);
+  /** Which version a package of an agent says that it is. @throws Error when the folder holds none */
+  async versionIn(folder: string): Promise<string> {
+    const file = join(folder, 'package.json');
+    const about: unknown = JSON.parse(await readFile(file, 'utf8'));
+    if (!isObject(about) || !isText(about.version)) throw new Error(`${file} names no version`);
+    await access(join(folder, PROGRAM_OF_PACKAGE));
+    return about.version;
   }
 
+  /**
+   * Puts what `make` makes of an empty folder into the slot, whole and durable. A crash leaves the slot as it was, or
+   * empty, never half full.
+   */
+  async fill(slot: UpdateSlot, make: (folder: string) => Promise<void>): Promise<void> {
+    const draft = `${this.path(slot)}${TEMPORARY_SUFFIX}`;
+    await rm(draft, { recursive: true, force: true });
+    await mkdir(draft, { recursive: true, mode: 0o700 });
+    try {
+      await make(draft);
+      await syncTree(draft);
+      await this.empty(slot);
+      await rename(draft, this.path(slot));
+      await syncFolder(this.folder);
+    } finally {
+      await rm(draft, { recursive: true, force: true }); // gone already where it was moved
+    }
+  }
+
+  /** In one step: what is removed bit by bit would be half an agent. */
   private async empty(slot: UpdateSlot): Promise<void> {
-    const gone = `${this.path(slot)}.gone`;
+    const gone = `${this.path(slot)}.gone${TEMPORARY_SUFFIX}`;
     await rm(gone, { recursive: true, force: true });
     await rename(this.path(slot), gone).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;

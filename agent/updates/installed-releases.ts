@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, copyFile, mkdir, open, readdir, readlink, rename, rm, stat } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readlink, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { linkAtomic, syncFolder, TEMPORARY_SUFFIX } from '../atomic-file.js';
+import { linkAtomic, syncFolder, syncTree, TEMPORARY_SUFFIX } from '../atomic-file.js';
 import { type ContentId, isVersionName } from './release-manifest.js';
 import { formatOf, unpack } from './unpack.js';
 
@@ -105,17 +105,4 @@ export class InstalledReleases {
   private link(product: string): string {
     return join(this.directory, product, CURRENT);
   }
-}
-
-/** Makes every file and folder below `path` durable. */
-async function syncTree(path: string): Promise<void> {
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    const below = join(path, entry.name);
-    if (entry.isDirectory()) await syncTree(below);
-    else {
-      const file = await open(below, 'r');
-      await file.sync().finally(() => file.close());
-    }
-  }
-  await syncFolder(path);
 }

@@ -43,8 +43,11 @@ const LONG_MS = 3_600_000;
 /** What a release may take when it is unpacked, beside its file. */
 const SPACE_FACTOR = 3;
 
+/** Where an updater looks up and unpacks releases, before anything is out of service. */
+export type ReleaseStore = Pick<InstalledReleases, 'current' | 'has' | 'stage'>;
+
 /** The update must end here, and nothing has happened to the service. */
-class NotPossible extends Error {}
+export class NotPossible extends Error {}
 
 /**
  * Takes one product from version to version, as the snapshot wants it, one durable step after another. Whatever is cut
@@ -64,8 +67,8 @@ export class ProductUpdater {
 
   constructor(
     private readonly product: string,
-    private readonly downloads: ArtifactDownloads,
-    private readonly context: UpdaterContext,
+    protected readonly downloads: ArtifactDownloads,
+    protected readonly context: UpdaterContext,
   ) {}
 
   /** Takes on what the snapshot wants; null: nothing. Whether the membership is active decides what counts as well. */
@@ -133,7 +136,7 @@ export class ProductUpdater {
 
   private async begin(wanted: SnapshotUpdate): Promise<void> {
     const { assignmentId, epoch, toVersion, artifact } = wanted;
-    const from = await this.context.releases.current(this.product);
+    const from = await this.store.current(this.product);
     const before = this.record.update;
     await this.context.records.change(this.product, (record) => {
       const isSame = before?.assignmentId === assignmentId && before.epoch === epoch;
@@ -187,7 +190,7 @@ export class ProductUpdater {
     }
   }
 
-  private async check(wanted: SnapshotUpdate): Promise<void> {
+  protected async check(wanted: SnapshotUpdate): Promise<void> {
     const pin = await this.pin();
     const { manifest, artifact } = verifyRelease(wanted.manifest, pin, this.toldBy(wanted));
     const { serviceType, definition } = await this.service();
@@ -217,12 +220,16 @@ export class ProductUpdater {
   private async stage(update: UpdateUnderWay): Promise<void> {
     const { artifact, to, maxBytes } = update;
     if (artifact === null) throw new Error('it is not known what to stage');
-    if (!update.isReady) {
-      const { mediaType } = artifact;
-      const path = this.downloads.pathOf(artifact);
-      await this.context.releases.stage(this.product, to, { path, mediaType, maxBytes });
-      return this.change({ isReady: true });
-    }
+    if (update.isReady) return this.leave(update);
+    const { mediaType } = artifact;
+    const path = this.downloads.pathOf(artifact);
+    await this.store.stage(this.product, to, { path, mediaType, maxBytes });
+    await this.change({ isReady: true });
+  }
+
+  /** It may go out of service now; whether it can is looked at first. */
+  protected async leave(update: UpdateUnderWay): Promise<void> {
+    const { to } = update;
     const home = await this.home(update);
     const { run, undo } = migrationPlan(this.record.applied, {
       version: to.version,
@@ -234,7 +241,7 @@ export class ProductUpdater {
   }
 
   /** From the point of no return on: it ends on a version that is well, or in the fence. */
-  private async carryOut(update: UpdateUnderWay): Promise<void> {
+  protected async carryOut(update: UpdateUnderWay): Promise<void> {
     if (!update.isLetGo && (update.state === 'migrating' || update.state === 'starting'))
       return this.waitForWord();
     if (update.restarts > MAX_RESTARTS) return this.giveUp(update);
@@ -267,9 +274,14 @@ export class ProductUpdater {
     }
   }
 
+  /** Waits until something may have changed. */
+  protected rung(): Promise<void> {
+    return this.alarm.sleep(LONG_MS, this.context.stop);
+  }
+
   /** The service is not touched before the control plane has heard of it: who was written off meanwhile is told so. */
-  private async waitForWord(): Promise<void> {
-    if (this.record.reports.length > 0) return this.alarm.sleep(LONG_MS, this.context.stop);
+  protected async waitForWord(): Promise<void> {
+    if (this.record.reports.length > 0) return this.rung();
     await this.change({ isLetGo: true });
   }
 
@@ -414,7 +426,7 @@ export class ProductUpdater {
     if (held !== null) await this.context.supervisor.release(held);
   }
 
-  private async pin() {
+  protected async pin() {
     const pin = await this.context.pins.forProduct(this.product).catch((error: Error) => {
       throw new NotPossible(error.message);
     });
@@ -448,7 +460,7 @@ export class ProductUpdater {
   /** What has to be downloaded: the release unless it is still there, and the bundles of its migrations. */
   private async filesOf({ artifact, to, migrations }: UpdateUnderWay): Promise<ContentId[]> {
     const bundles = migrations.map(({ bundle }) => bundle);
-    if (artifact === null || (await this.context.releases.has(this.product, to))) return bundles;
+    if (artifact === null || (await this.store.has(this.product, to))) return bundles;
     return [artifact, ...bundles];
   }
 
@@ -460,7 +472,7 @@ export class ProductUpdater {
       throw new NotPossible(`the disk of this host lacks space: ${needed} bytes are needed`);
   }
 
-  private toldBy({ product, toVersion, artifact }: SnapshotUpdate) {
+  protected toldBy({ product, toVersion, artifact }: SnapshotUpdate) {
     return { product, version: toVersion, ...this.context.host, artifact };
   }
 
@@ -470,12 +482,17 @@ export class ProductUpdater {
     return { assignmentId, epoch, toVersion, sha256: artifact.sha256, isGranted: phase === 'granted' };
   }
 
-  private get record(): UpdateRecord {
+  /** Where its releases are installed. */
+  protected get store(): ReleaseStore {
+    return this.context.releases;
+  }
+
+  protected get record(): UpdateRecord {
     return this.context.records.of(this.product);
   }
 
   /** Durable, and then told. */
-  private async enter(
+  protected async enter(
     state: UpdateState,
     change: Partial<UpdateUnderWay> = {},
     more: (record: UpdateRecord) => UpdateRecord = (record) => record,
@@ -506,7 +523,7 @@ export class ProductUpdater {
   }
 
   /** Keeps what the product runs on, what it can go back to, and what a migration may have to be undone by. */
-  private async prune(): Promise<void> {
+  protected async prune(): Promise<void> {
     const { lastGood, applied, update } = this.record;
     const kept = [...applied, ...(update?.undone ?? [])].map(({ migration }) => migration.bundle);
     const isOver = update === null || ['running', 'rolled_back', 'failed'].includes(update.state);

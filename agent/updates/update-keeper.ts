@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Snapshot } from '../snapshot.js';
+import { type AgentHost, AgentUpdater } from './agent-updater.js';
 import { ArtifactDownloads } from './artifact-download.js';
 import { ProductUpdater, type UpdaterContext } from './product-updater.js';
 import type { ReleaseCommands } from './release-commands.js';
@@ -14,6 +15,7 @@ export class UpdateKeeper {
     private readonly directory: string,
     private readonly commands: ReleaseCommands,
     private readonly context: UpdaterContext,
+    private readonly agent: AgentHost,
   ) {}
 
   /** Before any service is started. */
@@ -63,7 +65,10 @@ export class UpdateKeeper {
     const known = this.updaters.get(product);
     if (known !== undefined) return known;
     const downloads = new ArtifactDownloads(join(this.directory, product), this.context.log);
-    const updater = new ProductUpdater(product, downloads, this.context);
+    const updater =
+      product === this.agent.product
+        ? new AgentUpdater(downloads, this.context, this.agent)
+        : new ProductUpdater(product, downloads, this.context);
     this.updaters.set(product, updater);
     this.start(updater);
     return updater;

@@ -1,8 +1,13 @@
 import { join } from 'node:path';
+import { BootFiles } from '../launcher/boot-files.js';
+import { Slots } from '../launcher/slots.js';
 import type { LoopContext } from '../loop.js';
 import type { NodeApi } from '../node-api.js';
 import type { StateStore } from '../state-store.js';
 import type { Supervision } from '../supervisor/supervision.js';
+import { AGENT_VERSION } from '../version.js';
+import { AgentReleases } from './agent-releases.js';
+import type { AgentHost } from './agent-updater.js';
 import { type ArtifactSource, ControlPlaneSource } from './artifact-source.js';
 import { DataMigrations } from './data-migrations.js';
 import { ReleaseCommands } from './release-commands.js';
@@ -30,6 +35,7 @@ export async function openUpdates(
   api: NodeApi,
   context: LoopContext,
   { supervisor, catalogue, releases }: Supervision,
+  { product, launcher }: Pick<AgentHost, 'product' | 'launcher'>,
 ): Promise<Updates> {
   const directory = join(store.directory, 'updates');
   const records = await UpdateRecords.open(directory);
@@ -38,14 +44,19 @@ export async function openUpdates(
   const commands = new ReleaseCommands(join(directory, 'commands'), nodeEnv, context.log);
   let near: (file: ContentId) => readonly ArtifactSource[] = () => [];
   const source = new ControlPlaneSource(api);
-  const keeper = new UpdateKeeper(join(directory, 'files'), commands, {
+  const boot = new BootFiles(store.directory);
+  const own = { version: AGENT_VERSION, slot: launcher?.slot ?? 'installed' };
+  const slots = new AgentReleases(new Slots(boot.folder), boot, own);
+  const updaters = {
     ...context,
     ...{ records, reporter, releases, catalogue, supervisor },
     pins: new ReleasePins(join(store.directory, RELEASE_KEYS_FILE)),
     migrations: new DataMigrations(records, commands),
-    sourcesFor: (file) => [...near(file), source],
+    sourcesFor: (file: ContentId) => [...near(file), source],
     host: { os: OS[process.platform] ?? process.platform, arch: process.arch },
-  });
+  };
+  const agent = { product, launcher, boot, slots };
+  const keeper = new UpdateKeeper(join(directory, 'files'), commands, updaters, agent);
   await keeper.prepare();
   return {
     keeper,

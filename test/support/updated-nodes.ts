@@ -91,10 +91,11 @@ export class UpdateStage {
     readonly publisher: Publisher,
   ) {}
 
-  static async open(fleet: AgentFleet): Promise<UpdateStage> {
+  /** With a product of the service's own, unless another one is given. */
+  static async open(fleet: AgentFleet, publisher?: Publisher): Promise<UpdateStage> {
     const { id } = await fleet.cluster();
-    const publisher = await Publisher.make(fleet.plane.api, { serviceType: SERVICE, threshold: 2, keys: 2 });
-    return new UpdateStage(fleet, id, publisher);
+    const own = { serviceType: SERVICE, threshold: 2, keys: 2 };
+    return new UpdateStage(fleet, id, publisher ?? (await Publisher.make(fleet.plane.api, own)));
   }
 
   get path(): string {
