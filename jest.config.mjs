@@ -28,5 +28,7 @@ export default {
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
   // Each waits for its Postgres half of the time, so that there is one for every core.
   maxWorkers: Math.min(MOST_WORKERS, availableParallelism()),
+  // Modules of files that are done stay in a worker's heap; one that has grown is replaced between two files.
+  workerIdleMemoryLimit: '1.5GB',
   testTimeout: 30_000,
 };
