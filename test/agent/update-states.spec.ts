@@ -7,7 +7,7 @@ import {
 } from '../../src/modules/rollouts/engine/node-update.js';
 
 describe('the states of a node update', () => {
-  it('what may follow each and which take the node out of service, are the same to the agent and to the service', () => {
+  it('are the same to the agent and to the service, with what may follow each', () => {
     expect(UPDATE_STATES).toEqual(NODE_UPDATE_STATES);
     expect(DISRUPTED_STATES).toEqual(DISRUPTED_UPDATE_STATES);
     expect(NEXT_UPDATE_STATES).toEqual(NEXT_NODE_UPDATE_STATES);
