@@ -1,8 +1,10 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
-import { endNodeServices, nodeServices } from '../support/node-services.js';
+import { created } from '../support/given.js';
+import { endNodeServices, runningServices } from '../support/node-services.js';
+import { releaseKey } from '../support/publisher.js';
 import { releaseService } from '../support/service-release.js';
 import { type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
 
@@ -61,7 +63,7 @@ describe('an agent with a service that is run from releases', () => {
       await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
       expect(await node.installed()).toBe('2.0.0');
       expect(new Set(await node.notes())).toEqual(new Set(['state-2 preflight', 'state-2 migrate']));
-      expect(await nodeServices(node.id)).toHaveLength(1);
+      expect(await runningServices(node.id)).toBe(1);
 
       await releaseService(stage.publisher, {
         version: '3.0.0',
@@ -76,10 +78,52 @@ describe('an agent with a service that is run from releases', () => {
       await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
       expect(await node.installed()).toBe('2.0.0');
       expect((await node.notes()).at(-1)).toBe('state-3 rollback');
-      expect(await nodeServices(node.id)).toHaveLength(1);
+      expect(await runningServices(node.id)).toBe(1);
       // What it runs on and what it could go back to, and no more.
       const versions = join(node.directory, 'releases', stage.publisher.product, 'versions');
       expect((await readdir(versions)).map((name) => name.split('_')[0]).sort()).toEqual(['1.0.0', '2.0.0']);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'runs nothing that its host has not pinned the keys of, and fences itself where there is no way back',
+    async () => {
+      const [stage, node] = await onFirstVersion();
+      const { api } = fleet.plane;
+      await releaseService(stage.publisher, { version: '2.0.0' });
+      await node.pin([releaseKey(), releaseKey()]);
+      const stranger = await stage.rollOut('2.0.0');
+      await stage.reaches(stranger, 'paused');
+      expect(await stage.assignments(stranger)).toMatchObject([
+        { state: 'failed', message: '0 of the keys pinned here have signed, 2 must have' },
+      ]);
+      await rm(join(node.directory, 'release-keys.json'));
+      created(await api.post(`${stage.path}/${stranger}/cancel`));
+      const unpinned = await stage.rollOut('2.0.0');
+      await stage.reaches(unpinned, 'paused');
+      const [{ message }] = await stage.assignments(unpinned);
+      expect(message).toMatch(/^this host has pinned no release keys for .*--release-keys$/);
+      expect(await node.installed()).toBe('1.0.0');
+      created(await api.post(`${stage.path}/${unpinned}/cancel`));
+
+      await node.pin();
+      const migration = { id: 'state-3', downgradePossible: false };
+      await releaseService(stage.publisher, { version: '3.0.0', isWell: false, migration });
+      const bad = await stage.rollOut('3.0.0');
+      const fenced = await node.agent.seen('update.moved', ({ state }) => state === 'fenced');
+      expect(fenced.detail).toContain('there is no way back from migration state-3, which was run');
+      await stage.reaches(bad, 'paused');
+      expect(await stage.assignments(bad)).toMatchObject([{ state: 'fenced' }]);
+      await node.seen({ reportedState: 'stopped' });
+      await restart(node);
+      await node.agent.seen('heartbeat.ok');
+      expect(await runningServices(node.id)).toBe(0);
+
+      const unfence = `${stage.path}/${bad}/nodes/${node.id}/unfence`;
+      created(await api.post(unfence, { reason: 'the data was looked at' }));
+      await node.agent.seen('workload.started');
+      expect(await node.installed()).toBe('3.0.0');
     },
     TIMEOUT_MS,
   );

@@ -15,6 +15,11 @@ export async function nodeServices(...nodeIds: readonly string[]): Promise<NodeS
   return found.filter((service) => service !== null && nodeIds.includes(service.nodeId)) as NodeService[];
 }
 
+/** How many services of these nodes run: a check of one runs as a part of it. */
+export async function runningServices(...nodeIds: readonly string[]): Promise<number> {
+  return new Set((await nodeServices(...nodeIds)).map(({ instanceId }) => instanceId)).size;
+}
+
 /** Kills what agents left behind that were killed themselves. */
 export async function endNodeServices(...nodeIds: readonly string[]): Promise<void> {
   for (const { pid } of await nodeServices(...nodeIds)) {

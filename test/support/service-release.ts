@@ -8,13 +8,20 @@ import { migrationOf, type Publisher, type TestFile, testFile } from './publishe
 /** A service that says its version and stays; its own check says whether it is well. */
 export interface ServiceRelease {
   version: string;
-  isWell?: boolean;
+  isWell?: boolean | 'unless_weak';
   /** Brings a migration that notes what is asked of it in `$NOTES`. */
   migration?: { id: string; downgradePossible?: boolean };
 }
 
 /** The command of a service's own health check, as definition and workload name it. */
 export const OWN_CHECK = ['./bin/check'];
+
+/** A host is weak that has a file of this name beside its notes. */
+const CHECKS: Readonly<Record<string, string>> = {
+  true: 'exit 0',
+  false: 'exit 1',
+  unless_weak: '[ ! -e "$(dirname "$NOTES")/weak" ]',
+};
 
 /** A gzipped archive of these files, each a program. */
 export async function archiveOf(files: Readonly<Record<string, string>>): Promise<TestFile> {
@@ -40,7 +47,7 @@ export async function releaseService(
 ): Promise<void> {
   const file = await archiveOf({
     'bin/service': `#!/bin/sh\necho serving ${version}\nexec sleep 600\n`,
-    'bin/check': `#!/bin/sh\n[ ${isWell ? 'well' : 'unwell'} = well ]\n`,
+    'bin/check': `#!/bin/sh\n${CHECKS[String(isWell)]}\n`,
   });
   const bundle = testFile(
     Buffer.from(`#!/bin/sh\necho "$RAP_MIGRATION_ID $1" >> "$NOTES"\n# ${publisher.product}\n`),

@@ -152,13 +152,34 @@ export class UpdateStage {
 
   /** The rollout, once it is in one of these states; ticks in the meantime. */
   async reaches(id: string, ...states: readonly string[]): Promise<Json> {
-    const { plane } = this.fleet;
+    let rollout: Json;
+    await this.ticksUntil(async () => {
+      rollout = created(await this.fleet.plane.api.get(`${this.path}/${id}`));
+      return states.includes(rollout.state);
+    });
+    return rollout;
+  }
+
+  /** Ticks until it holds. */
+  async ticksUntil(holds: () => Promise<boolean>): Promise<void> {
     for (;;) {
-      await plane.app.get(Jobs).runNow('rollouts', 'rollout-tick');
-      const rollout = created(await plane.api.get(`${this.path}/${id}`)) as Json;
-      if (states.includes(rollout.state)) return rollout;
+      await this.fleet.plane.app.get(Jobs).runNow('rollouts', 'rollout-tick');
+      if (await holds()) return;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
+  }
+
+  /** Of the cluster, the newest first. */
+  async auditEvents(): Promise<Json[]> {
+    const events: Json[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const after = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      const query = `clusterId=${this.clusterId}&limit=200${after}`;
+      const page = created(await this.fleet.plane.api.get(`/audit/events?${query}`)) as Json;
+      events.push(...page.items);
+      cursor = page.nextCursor;
+    }
+    return events;
   }
 
   async assignments(id: string): Promise<Json[]> {
