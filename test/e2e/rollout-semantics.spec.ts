@@ -20,6 +20,8 @@ const told = async (node: UpdatingNode): Promise<ToldUpdate> => {
   if (update === null) throw new Error('the node is told of no update');
   return update;
 };
+const explained = async ({ clusterId, publisher }: RolloutStage, { id }: UpdatingNode) =>
+  (await plane.api.get(`/clusters/${clusterId}/nodes/${id}/versions/${publisher.product}/explain`)).body;
 /** Audit events of a cluster by their action, newest first. */
 const eventsOf = async ({ clusterId }: RolloutStage, action: string) =>
   (
@@ -102,16 +104,10 @@ describe('a node that reports', () => {
       failureThresholdPercent: 100,
       successThresholdPercent: 0,
     });
-    const explained = async () =>
-      (
-        await plane.api.get(
-          `/clusters/${stage.clusterId}/nodes/${node.id}/versions/${stage.publisher.product}/explain`,
-        )
-      ).body;
     const update = await told(node);
     for (const state of ['checking', 'downloading']) created(await node.report(update, state));
     expect(created(await node.report(update, 'failed'))).toMatchObject({ state: 'failed', phase: 'offered' });
-    expect(await explained()).toMatchObject({
+    expect(await explained(stage, node)).toMatchObject({
       rollout: { assignmentState: 'offered', updateState: 'failed', retriesLeft: 0 },
       notUpdatingBecause: ['It has failed to prepare, and may try again.'],
     });
@@ -328,6 +324,11 @@ describe('a pin', () => {
     expect(await node.told()).toBeNull();
     const [made] = await rolloutsOf(stage);
     expect(made).toMatchObject({ kind: 'pin', state: 'pending_approval' });
+    expect(await explained(stage, node)).toMatchObject({
+      desired: { version: '2.0.0', rule: 'node_pin' },
+      rollout: { kind: 'pin', state: 'pending_approval' },
+      notUpdatingBecause: ['Its rollout has not begun.'],
+    });
     expect(refusal(await stage.act(made?.id, 'approve'))).toEqual([403, 'author_may_not_approve']);
     const { token } = created(
       await plane.api.post('/api-tokens', { name: 'approver', role: 'platform-operator' }),
@@ -335,6 +336,28 @@ describe('a pin', () => {
     created(await plane.api.as(token).post(`${stage.path}/${made?.id}/approve`));
     await stage.tick();
     expect((await told(node)).toVersion).toBe('2.0.0');
+    expect(await explained(stage, node)).toMatchObject({
+      rollout: { kind: 'pin', assignmentState: 'offered' },
+      notUpdatingBecause: ['It prepares, or waits for a slot.'],
+    });
+  });
+
+  it('leads nowhere when it has expired before it was approved', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 1 }));
+    const [row] = await plane.database.query<{ now: Date }>('SELECT fabric_now() AS now');
+    const expiresAt = new Date((row?.now.getTime() ?? 0) + 60_000).toISOString();
+    created(await plane.api.put(pinOf(stage, node), { version: '2.0.0', reason: 'For now.', expiresAt }));
+    const [made] = await rolloutsOf(stage);
+    await stage.advance(61);
+    const { token } = created(
+      await plane.api.post('/api-tokens', { name: 'late', role: 'platform-operator' }),
+    ) as { token: string };
+    created(await plane.api.as(token).post(`${stage.path}/${made?.id}/approve`));
+    await stage.tick();
+    expect((await stage.rollout(made?.id)).state).toBe('cancelled');
+    expect(await node.told()).toBeNull();
   });
 });
 

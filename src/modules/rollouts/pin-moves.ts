@@ -4,14 +4,16 @@ import type { Actor } from '../../common/request/actor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { AssignmentsRepository } from './assignments.repository.js';
-import { rolloutCreated } from './rollout.js';
+import { type Rollout, rolloutCreated } from './rollout.js';
 import { RolloutDrafts } from './rollout-drafts.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutPlanner } from './rollout-planner.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { VersionPin } from './version-pin.js';
+import { VersionPinsRepository } from './version-pins.repository.js';
 
+const OVER = { rule: 'pin_over', reason: null };
 const DAY_SECONDS = 86_400;
 /** Of one node, whose turn it is when a slot of the product is free; how long that takes is no fault of its own. */
 const TERMS = {
@@ -39,6 +41,7 @@ export class PinMoves {
     private readonly rollouts: RolloutsRepository,
     private readonly assignments: AssignmentsRepository,
     private readonly moves: RolloutMoves,
+    private readonly pins: VersionPinsRepository,
     private readonly policies: PolicyReadModel,
     private readonly nudges: RolloutNudges,
   ) {}
@@ -68,7 +71,14 @@ export class PinMoves {
   async letGo(tx: Tx, { clusterId, productId, nodeId }: VersionPin): Promise<void> {
     const rollout = await this.rollouts.ofPin(tx, clusterId, productId, nodeId);
     if (rollout === null) return;
-    tx.audit(await this.moves.enter(tx, rollout, 'cancelled', { rule: 'pin_over', reason: null }));
+    tx.audit(await this.moves.enter(tx, rollout, 'cancelled', OVER));
+  }
+
+  /** A way that waited for its approvals until its pin had expired is not begun. Says whether it may. */
+  async mayBegin(tx: Tx, rollout: Rollout): Promise<boolean> {
+    if (rollout.kind !== 'pin' || (await this.pins.leads(tx, rollout.id))) return true;
+    tx.audit(await this.moves.enter(tx, rollout, 'cancelled', OVER));
+    return false;
   }
 
   /** Its pin of before, or the rollout that is under way, brings it there. */

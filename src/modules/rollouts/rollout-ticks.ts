@@ -5,6 +5,7 @@ import { Jobs } from '../../common/jobs/jobs.js';
 import { LOGGER } from '../../common/observability/logger.js';
 import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
+import { PinMoves } from './pin-moves.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { TICK_JOB } from './rollout-nudges.js';
@@ -22,6 +23,7 @@ export class RolloutTicks implements OnModuleInit {
     private readonly engine: RolloutEngine,
     private readonly rollouts: RolloutsRepository,
     private readonly decisions: RolloutDecisionsService,
+    private readonly pins: PinMoves,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -51,7 +53,8 @@ export class RolloutTicks implements OnModuleInit {
         if (held === null) return { result: undefined };
         const { state, startAt } = held.rollout;
         const isDue = startAt !== null && startAt <= tx.now && (state === 'draft' || state === 'approved');
-        const events = isDue ? [await this.decisions.begin(tx, held)] : [];
+        const begins = isDue && (await this.pins.mayBegin(tx, held.rollout));
+        const events = begins ? [await this.decisions.begin(tx, held)] : [];
         const rollout = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
         await this.engine.advance(tx, { ...held, rollout }, seenAgain);
         return { result: undefined, events };

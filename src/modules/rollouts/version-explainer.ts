@@ -116,6 +116,7 @@ export class VersionExplainer {
     const wave = waves.find(({ position }) => position === assignment.wavePosition);
     return {
       rolloutId: part.rollout.id,
+      kind: part.rollout.kind,
       state: part.rollout.state,
       stateReason: part.rollout.stateReason,
       wave: wave?.name ?? null,

@@ -87,7 +87,11 @@ export function whyNot(
       because: `Its rollout is paused: ${rollout.stateReason}.`,
       remedy: 'The rollout is resumed.',
     });
-  if (rollout !== null && rule !== 'node_pin') found.push(...obstacleIn(rollout));
+  if (rollout?.state === 'pending_approval' || rollout?.state === 'approved')
+    found.push({ because: 'Its rollout has not begun.', remedy: 'It is approved, and its time has come.' });
+  // Of a pinned node other rollouts decide nothing.
+  else if (rollout !== null && (rule !== 'node_pin' || rollout.kind === 'pin'))
+    found.push(...obstacleIn(rollout));
   const isElsewhere =
     version !== null && version !== installed && found.length === 0 && rollout?.phase !== 'granted';
   if (isElsewhere)

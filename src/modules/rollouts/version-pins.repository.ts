@@ -25,6 +25,17 @@ export class VersionPinsRepository {
     return new Map(rows.map(({ nodeId, version }) => [nodeId, version]));
   }
 
+  /** Whether the pin for which the rollout was made still holds. */
+  async leads(tx: ReadTx, rolloutId: string): Promise<boolean> {
+    const rows = await tx.query(sql`
+      SELECT 1 AS held FROM rollouts AS r
+        JOIN rollout_assignments AS a ON a.rollout_id = r.id AND a.direction = 'forward'
+        JOIN version_pins AS v ON v.cluster_id = r.cluster_id AND v.product_id = r.product_id AND v.node_id = a.node_id
+       WHERE r.id = ${rolloutId}::uuid AND v.release_id = r.release_id
+         AND (v.expires_at IS NULL OR v.expires_at > ${tx.now}) LIMIT 1`);
+    return rows.length === 1;
+  }
+
   async set(tx: Tx, pin: VersionPin): Promise<void> {
     await tx.query(sql`
       INSERT INTO version_pins AS v (cluster_id, node_id, product_id, release_id, version, reason, expires_at,

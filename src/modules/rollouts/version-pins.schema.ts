@@ -48,6 +48,7 @@ export const VersionExplanation = z
     rollout: z
       .object({
         rolloutId: Id,
+        kind: z.enum(['staged', 'pin']).describe('`pin`: it leads the node to where it is pinned.'),
         state: z.string().meta({ example: 'running' }),
         stateReason: z.string().nullable().meta({ example: null }),
         wave: z.string().nullable().meta({ example: 'canary' }),
