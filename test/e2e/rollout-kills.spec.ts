@@ -13,8 +13,8 @@ import type { Payload } from '../support/watching-node.js';
 
 /** 1,000 nodes by hand: `FABRIC_TEST_KILLED_ROLLOUT_NODES=1000 npm test -- test/e2e/rollout-kills.spec.ts`. */
 const NODES = Number(process.env.FABRIC_TEST_KILLED_ROLLOUT_NODES ?? 48);
-/** Of a rollout of the whole fleet; a process starts again in about the time in which a thirtieth of it is updated. */
-const KILLS = NODES >= 500 ? 30 : 3;
+/** Of a rollout of the whole fleet; so that one comes every few seconds. */
+const KILLS = NODES >= 500 ? 12 : 3;
 const MAX_UNAVAILABLE = Math.ceil(NODES / 40);
 /** Nodes of a fleet that are admitted at a time. */
 const ADMITTED_AT_ONCE = 8;

@@ -4,14 +4,15 @@ import { Jobs } from '../../../src/common/jobs/jobs.js';
 import { type Answer, apiClient } from '../api.js';
 import { contentFromFacts } from '../content-from-facts.js';
 import { created, given } from '../given.js';
-import { migrationOf, Publisher, testFile } from '../publisher.js';
+import type { Publisher } from '../publisher.js';
 import { admittedNode } from '../test-node.js';
 import type { Payload } from '../watching-node.js';
 import { expectThat } from './broken-invariant.js';
-import { NEW, OLD } from './host.js';
+import { NEW } from './host.js';
 import type { HttpFabric } from './http-fabric.js';
 import { HttpNode } from './http-node.js';
 import { LoggedRollout } from './logged-rollout.js';
+import { publishBoth } from './published-versions.js';
 import { updatesFromFacts } from './updates-from-facts.js';
 import type { Setup } from './world.js';
 
@@ -37,21 +38,7 @@ export class HttpRollout {
   /** Publishes both versions, admits the nodes, and has the rollout planned, approved and started. */
   static async start(fabric: HttpFabric, setup: Setup): Promise<HttpRollout> {
     const [{ api }] = fabric.instances;
-    const publisher = await Publisher.make(api, { kind: 'node-agent' });
-    const files = new Map<string, Map<string, string>>();
-    for (const version of [OLD, NEW]) {
-      const made = [...new Set(setup.platforms)].map((platform) => artifactFor(platform, version));
-      const artifacts = made.map(({ artifact }) => artifact);
-      const migration = migrationOf(testFile(), { downgradePossible: false });
-      const migrations = version === NEW && !setup.downgradePossible ? [migration] : [];
-      await publisher.publish(version, testFile(), { artifacts, migrations });
-      for (const { platform, artifact, bytes } of made) {
-        created(await publisher.upload(version, bytes, platform));
-        const known = files.get(platform) ?? new Map<string, string>();
-        files.set(platform, known.set(version, artifact.sha256));
-      }
-      created(await api.post(publisher.path(version, '/approve')));
-    }
+    const { publisher, files } = await publishBoth(api, setup);
     const { id } = await given(fabric.instances[0]).cluster();
     created(await api.put(`/clusters/${id}/policy`, POLICY));
     const rollout = new HttpRollout(fabric, setup, publisher, id, new LoggedRollout('', setup));
@@ -274,14 +261,6 @@ function decided(answer: Answer): boolean {
   if (answer.status === 409) return false;
   created(answer);
   return true;
-}
-
-function artifactFor(platform: string, version: string) {
-  const [os, arch] = platform.split('/');
-  const { sha256, size, bytes } = testFile();
-  const fileName = `${version}-${os}-${arch}.tar.gz`;
-  const artifact = { os, arch, sha256, size, mediaType: 'application/gzip', fileName };
-  return { platform, artifact, bytes };
 }
 
 function percentOf(share: Setup['waves'][number]['share']): number {
