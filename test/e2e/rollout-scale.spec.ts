@@ -137,4 +137,26 @@ describe('the engine', () => {
     expect(many.counted).toEqual(few.counted);
     expect([few.reporters, many.reporters]).toEqual([3, 30]);
   });
+
+  it('takes a large rollout back step by step, and forgets nobody', async () => {
+    const { stage } = await stageOf(4_200);
+    const cancelled = await stage.started({ maxUnavailable: 5 });
+    const states = async (id: string) => (await stage.rollout(id)).waves[0].counts;
+    const { body } = await stage.act(cancelled, 'cancel');
+    expect(body.state).toBe('cancelled');
+    // Two thousand when it is cancelled, and as many when what follows is done; offers go at once.
+    expect(body.waves[0].counts).toEqual({ planned: 150, cancelled: 4_050 });
+    await stage.tick();
+    expect(await states(cancelled)).toEqual({ cancelled: 4_200 });
+
+    const id = await stage.started({ maxUnavailable: 5 });
+    await crowdReaches(plane, id, ['offered'], { state: 'offered', nodeState: 'staging' });
+    await stage.tick();
+    expect((await stage.act(id, 'rollback')).body.state).toBe('rolling_back');
+    await stage.tick();
+    // Five are on their way, and each has a way back before it.
+    expect(await states(id)).toEqual({ granted: 5, cancelled: 4_195 });
+    await expectCountsToBeTrue(id);
+    await plane.database.query(`UPDATE rollouts SET state = 'rolled_back' WHERE id = $1`, [id]);
+  });
 });

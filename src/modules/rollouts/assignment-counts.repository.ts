@@ -42,6 +42,14 @@ export class AssignmentCountsRepository {
     return row?.nodes ?? 0;
   }
 
+  /** How many have not begun their way forward. */
+  async waiting(tx: ReadTx, rolloutId: string): Promise<number> {
+    const [row] = await tx.query<{ nodes: number }>(sql`
+      SELECT coalesce(sum(c.nodes), 0)::int AS nodes FROM rollout_counts AS c
+       WHERE c.rollout_id = ${rolloutId}::uuid AND c.direction = 'forward' AND c.state IN ('planned', 'offered', 'deferred')`);
+    return row?.nodes ?? 0;
+  }
+
   /** Releases to which ways of the rollout lead that are still open. */
   async releases(tx: ReadTx, rolloutId: string): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(sql`

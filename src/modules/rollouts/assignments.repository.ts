@@ -46,16 +46,24 @@ export interface MovingInFront extends Moving {
   among?: number;
 }
 
+type RolloutOf = Pick<Rollout, 'id' | 'clusterId' | 'productId'>;
+
+const INSERTED_AT_ONCE = 5_000;
 const BOTH: readonly Direction[] = ['forward', 'back'];
 
 @Injectable()
 export class AssignmentsRepository {
-  async insert(
+  /** Some thousands at a time, so that no statement, and none of its parameters, grows with the cluster. */
+  async insert(tx: Tx, rollout: RolloutOf, rows: readonly NewAssignment[]): Promise<void> {
+    for (let from = 0; from < rows.length; from += INSERTED_AT_ONCE)
+      await this.insertSome(tx, rollout, rows.slice(from, from + INSERTED_AT_ONCE));
+  }
+
+  private async insertSome(
     tx: Tx,
-    { id, clusterId, productId }: Pick<Rollout, 'id' | 'clusterId' | 'productId'>,
+    { id, clusterId, productId }: RolloutOf,
     rows: readonly NewAssignment[],
   ): Promise<void> {
-    if (rows.length === 0) return;
     const values = rows.map((row) => ({
       id: tx.newId(),
       node_id: row.nodeId,

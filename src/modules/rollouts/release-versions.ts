@@ -1,9 +1,10 @@
 import { type ReleaseFacts, type UpdateSubject, versionPath } from '../releases/version-rules.js';
-import type { VersionFacts } from './engine/version-filters.js';
+import type { ReleaseFacts as RuleFacts, VersionFacts } from './engine/version-filters.js';
 
 /** The releases of a product, as the rules of rollouts see them. */
 export class ReleaseVersions {
   private readonly byVersion: ReadonlyMap<string, ReleaseFacts>;
+  private readonly asRules = new Map<string, RuleFacts>();
   private readonly paths = new Map<string, string | null>();
 
   constructor(private readonly releases: readonly ReleaseFacts[]) {
@@ -17,19 +18,7 @@ export class ReleaseVersions {
   /** As they are for a node: many nodes are alike, so that a way is looked for once. */
   for(subject: Omit<UpdateSubject, 'fromVersion'>): Pick<VersionFacts, 'release' | 'nextOnPath'> {
     return {
-      release: (version) => {
-        const found = this.byVersion.get(version);
-        if (found === undefined) return undefined;
-        const { isApproved, isBlocked, artifacts, migrations } = found;
-        const stored = artifacts.filter(({ isStored }) => isStored);
-        return {
-          version,
-          isApproved,
-          isBlocked,
-          platforms: new Set(stored.map(({ os, arch }) => `${os}/${arch}`)),
-          downgradePossible: migrations.every(({ downgradePossible }) => downgradePossible),
-        };
-      },
+      release: (version) => this.asRule(version),
       nextOnPath: (from, to) => this.nextOnPath({ ...subject, fromVersion: from }, to),
     };
   }
@@ -39,6 +28,24 @@ export class ReleaseVersions {
     return [...versions].every((version) =>
       (this.byVersion.get(version)?.migrations ?? []).every(({ downgradePossible }) => downgradePossible),
     );
+  }
+
+  /** The same for every node. */
+  private asRule(version: string): RuleFacts | undefined {
+    const known = this.asRules.get(version);
+    const found = this.byVersion.get(version);
+    if (known !== undefined || found === undefined) return known;
+    const { isApproved, isBlocked, artifacts, migrations } = found;
+    const stored = artifacts.filter(({ isStored }) => isStored);
+    const facts = {
+      version,
+      isApproved,
+      isBlocked,
+      platforms: new Set(stored.map(({ os, arch }) => `${os}/${arch}`)),
+      downgradePossible: migrations.every(({ downgradePossible }) => downgradePossible),
+    };
+    this.asRules.set(version, facts);
+    return facts;
   }
 
   private nextOnPath(subject: UpdateSubject, to: string): string | null {

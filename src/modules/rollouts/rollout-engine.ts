@@ -82,6 +82,7 @@ export class RolloutEngine {
    *  @param seenAgain nodes that were deferred */
   async advance(tx: Tx, held: HeldRollout, seenAgain: readonly string[] = []): Promise<Rollout> {
     const { rollout } = held;
+    if (rollout.state === 'cancelled') await this.finishStopping(tx, rollout);
     if (
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
     )
@@ -121,6 +122,8 @@ export class RolloutEngine {
     const isBlocked = !held.usableReleaseIds.includes(rollout.releaseId);
     for (;;) {
       if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return rollout;
+      // Nobody is left out of what it comes to.
+      if (rollout.state === 'rolling_back' && !(await this.finishStopping(tx, rollout))) return rollout;
       const facts = await this.facts.read(tx, rollout, isBlocked);
       const step = nextStep(facts, this.rules);
       if (step === null) {
@@ -130,6 +133,12 @@ export class RolloutEngine {
       await this.take(tx, rollout, step, facts);
       rollout = (await this.rollouts.find(tx, rollout.clusterId, rollout.id)) ?? rollout;
     }
+  }
+
+  /** Whether nothing waits any more for a way forward that has been given up. */
+  private async finishStopping(tx: Tx, rollout: Rollout): Promise<boolean> {
+    const waiting = await this.numbers.waiting(tx, rollout.id);
+    return waiting === 0 || this.moves.cancelWaiting(tx, rollout);
   }
 
   private async take(

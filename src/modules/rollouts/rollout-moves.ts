@@ -3,6 +3,7 @@ import type { AuditEvent } from '../../common/audit/audit-event.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { type Assignment, type NewAssignment, phaseOf } from './assignment.js';
+import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import type { AssignmentState } from './engine/assignment-state.js';
@@ -11,12 +12,17 @@ import { wayBack } from './engine/way-back.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
 import { about, type Rollout, rolloutMoved, waveMoved } from './rollout.js';
+import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { ReleasesUnderWayChanged } from './update-events.js';
 import { WavesRepository } from './waves.repository.js';
 
 /** Node ids that one event names; the rest stands in others. */
 const NODES_PER_EVENT = 500;
+
+/** Nodes from which one transaction takes an offer, so that their snapshots change, or a place in the queue. */
+const OFFERS_AT_ONCE = 500;
+const WAITING_AT_ONCE = 2_000;
 
 /** Why a rollout changes its state. */
 export interface Cause {
@@ -33,6 +39,8 @@ export class RolloutMoves {
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
     private readonly assignments: AssignmentsRepository,
+    private readonly numbers: AssignmentCountsRepository,
+    private readonly nudges: RolloutNudges,
     private readonly decisions: DecisionsRepository,
     private readonly nodeVersions: NodeVersionsRepository,
     private readonly releases: ReleasesReadModel,
@@ -61,16 +69,26 @@ export class RolloutMoves {
   }
 
   /** Takes back what nodes have not begun; what they have begun they finish. */
-  async stopForward(tx: Tx, rollout: Rollout): Promise<void> {
+  private async stopForward(tx: Tx, rollout: Rollout): Promise<void> {
     for (const { name, state } of await this.waves.halt(tx, rollout.id))
       tx.audit(waveMoved(rollout, name, state, 'halted'));
-    const moved = await this.assignments.move(tx, {
-      rolloutId: rollout.id,
-      direction: 'forward',
-      from: ['planned', 'offered', 'deferred'],
-      to: 'cancelled',
-    });
-    this.tell(tx, rollout, moved, 'cancelled');
+    await this.cancelWaiting(tx, rollout);
+  }
+
+  /** Takes it back from as many nodes as one transaction bears, and asks for a tick where there are more. Whether that was
+   *  all. */
+  async cancelWaiting(tx: Tx, rollout: Rollout): Promise<boolean> {
+    const cancel = async (from: readonly AssignmentState[], limit: number) => {
+      const moved = await this.assignments.moveInFront(tx, {
+        ...{ rolloutId: rollout.id, direction: 'forward', from, to: 'cancelled', inOpenWaves: false, limit },
+      });
+      this.tell(tx, rollout, moved, 'cancelled');
+    };
+    await cancel(['offered'], OFFERS_AT_ONCE);
+    await cancel(['planned', 'deferred'], WAITING_AT_ONCE);
+    const isAll = (await this.numbers.waiting(tx, rollout.id)) === 0;
+    if (!isAll) this.nudges.nudge(tx, rollout);
+    return isAll;
   }
 
   /** Plans the way of each node back to the version that it had. */

@@ -82,7 +82,7 @@ export class RolloutPlanner {
       strategy,
       salt,
       plan,
-      planHash: planDigest(terms, plan),
+      planHash: await planDigest(terms, plan),
       downgradePossible: versions.canUndo(versionsOnTheWay(plan, release.version)),
       platforms: subjects,
     };

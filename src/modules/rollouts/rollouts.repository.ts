@@ -99,7 +99,7 @@ export class RolloutsRepository {
   }
 
   /** Rollouts in which something may be due: those under way, those whose start has come, and finished ones whose nodes
-   *  are still out of service, or still have to get away from a blocked version. */
+   *  are still out of service, still have to get away from a blocked version, or still wait for what was cancelled. */
   due(tx: ReadTx): Promise<{ id: string; clusterId: string }[]> {
     return tx.query(sql`
       SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r
@@ -110,6 +110,9 @@ export class RolloutsRepository {
           OR (r.state IN ('succeeded', 'succeeded_with_deferred') AND EXISTS (
                 SELECT 1 FROM rollout_assignments AS a
                  WHERE a.rollout_id = r.id AND a.direction = 'back' AND a.state IN ('planned', 'offered')))
+          OR (r.state = 'cancelled' AND EXISTS (
+                SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'forward' AND c.nodes > 0
+                   AND c.state IN ('planned', 'offered', 'deferred')))
        ORDER BY r.id`);
   }
 

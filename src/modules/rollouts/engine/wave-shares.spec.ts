@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
+import { sha256OfJson } from '../../../common/json/canonical-json.js';
 import { nodeBucket } from './node-bucket.js';
 import { planRollout } from './plan.js';
 import { planDigest } from './plan-hash.js';
@@ -147,18 +148,38 @@ describe('a plan', () => {
     ]);
   });
 
-  it('has a digest of all that is approved: nodes, waves, ways and terms', () => {
-    const digest = planDigest({ maxUnavailable: 1 }, planRollout(input));
-    expect(
-      planDigest(
-        { maxUnavailable: 1 },
-        planRollout({ ...input, candidates: [...input.candidates].reverse() }),
-      ),
-    ).toBe(digest);
-    expect(planDigest({ maxUnavailable: 2 }, planRollout(input))).not.toBe(digest);
-    expect(
-      planDigest({ maxUnavailable: 1 }, planRollout({ ...input, candidates: input.candidates.slice(1) })),
-    ).not.toBe(digest);
+  it('has a digest of all that is approved: nodes, waves, ways and terms', async () => {
+    const terms = { maxUnavailable: 1 };
+    const plan = planRollout(input);
+    const digest = await planDigest(terms, plan);
+    const backwards = planRollout({ ...input, candidates: [...input.candidates].reverse() });
+    expect(await planDigest(terms, backwards)).toBe(digest);
+    expect(await planDigest({ maxUnavailable: 2 }, plan)).not.toBe(digest);
+    const fewer = planRollout({ ...input, candidates: input.candidates.slice(1) });
+    expect(await planDigest(terms, fewer)).not.toBe(digest);
+  });
+
+  it('has the digest of one canonical document, however many nodes it is made up of', async () => {
+    const nodes = times(4_500).map((index) => ({
+      nodeId: `n${index}`,
+      platform: 'linux/x64',
+      fromVersion: index % 2 === 0 ? null : '1.0.0',
+      nextVersion: '2.0.0',
+    }));
+    const waves = [
+      { name: 'a', nodes },
+      { name: 'none', nodes: [] },
+      { name: 'b', nodes: nodes.slice(0, 1) },
+    ];
+    const skipped = times(2_001).map((index) => ({ nodeId: `s${index}`, reason: 'pinned' as const }));
+    const terms = { strategy: { maxUnavailable: 1 }, product: 'p' };
+    const told = waves.map((wave) => ({
+      name: wave.name,
+      nodes: wave.nodes.map(({ nodeId, fromVersion, nextVersion }) => [nodeId, fromVersion, nextVersion]),
+    }));
+    expect(await planDigest(terms, { waves, skipped, untriedPlatforms: [] })).toBe(
+      sha256OfJson({ terms, waves: told, skipped }).toString('base64url'),
+    );
   });
 });
 
