@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { AgentFailure, UsageError } from './exit.js';
 import { isLogLevel, Log } from './log.js';
@@ -69,6 +70,7 @@ export function baseUrlFrom(text: string): string {
  */
 export function stopOnSignals(log: Log): { stop: AbortController; release: () => void } {
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal); // every loop of the agent listens to it
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info('stopping', { signal });
     release();
