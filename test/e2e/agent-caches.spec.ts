@@ -16,8 +16,11 @@ import { ArtifactDownloads } from '../../agent/updates/artifact-download.js';
 import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
 import { created } from '../support/given.js';
+import { endNodeServices } from '../support/node-services.js';
 import { Publisher, type TestFile, testFile } from '../support/publisher.js';
+import { releaseService } from '../support/service-release.js';
 import { until } from '../support/until.js';
+import { UpdateStage } from '../support/updated-nodes.js';
 
 /** Real processes on a busy machine. */
 const TIMEOUT_MS = 180_000;
@@ -39,6 +42,8 @@ let clusterId: string;
 let publisher: Publisher;
 let cache: { nodeId: string; agent: AgentProcess; port: number; assignment: string };
 let reader: Member;
+/** Nodes whose services are to end with the test. */
+const updated: string[] = [];
 
 beforeAll(async () => {
   fleet = await AgentFleet.open();
@@ -55,6 +60,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(async () => {
   await fleet?.close();
+  await endNodeServices(...updated);
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -164,6 +170,53 @@ const statusOf = (path: string, context: SecureContextOptions) =>
     ({ status }) => status,
     () => 'refused' as const,
   );
+
+describe('a real agent that updates itself from a cache', () => {
+  it(
+    'gets the release from it, and from the control plane what it gives wrongly',
+    async () => {
+      const stage = await UpdateStage.open(fleet);
+      const { api } = fleet.plane;
+      const port = await freePort();
+      const nodeId = await fleet.admit('site', stage.clusterId, {}, ...CACHE_CAPABILITY);
+      const role = { nodeId, role: 'update-cache' };
+      created(await api.post(`/clusters/${stage.clusterId}/role-assignments`, role));
+      const site = fleet.run('site', '--cache-listen', `127.0.0.1:${port}`);
+      const node = await stage.admit();
+      updated.push(node.id);
+      node.run();
+      await node.agent.seen('certificate.issued');
+      await node.agent.seen('revocations.applied', ({ epoch }) => epoch !== null);
+      await node.agent.seen('heartbeat.ok');
+      /** Releases a version, and waits until the cache has it. */
+      const kept = async (version: string): Promise<string> => {
+        await releaseService(stage.publisher, { version });
+        const { sha256 } = (created(await api.get(stage.publisher.path(version))) as Json).artifacts[0];
+        const channel = `/clusters/${stage.clusterId}/channels/${stage.publisher.product}/current`;
+        created(await api.put(channel, { version }));
+        await fleet.until(`/clusters/${stage.clusterId}/update-caches`, ({ items }) =>
+          items.some(({ held, isTold }: Json) => isTold && held.includes(sha256)),
+        );
+        return sha256;
+      };
+
+      const good = await kept('1.0.0');
+      await stage.reaches(await stage.rollOut('1.0.0'), 'succeeded');
+      await site.seen('cache.served', ({ sha256 }) => sha256 === good);
+      expect(node.agent.all('download.failed')).toEqual([]);
+
+      const bad = await kept('2.0.0');
+      const path = join(fleet.host.directory('site'), 'update-cache', bad);
+      await writeFile(path, Buffer.alloc((await readFile(path)).length, 'x'));
+      await stage.reaches(await stage.rollOut('2.0.0'), 'succeeded');
+      await site.seen('cache.served', ({ sha256 }) => sha256 === bad);
+      const failed = node.agent.all('download.failed');
+      expect(failed.map(({ source, sha256 }) => [source, sha256])).toEqual([[`cache ${nodeId}`, bad]]);
+      await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
+    },
+    TIMEOUT_MS,
+  );
+});
 
 describe('a real agent with the role of a cache', () => {
   it(
