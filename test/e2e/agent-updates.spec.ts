@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
+import type { AgentEvent } from '../support/agent-process.js';
 import { created } from '../support/given.js';
 import { endNodeServices, runningServices } from '../support/node-services.js';
 import { releaseKey } from '../support/publisher.js';
@@ -10,6 +11,7 @@ import { type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
 
 /** Real processes on a busy machine. */
 const TIMEOUT_MS = 180_000;
+const LOOK_MS = 10;
 
 let fleet: AgentFleet;
 const nodeIds: string[] = [];
@@ -34,15 +36,22 @@ async function onFirstVersion(terms: Record<string, unknown> = {}): Promise<[Upd
   return [stage, node];
 }
 
-/** Kills the agent in every state that it is seen to enter, until it enters the last one. Says in which. */
-async function killedInEachState(node: UpdatedNode, last: string): Promise<string[]> {
+/**
+ * Kills the agent in every state that it is seen to enter on the way to a version, until it is in the last one. Says in
+ * which. An agent that is killed before it could tell of the last one does not tell of it again.
+ */
+async function killedInEachState(node: UpdatedNode, version: string, last: string): Promise<string[]> {
   const killed: string[] = [];
   for (;;) {
-    const { state } = await node.agent.seen('update.moved', (line) => !killed.includes(String(line.state)));
-    killed.push(String(state));
-    if (state === last) return killed;
-    await node.agent.end('SIGKILL');
-    node.run();
+    const isNew = ({ state }: AgentEvent) => !killed.includes(String(state));
+    const moved = node.agent.all('update.moved').find(isNew);
+    if (moved === undefined && (await node.wayTo(version)) !== last) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      continue;
+    }
+    killed.push(String(moved?.state ?? last));
+    if (killed.at(-1) === last) return killed;
+    await restart(node);
   }
 }
 const restart = async (node: UpdatedNode): Promise<void> => {
@@ -58,7 +67,7 @@ describe('an agent with a service that is run from releases', () => {
       await releaseService(stage.publisher, { version: '2.0.0', migration: { id: 'state-2' } });
       await restart(node); // what it has seen so far is of the first version
       const good = await stage.rollOut('2.0.0');
-      expect((await killedInEachState(node, 'running'))[0]).toBe('checking');
+      expect((await killedInEachState(node, '2.0.0', 'running'))[0]).toBe('checking');
       await stage.reaches(good, 'succeeded');
       await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
       expect(await node.installed()).toBe('2.0.0');
@@ -72,7 +81,7 @@ describe('an agent with a service that is run from releases', () => {
       });
       await restart(node);
       const bad = await stage.rollOut('3.0.0');
-      expect(await killedInEachState(node, 'rolled_back')).toContain('rollback_required');
+      expect(await killedInEachState(node, '3.0.0', 'rolled_back')).toContain('rollback_required');
       expect(await stage.reaches(bad, 'paused')).toMatchObject({ stateReason: 'error_threshold' });
       expect(await stage.assignments(bad)).toMatchObject([{ state: 'rolled_back' }]);
       await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });

@@ -66,6 +66,13 @@ export class UpdatedNode {
     return text.split('\n').filter((line) => line !== '');
   }
 
+  /** Where the way to a version stands on the host's disk; null: it is on no way to it. */
+  async wayTo(version: string): Promise<string | null> {
+    const file = join(this.directory, 'updates', `${this.stage.publisher.product}.json`);
+    const { update } = JSON.parse(await readFile(file, 'utf8').catch(() => '{}'));
+    return update?.to.version === version ? update.state : null;
+  }
+
   /** The version to which `current` leads. */
   async installed(): Promise<string | undefined> {
     const link = join(this.directory, 'releases', this.stage.publisher.product, 'current');
