@@ -134,7 +134,7 @@ export class UpdateStage {
       command: OWN_CHECK,
       intervalSeconds: 1,
       timeoutSeconds: 10,
-      failureThreshold: 6,
+      failureThreshold: 10,
     };
     created(
       await api.put(`/clusters/${this.clusterId}/nodes/${nodeId}/workloads/${SERVICE}`, {
