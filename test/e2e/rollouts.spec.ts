@@ -22,6 +22,7 @@ const told = async (node: UpdatingNode | undefined): Promise<ToldUpdate> => {
   if (update === null) throw new Error('the node is told of no update');
   return update;
 };
+type Pair = [UpdatingNode, ToldUpdate];
 const versions = ({ nodes }: RolloutStage) => nodes.map(({ installed }) => installed);
 const sleeping = async (stage: RolloutStage) =>
   (await Promise.all(stage.nodes.map((node) => node.told()))).every((update) => update === null);
@@ -219,6 +220,49 @@ describe('a rollout', () => {
       rule: 'version_blocked',
       toState: 'succeeded',
     });
+  });
+
+  it('is not taken back from nodes that have gone on to another version, or are about to', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const done = await stage.started({ maxUnavailable: 3 });
+    await stage.run();
+    await stage.publisher.release('3.0.0');
+    const waves = [
+      { name: 'first', count: 2 },
+      { name: 'later', percent: 100, requiresApproval: true },
+    ];
+    await stage.started({ waves, maxUnavailable: 2 }, { targetVersion: '3.0.0' });
+    await stage.tick();
+    const ofFirst = (
+      await Promise.all(stage.nodes.map(async (node) => [node, await node.told()] as const))
+    ).filter((pair): pair is Pair => pair[1] !== null);
+    expect(ofFirst).toHaveLength(2);
+    for (const [node, update] of ofFirst) expect(await node.prepare(update)).toBe(true);
+    const [[gone, there], [going, thither]] = ofFirst as [Pair, Pair];
+    await gone.change(there);
+    created(await going.report(thither, 'starting'));
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    for (const state of ['health_checking', 'promoting', 'running'])
+      created(await going.report(thither, state));
+    await stage.run();
+    expect([await gone.told(), await going.told()]).toEqual([null, null]);
+    const { items } = created(await plane.api.get(`${stage.path}/${done}/nodes`)) as {
+      items: { nodeId: string; direction: string; state: string; stateReason: string | null }[];
+    };
+    const ends = items.map(({ nodeId, direction, state, stateReason }) =>
+      [nodeId, direction, state, stateReason].join(' '),
+    );
+    const stayed = stage.nodes.find(({ id }) => id !== gone.id && id !== going.id);
+    expect(ends.sort()).toEqual(
+      [
+        `${gone.id} forward rolled_back moved_on`,
+        `${going.id} forward rolled_back moved_on`,
+        `${going.id} back cancelled moved_on`,
+        `${stayed?.id} forward rolled_back `,
+        `${stayed?.id} back ok `,
+      ].sort(),
+    );
+    expect(stayed?.installed).toBe('1.0.0');
   });
 
   it('is the only unfinished one of its product, drafts aside', async () => {

@@ -48,6 +48,12 @@ export interface MovingInFront extends Moving {
 
 type RolloutOf = Pick<Rollout, 'id' | 'clusterId' | 'productId'>;
 
+/** The way `a` has led its node to a version that another rollout has led it away from since. */
+export const IS_LEFT_BEHIND = sql`EXISTS (SELECT 1 FROM rollout_assignments AS l
+  WHERE l.cluster_id = a.cluster_id AND l.node_id = a.node_id AND l.product_id = a.product_id
+    AND l.rollout_id <> a.rollout_id AND l.state = 'ok' AND l.to_version <> a.to_version
+    AND l.state_changed_at > a.state_changed_at)`;
+
 const INSERTED_AT_ONCE = 5_000;
 const BOTH: readonly Direction[] = ['forward', 'back'];
 
@@ -120,6 +126,20 @@ export class AssignmentsRepository {
       SELECT ${COLUMNS} FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
          AND NOT a.is_written_off ORDER BY a.place`);
+  }
+
+  /** Other rollouts of the product that were to lead these nodes back from a version, and have not begun. */
+  async waitingToLeadBack(
+    tx: ReadTx,
+    { id, clusterId, productId }: RolloutOf,
+    nodeIds: readonly string[],
+  ): Promise<string[]> {
+    const rows = await tx.query<{ rolloutId: string }>(sql`
+      SELECT DISTINCT a.rollout_id AS "rolloutId" FROM rollout_assignments AS a
+       WHERE a.cluster_id = ${clusterId}::uuid AND a.product_id = ${productId}::uuid
+         AND a.node_id = ANY(${[...nodeIds]}::uuid[]) AND a.rollout_id <> ${id}::uuid
+         AND a.direction = 'back' AND a.state = 'planned' ORDER BY 1`);
+    return rows.map(({ rolloutId }) => rolloutId);
   }
 
   async list(

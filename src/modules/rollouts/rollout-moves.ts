@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { type Assignment, type NewAssignment, phaseOf } from './assignment.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
-import { AssignmentsRepository, type Moved } from './assignments.repository.js';
+import { AssignmentsRepository, IS_LEFT_BEHIND, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import type { AssignmentState } from './engine/assignment-state.js';
 import { isUnfinished, type RolloutState } from './engine/rollout-state.js';
@@ -91,8 +92,9 @@ export class RolloutMoves {
     return isAll;
   }
 
-  /** Plans the way of each node back to the version that it had. */
+  /** Plans the way back to the version that it had, of each node that has not gone on to another one since. */
   async beginWayBack(tx: Tx, rollout: Rollout): Promise<void> {
+    await this.letGoWhoWentOn(tx, rollout);
     const versions = new ReleaseVersions(await this.releases.releasesOf(tx, rollout.productId));
     const known = await this.nodeVersions.ofProduct(tx, rollout.clusterId, rollout.productId);
     const reached = await this.assignments.reached(tx, rollout.id);
@@ -101,6 +103,30 @@ export class RolloutMoves {
       return wayOf(rollout, assignment, lastKnownGood, versions);
     });
     await this.assignments.insert(tx, rollout, rows);
+  }
+
+  /** Nodes have come to another version: nobody has to lead them back from the one that they had any more. */
+  async endWaysBack(tx: Tx, arrivedBy: Rollout, nodeIds: readonly string[]): Promise<void> {
+    for (const rolloutId of await this.assignments.waitingToLeadBack(tx, arrivedBy, nodeIds)) {
+      const rollout = await this.rollouts.find(tx, arrivedBy.clusterId, rolloutId);
+      const areThese = sql`a.node_id = ANY(${[...nodeIds]}::uuid[])`;
+      if (rollout !== null) await this.letGoWhoWentOn(tx, rollout, areThese);
+    }
+  }
+
+  private async letGoWhoWentOn(tx: Tx, rollout: Rollout, isAmong: Sql = sql`true`): Promise<void> {
+    const gone = await this.assignments.move(tx, {
+      ...{ rolloutId: rollout.id, direction: 'forward', from: ['ok'], to: 'rolled_back', reason: 'moved_on' },
+      where: sql`${isAmong} AND ${IS_LEFT_BEHIND}`,
+    });
+    this.tell(tx, rollout, gone, 'rolled_back');
+    const over = await this.assignments.move(tx, {
+      ...{ rolloutId: rollout.id, direction: 'back', from: ['planned'], to: 'cancelled', reason: 'moved_on' },
+      where: sql`${isAmong} AND EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id
+        AND f.node_id = a.node_id AND f.direction = 'forward' AND f.state = 'rolled_back')`,
+    });
+    this.tell(tx, rollout, over, 'cancelled');
+    if (over.length > 0) await this.rollouts.progressed(tx, rollout.id);
   }
 
   /** Makes known that nodes have moved. The snapshots of those change that are told something else now. */

@@ -163,6 +163,8 @@ export class UpdateIntake {
       arrived.filter(({ direction, fromVersion }) => direction === 'forward' && fromVersion !== null),
     );
     await this.settleOthers(tx, rollout, next);
+    const nodeIds = arrived.map(({ nodeId }) => nodeId);
+    if (nodeIds.length > 0) await this.moves.endWaysBack(tx, rollout, nodeIds);
     const touched = moved.filter(({ known, next: after }) => phaseOf(known) !== phaseOf(after));
     if (touched.length > 0)
       tx.touch(
