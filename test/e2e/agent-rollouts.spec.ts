@@ -38,14 +38,17 @@ async function allRun(version: string): Promise<void> {
   expect(await everywhere()).toEqual(all(version));
   expect(await runningServices(...stage.nodes.map(({ id }) => id))).toBe(NODES);
 }
-const waves = (first: readonly UpdatedNode[]) => [
+const rules = async (id: string): Promise<string[]> => (await stage.decisions(id)).map(({ rule }) => rule);
+const reasons = async (id: string): Promise<string[]> =>
+  (await stage.decisions(id)).map(({ reason }) => String(reason));
+const waves = (first: readonly UpdatedNode[], more: object = {}) => [
   { name: 'first', selector: { nodeIds: first.map(({ id }) => id) } },
-  { name: 'rest', percent: 100, dependsOn: ['first'] },
+  { name: 'rest', percent: 100, dependsOn: ['first'], ...more },
 ];
 
 describe('twelve real agents', () => {
   it(
-    'take on a good release, stop at one that is bad in its second wave, and go back when they are told to',
+    'take on a good release, stop at a bad one and go back, and leave one that is blocked while the next one comes',
     async () => {
       const first = stage.nodes.slice(0, 2);
       const rest = stage.nodes.slice(2);
@@ -73,13 +76,43 @@ describe('twelve real agents', () => {
       await stage.reaches(bad, 'rolled_back');
       await allRun('2.0.0');
 
+      await releaseService(stage.publisher, { version: '4.0.0' });
+      const next = await stage.rollOut('4.0.0', {
+        waves: waves(first, { requiresApproval: true }),
+        maxUnavailable: 5,
+      });
+      await Promise.all(first.map((node) => node.seen({ reportedVersion: '4.0.0', health: 'healthy' })));
+      created(
+        await fleet.plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'a hole in it' }),
+      );
+      await stage.ticksUntil(async () => (await everywhere()).every((version) => version !== '2.0.0'));
+      await Promise.all(rest.map((node) => node.seen({ reportedVersion: '1.0.0', health: 'healthy' })));
+      created(await fleet.plane.api.post(`${stage.path}/${next}/waves/rest/approve`));
+      await stage.reaches(next, 'succeeded');
+      await allRun('4.0.0');
+
       // The story, as it was written down.
-      const reasons = (await stage.decisions(bad)).map(({ reason }) => reason);
-      expect(reasons).toContain('error_threshold');
+      expect(await stage.reaches(good, 'succeeded')).toMatchObject({ stateReason: null });
+      expect(await reasons(bad)).toEqual(expect.arrayContaining(['error_threshold', 'operator']));
+      expect(await rules(good)).toContain('version_blocked');
       const events = await stage.auditEvents();
-      const actions = events.filter(({ resource }) => resource.id === bad).map(({ action }) => action);
-      const told = ['rollout.started', 'rollout.paused', 'rollout.rollback_started', 'rollout.rolled_back'];
-      expect(actions).toEqual(expect.arrayContaining([...told, 'rollout.node_reported']));
+      const [of, told] = [
+        (id: string) => events.filter(({ resource }) => resource.id === id),
+        'rollout.node_reported',
+      ];
+      const actions = (id: string): string[] => of(id).map(({ action }) => action);
+      expect(actions(good)).toEqual(
+        expect.arrayContaining(['rollout.started', 'rollout.wave_moved', 'rollout.succeeded']),
+      );
+      expect(actions(bad)).toEqual(
+        expect.arrayContaining(['rollout.paused', 'rollout.rollback_started', 'rollout.rolled_back']),
+      );
+      const end = (id: string, state: string): string[] =>
+        of(id)
+          .filter(({ action, after }) => action === told && after.state === state)
+          .map(({ after }) => after.nodeId);
+      expect(new Set(end(good, 'ok'))).toEqual(new Set(stage.nodes.map(({ id }) => id)));
+      expect(end(bad, 'rolled_back').length).toBeGreaterThan(0);
     },
     TIMEOUT_MS,
   );
