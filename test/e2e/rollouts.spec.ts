@@ -222,6 +222,30 @@ describe('a rollout', () => {
     });
   });
 
+  it('stays cancelled when its version is blocked, and those that had gone with it leave', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const id = await stage.started({ waves: CANARY });
+    await stage.tick();
+    const canaries = (await Promise.all(stage.nodes.map((node) => node.told()))).map(
+      (update) => update !== null,
+    );
+    expect(canaries.filter((is) => is)).toHaveLength(1);
+    const canary = stage.nodes[canaries.indexOf(true)] as UpdatingNode;
+    const update = await told(canary);
+    expect(await canary.prepare(update)).toBe(true);
+    await canary.change(update);
+    created(await stage.act(id, 'cancel'));
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.run();
+    expect(versions(stage)).toEqual(['1.0.0', '1.0.0', '1.0.0']);
+    expect((await stage.rollout(id)).state).toBe('cancelled');
+    expect((await stage.decisions(id)).at(-1)).toMatchObject({
+      rule: 'version_blocked',
+      reason: 'cancelled',
+      toState: 'cancelled',
+    });
+  });
+
   it('is not taken back from nodes that have gone on to another version, or are about to', async () => {
     const stage = await RolloutStage.open(plane, 3);
     const done = await stage.started({ maxUnavailable: 3 });

@@ -82,7 +82,10 @@ export class RolloutEngine {
    *  @param seenAgain nodes that were deferred */
   async advance(tx: Tx, held: HeldRollout, seenAgain: readonly string[] = []): Promise<Rollout> {
     const { rollout } = held;
-    if (rollout.state === 'cancelled') await this.finishStopping(tx, rollout);
+    if (rollout.state === 'cancelled') {
+      await this.finishStopping(tx, rollout);
+      return this.leadOn(tx, held, rollout);
+    }
     if (
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
     )
@@ -90,10 +93,13 @@ export class RolloutEngine {
     await this.giveUpOnSilent(tx, rollout);
     await this.deferWhoIsAway(tx, rollout);
     await this.takeBack(tx, rollout, seenAgain);
-    const stepped = await this.takeSteps(tx, held);
-    await this.offer(tx, { ...held, rollout: stepped });
-    await this.grant(tx, { ...held, rollout: stepped });
-    return stepped;
+    return this.leadOn(tx, held, await this.takeSteps(tx, held));
+  }
+
+  private async leadOn(tx: Tx, held: HeldRollout, rollout: Rollout): Promise<Rollout> {
+    await this.offer(tx, { ...held, rollout });
+    await this.grant(tx, { ...held, rollout });
+    return rollout;
   }
 
   /** Lets nodes that have prepared go out of service, as many as may. */
@@ -268,7 +274,7 @@ export class RolloutEngine {
     if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);
   }
 
-  /** Where the rollout leads its nodes now; null: nowhere. A finished one only leads away from a blocked version; it and
+  /** Where the rollout leads its nodes now; null: nowhere. One that is over only leads away from a blocked version; it and
    *  the rollout of a pin go by as many nodes as the rollout beside them allows. */
   private async courseOf(
     tx: Tx,
@@ -276,7 +282,8 @@ export class RolloutEngine {
   ): Promise<{ direction: Direction; state: Rollout['state']; maxUnavailable: number } | null> {
     const { kind, state, strategy, clusterId, productId } = rollout;
     const isUnderWay = state === 'running' || state === 'paused' || state === 'rolling_back';
-    if (!isUnderWay && state !== 'succeeded' && state !== 'succeeded_with_deferred') return null;
+    const isOver = state === 'succeeded' || state === 'succeeded_with_deferred' || state === 'cancelled';
+    if (!isUnderWay && !isOver) return null;
     const goesBeside = !isUnderWay || kind === 'pin';
     const beside = goesBeside ? await this.rollouts.unfinished(tx, clusterId, productId) : null;
     const maxUnavailable = (beside?.strategy ?? strategy).maxUnavailable;

@@ -33,21 +33,22 @@ export class RolloutEvents implements OnModuleInit {
   }
 
   /** A block stops what is under way at once. A finished rollout is taken back where nothing else of its product is
-   *  unfinished; beside another one it stays finished, and its nodes leave by that one's slots. */
+   *  unfinished; beside another one it stays finished, and its nodes leave by that one's slots. One that was cancelled
+   *  stays so, and those that had gone with it leave. */
   private async settle(tx: Tx, { clusterId, id }: Rollout, reason: string): Promise<void> {
     const held = await this.engine.hold(tx, clusterId, id);
     if (held === null) return;
     const { rollout } = held;
     if (rollout.state === 'running' || rollout.state === 'paused') await this.engine.advance(tx, held);
-    if (rollout.state !== 'succeeded' && rollout.state !== 'succeeded_with_deferred') return;
+    if (!['succeeded', 'succeeded_with_deferred', 'cancelled'].includes(rollout.state)) return;
     if (!rollout.downgradePossible) return this.noteRetreat(tx, rollout, reason, 'irreversible_migration');
     const beside = await this.rollouts.unfinished(tx, clusterId, rollout.productId);
-    if (beside === null) {
+    if (beside === null && rollout.state !== 'cancelled') {
       const cause = { rule: 'version_blocked', reason: 'version_blocked' };
       tx.audit(await this.moves.enter(tx, rollout, 'rolling_back', cause));
     } else {
       await this.moves.beginWayBack(tx, rollout);
-      await this.noteRetreat(tx, rollout, reason, `beside ${beside.id}`);
+      await this.noteRetreat(tx, rollout, reason, beside === null ? 'cancelled' : `beside ${beside.id}`);
       tx.audit({
         ...about(rollout),
         reason,

@@ -5,6 +5,7 @@ import { conflict } from '../../common/errors/domain-error.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { Actor } from '../../common/request/actor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { REACHED_STATES } from './engine/assignment-state.js';
 import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js';
 import type { Rollout } from './rollout.js';
 
@@ -107,7 +108,7 @@ export class RolloutsRepository {
           OR (r.state IN ('draft', 'approved') AND r.start_at <= ${tx.now})
           OR r.id IN (SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
                        WHERE a.state IN ('granted', 'applying', 'health'))
-          OR (r.state IN ('succeeded', 'succeeded_with_deferred') AND EXISTS (
+          OR (r.state IN ('succeeded', 'succeeded_with_deferred', 'cancelled') AND EXISTS (
                 SELECT 1 FROM rollout_assignments AS a
                  WHERE a.rollout_id = r.id AND a.direction = 'back' AND a.state IN ('planned', 'offered')))
           OR (r.state = 'cancelled' AND EXISTS (
@@ -116,10 +117,14 @@ export class RolloutsRepository {
        ORDER BY r.id`);
   }
 
-  /** Rollouts that lead, or have led, to a release and could still do something with it. */
+  /** Rollouts that lead, or have led, to a release and could still do something with it; of those that were cancelled
+   *  the ones that some node went with. */
   ofRelease(tx: ReadTx, releaseId: string): Promise<Rollout[]> {
     return tx.query<Rollout>(sql`
-      SELECT ${COLUMNS} FROM ${TABLES} WHERE r.release_id = ${releaseId}::uuid AND r.state NOT IN ('cancelled', 'rolled_back')
+      SELECT ${COLUMNS} FROM ${TABLES} WHERE r.release_id = ${releaseId}::uuid AND r.state <> 'rolled_back'
+         AND (r.state <> 'cancelled' OR EXISTS (
+               SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'forward' AND c.nodes > 0
+                  AND c.state = ANY(${[...REACHED_STATES]}::text[])))
        ORDER BY r.cluster_id, r.product_id, r.id`);
   }
 

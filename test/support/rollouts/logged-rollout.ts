@@ -75,7 +75,9 @@ export class LoggedRollout {
     const fits =
       direction === 'forward'
         ? rolloutState === 'running'
-        : rolloutState === 'rolling_back' || rolloutState.startsWith('succeeded');
+        : rolloutState === 'rolling_back' ||
+          rolloutState === 'cancelled' ||
+          rolloutState.startsWith('succeeded');
     expectThat('I7', fits, `${nodeId} was granted a slot ${direction} while ${rolloutState}`);
   }
 
