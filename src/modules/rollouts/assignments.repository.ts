@@ -48,11 +48,12 @@ export interface MovingInFront extends Moving {
 
 type RolloutOf = Pick<Rollout, 'id' | 'clusterId' | 'productId'>;
 
-/** The way `a` has led its node to a version that another rollout has led it away from since. */
+/** The way `a` has led its node to a version that another rollout has led it away from since: of two at one instant, as
+ *  when the clock stands still, the one of the later rollout. */
 export const IS_LEFT_BEHIND = sql`EXISTS (SELECT 1 FROM rollout_assignments AS l
   WHERE l.cluster_id = a.cluster_id AND l.node_id = a.node_id AND l.product_id = a.product_id
     AND l.rollout_id <> a.rollout_id AND l.state = 'ok' AND l.to_version <> a.to_version
-    AND l.state_changed_at > a.state_changed_at)`;
+    AND (l.state_changed_at, l.rollout_id) > (a.state_changed_at, a.rollout_id))`;
 
 const INSERTED_AT_ONCE = 5_000;
 const BOTH: readonly Direction[] = ['forward', 'back'];
