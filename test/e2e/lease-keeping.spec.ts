@@ -226,7 +226,8 @@ describe('an agent that keeps a lease', () => {
       await heldBy(path, 'two');
       await until(() => isUp('two'));
       expect(isUp('one')).toBe(false);
-      // It has not begun anew meanwhile, though the lease was still its own.
+      // It has not taken it anew meanwhile, though the lease was still its own.
+      expect(agents.one?.all('vpn.lease_held')).toHaveLength(1);
       expect((await written()).map(({ act, nodeId }) => [act, nodeId])).toEqual([
         ['start', nodeIds.one],
         ['stop', nodeIds.one],
