@@ -362,16 +362,17 @@ describe('at rest', () => {
   });
 });
 
+/** What a token holds after its prefix and id; a key in base64url has no such parts, though it may hold underscores. */
+function secretPart(secret: string): string {
+  return /^(?:fab|fjt)_[0-9A-Za-z]{22}_([0-9A-Za-z]{43,})$/.exec(secret)?.[1] ?? secret;
+}
+
 /** The tables, of every schema, in which a row's text holds one of these, plain, in base64 or as bytes. */
 async function tablesWith(secrets: readonly string[]): Promise<string[]> {
   const session = await openSecondSession(controlPlane);
   try {
     const needles = secrets.flatMap((secret) => {
-      const forms = [
-        secret,
-        secret.split('_').at(-1) ?? secret,
-        Buffer.from(secret).toString('base64').replace(/=+$/, ''),
-      ];
+      const forms = [secret, secretPart(secret), Buffer.from(secret).toString('base64').replace(/=+$/, '')];
       return [...forms, ...forms.map((form) => Buffer.from(form).toString('hex'))];
     });
     const tables = await session.query<{ name: string }>(
