@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { Actor } from '../lib/demo-stage.mjs';
+import { freePort } from '../lib/free-port.mjs';
 import { inRoot } from '../lib/project.mjs';
 import { Failure } from '../lib/run.mjs';
-import { freePort } from './free-port.mjs';
 import { LoadWorker } from './load-worker.mjs';
 
 /** No limit of requests stands in the way of the load. */

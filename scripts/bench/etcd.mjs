@@ -2,8 +2,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../lib/free-port.mjs';
 import { Failure } from '../lib/run.mjs';
-import { freePort } from './free-port.mjs';
 
 const PATIENCE_MS = 20_000;
 

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from './free-port.mjs';
 import { inRoot, ROOT } from './project.mjs';
 import { Failure } from './run.mjs';
 
 /** Longest that anything in the demo may take, in milliseconds. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 240_000;
 
 /** A process of the demo, with the lines that it has printed. */
 export class Actor {
@@ -150,15 +150,4 @@ export class Stage {
 function withoutSettings(env) {
   const foreign = /^(FABRIC_|OIDC_|DATABASE_URL$|REDIS_URL$|HOST$|PORT$)/;
   return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.test(name)));
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -174,5 +174,5 @@ it.each<[Behaviour, 'before' | 'after']>([
     }
     expect(steps).toBeGreaterThanOrEqual(next === 'good' ? 8 : 12);
   },
-  120_000,
+  300_000,
 );

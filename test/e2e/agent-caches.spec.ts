@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, createServer as createTlsServer, request, type Server } from 'node:https';
-import { type AddressInfo, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
@@ -13,6 +13,7 @@ import type { NearCache } from '../../agent/caches/snapshot-caches.js';
 import { Log } from '../../agent/log.js';
 import { TrustStore } from '../../agent/trust/trust-store.js';
 import { ArtifactDownloads } from '../../agent/updates/artifact-download.js';
+import { findFreePort } from '../../src/common/database/embedded/free-port.js';
 import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
 import { created } from '../support/given.js';
@@ -23,7 +24,7 @@ import { until } from '../support/until.js';
 import { UpdateStage } from '../support/updated-nodes.js';
 
 /** Real processes on a busy machine. */
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 300_000;
 const CACHE_CAPABILITY = ['--capability', 'can_run_update_cache'];
 const quiet = new Log('error', () => undefined);
 
@@ -50,7 +51,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fabric-caches-'));
   clusterId = (await fleet.cluster()).id;
   publisher = await Publisher.make(fleet.plane.api);
-  const port = await freePort();
+  const port = await findFreePort();
   const nodeId = await fleet.admit('cache', clusterId, {}, ...CACHE_CAPABILITY);
   const role = { nodeId, role: 'update-cache' };
   const { id } = created(await fleet.plane.api.post(`/clusters/${clusterId}/role-assignments`, role)) as Json;
@@ -65,15 +66,6 @@ afterAll(async () => {
 });
 
 const runCache = (port: number) => fleet.run('cache', '--cache-listen', `127.0.0.1:${port}`);
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 /** Admits a node and lets its agent get what it is trusted by. */
 async function member(name: string, cluster = clusterId): Promise<Member> {
@@ -177,7 +169,7 @@ describe('a real agent that updates itself from a cache', () => {
     async () => {
       const stage = await UpdateStage.open(fleet);
       const { api } = fleet.plane;
-      const port = await freePort();
+      const port = await findFreePort();
       const nodeId = await fleet.admit('site', stage.clusterId, {}, ...CACHE_CAPABILITY);
       const role = { nodeId, role: 'update-cache' };
       created(await api.post(`/clusters/${stage.clusterId}/role-assignments`, role));
@@ -355,7 +347,7 @@ describe('a real agent with the role of a cache', () => {
       try {
         const { port } = server.address() as AddressInfo;
         const honest = near(cache.nodeId, cache.port);
-        const nobody = near(cache.nodeId, await freePort());
+        const nobody = near(cache.nodeId, await findFreePort());
         // Who answers under the name of another is not even asked.
         const impostor = near(cache.nodeId, port);
         const sources = sourcesOf(reader, [impostor, nobody, near(liar.nodeId, port), honest]);

@@ -10,7 +10,7 @@ import { ServiceFiles } from '../../agent/supervisor/service-files.js';
 import { projectRoot } from '../../src/common/project-root.js';
 import { buildService } from '../support/service-process.js';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 300_000;
 const KILLS = 12;
 
 /** Writes as an agent does, each file of one piece of many sizes, as fast as it can, until it is killed. */

@@ -9,7 +9,7 @@ import { created, given } from '../support/given.js';
 import { OpenSsl } from '../support/openssl.js';
 
 /** Real processes on a busy machine, and certificates that have to live and to expire. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 /** The shortest that the service issues. */
 const SHORT_LIVED = ['--certificate-lifetime', '10'];
 

@@ -10,7 +10,7 @@ import { releaseService } from '../support/service-release.js';
 import { type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
 
 /** Real processes on a busy machine. */
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 300_000;
 const LOOK_MS = 10;
 
 let fleet: AgentFleet;

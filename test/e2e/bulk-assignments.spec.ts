@@ -253,5 +253,5 @@ describe('a bulk assignment', () => {
       status: 422,
       body: { code: 'selection_too_large', errors: [{ pointer: '#/selector' }] },
     });
-  }, 60_000);
+  });
 });

@@ -31,7 +31,7 @@ beforeAll(async () => {
   stage = await VpnStage.open(plane);
   nodes = await stage.nodes(2);
   tunnels = await Promise.all(nodes.map(() => stage.connection(nodes)));
-}, 120_000);
+});
 afterAll(async () => {
   await plane?.close();
   await postgres?.close();
@@ -115,4 +115,4 @@ it('a database that is killed again and again is never a fault of the service, a
     ({ status }) => status === 200,
   );
   expect(Number(kept.body.labels.round)).toBeGreaterThanOrEqual(labelled);
-}, 120_000);
+});

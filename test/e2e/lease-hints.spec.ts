@@ -18,7 +18,7 @@ let tunnel: VpnTunnel;
 beforeAll(async () => {
   plane = await startControlPlane({ config: { limits } });
   second = await startControlPlane({ beside: plane, config: { limits } });
-}, 60_000);
+});
 afterAll(async () => {
   await second?.close();
   await plane?.close();

@@ -22,7 +22,7 @@ interface Found {
 }
 
 /** The client resolves every reference of the document before its first call; that alone takes seconds. */
-const CLIENT_TIMEOUT_MS = 120_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 
 let controlPlane: ControlPlane;
 let document: Json;

@@ -18,7 +18,7 @@ import {
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { until } from '../support/until.js';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const newKey = () => randomBytes(32).toString('base64url');
 
 const running: ServiceProcess[] = [];

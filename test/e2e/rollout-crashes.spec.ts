@@ -23,7 +23,7 @@ beforeAll(async () => {
   // Ticks come when the test says so.
   plane = await startControlPlane({ config: { limits, role: 'api' } });
   cutter = await StatementCutter.at(plane);
-}, 60_000);
+});
 afterAll(async () => {
   await cutter?.close();
   await plane?.close();

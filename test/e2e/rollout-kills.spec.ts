@@ -19,7 +19,7 @@ const MAX_UNAVAILABLE = Math.ceil(NODES / 40);
 /** Nodes of a fleet that are admitted at a time. */
 const ADMITTED_AT_ONCE = 8;
 const WAIT_SECONDS = 20;
-const TIMEOUT_MS = 60_000 + NODES * 1_500;
+const TIMEOUT_MS = 300_000 + NODES * 1_500;
 
 const terms = {
   waves: [

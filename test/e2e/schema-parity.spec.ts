@@ -8,7 +8,7 @@ let database: TestDatabase;
 let owner: pg.Client;
 beforeAll(async () => {
   described = await prismaDataModel();
-}, 120_000);
+});
 beforeEach(async () => {
   database = await createTestDatabase();
   owner = new pg.Client({ connectionString: database.ownerUrl });

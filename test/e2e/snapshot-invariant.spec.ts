@@ -16,7 +16,7 @@ const limits = {
 const RUNS = Number(process.env.SNAPSHOT_RUNS ?? 2);
 /** Changes under way at the same time. */
 const AT_ONCE = 6;
-const TIMEOUT_MS = 60_000 + RUNS * 60_000;
+const TIMEOUT_MS = 240_000 + RUNS * 60_000;
 
 let plane: ControlPlane;
 let second: ControlPlane;

@@ -215,7 +215,7 @@ describe('join requests', () => {
       }),
       { numRuns: 12, endOnFailure: true },
     );
-  }, 120_000);
+  });
 });
 
 describe('identities', () => {
@@ -433,5 +433,5 @@ describe('identities', () => {
       }),
       { numRuns: 12, endOnFailure: true },
     );
-  }, 120_000);
+  });
 });

@@ -14,7 +14,7 @@ import { buildService, type ServiceProcess, startService } from '../support/serv
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { UnreliableProxy } from '../support/unreliable-proxy.js';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 /** The same story each time; another seed is another story. */
 const SEED = Number(process.env.SUPERVISION_SEED ?? 20_260_301);
 const AGENTS = ['north', 'south', 'west'];

@@ -10,7 +10,7 @@ import { endNodeServices, nodeServices } from '../support/node-services.js';
 import { until } from '../support/until.js';
 
 /** Real processes on a busy machine. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const ECHO = 'synthetic.echo';
 const AT_ONCE = { mode: 'always', initialDelaySeconds: 0, maxDelaySeconds: 1, resetAfterSeconds: 600 };
 const SLEEP = ['/bin/sleep', '600'];

@@ -45,7 +45,7 @@ beforeAll(async () => {
   );
   agents = instances.map(({ url }) => tokens.map((token) => apiClient(url, token)));
   await stage.advance(AHEAD_SECONDS);
-}, 60_000);
+});
 afterAll(async () => {
   for (const instance of [...(instances ?? [])].reverse()) await instance.close();
 });

@@ -17,6 +17,13 @@ export interface ControlPlaneOptions {
   config?: Partial<Omit<Config, 'limits'>> & { limits?: Partial<RateLimits> };
 }
 
+/** A test that waits asks again and again; how often must not depend on how long it takes. */
+const UNLIMITED: RateLimits = {
+  principalPerMinute: 1e6,
+  nodePerMinute: 1e6,
+  unknownCredentialsPerMinute: 1e6,
+};
+
 /** A running instance of the real service on a real database of its own. */
 export interface ControlPlane {
   url: string;
@@ -30,7 +37,7 @@ export interface ControlPlane {
   close(): Promise<void>;
 }
 
-/** Starts the service on a free port. It fails on an answer that is not as it is declared. */
+/** Starts the service on a free port, without rate limits. It fails on an answer that is not as it is declared. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
   const { beside } = options;
   process.env.FABRIC_VERIFY_RESPONSES = '1';
@@ -43,7 +50,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const ownerToken = beside?.ownerToken ?? `owner-${randomBytes(24).toString('base64url')}`;
   const masterKey = beside?.runtime.masterKey ?? randomBytes(32).toString('base64url');
   const defaults = loadConfig({ PORT: '0', LOG_LEVEL: process.env.LOG_LEVEL ?? 'fatal' });
-  const limits = { ...defaults.limits, ...options.config?.limits };
+  const limits = { ...UNLIMITED, ...options.config?.limits };
   // Nothing is made there before a test uploads something.
   const files = join(tmpdir(), `fabric-test-${randomBytes(8).toString('hex')}`);
   const artifacts = { ...defaults.artifacts, store: { kind: 'directory' as const, path: files } };

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * Usage: node postgres-watchdog.mjs <data directory>
  */
 const dataDir = resolve(process.argv[2]);
-const MAX_ATTEMPTS = 200;
+/** A server that is busy with a checkpoint on a busy machine may need long to hear of its end. */
+const MAX_ATTEMPTS = 2_400;
 
 /** Root's database files may lie outside the data directory, in a directory of their own. */
 async function databaseDirectory() {

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { findFreePort } from '../../src/common/database/embedded/free-port.js';
 
 /** A Redis of a test's own: a real process that keeps nothing on disk. */
 export interface TestRedis {
@@ -25,7 +25,7 @@ export const hasRedis = ((): boolean => {
 
 /** Starts `redis-server` on a free loopback port. @throws when it does not come up */
 export async function startRedis(): Promise<TestRedis> {
-  const port = await freePort();
+  const port = await findFreePort();
   let server = await run(port);
   const end = async (signal: NodeJS.Signals) => {
     if (server.exitCode !== null || server.signalCode !== null) return;
@@ -60,15 +60,4 @@ async function run(port: number): Promise<ChildProcess> {
   server.stdout.removeAllListeners('data');
   server.stdout.resume();
   return server;
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('The probe has no port.');
-  return address.port;
 }

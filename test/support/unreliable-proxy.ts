@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import {
+  Agent,
   createServer,
   request as forward,
+  type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
   type ServerResponse,
@@ -10,6 +12,9 @@ import type { AddressInfo } from 'node:net';
 
 /** What becomes of a request: it never reaches the service, or it does and its answer is never seen. */
 export type Mishap = 'request_lost' | 'answer_lost';
+
+/** Each request has a connection of its own to the service: one that was kept could be closed while it is sent. */
+const onwards = new Agent({ keepAlive: false });
 
 interface Trap {
   path: string;
@@ -29,7 +34,8 @@ export class UnreliableProxy {
   ) {}
 
   static async open(): Promise<UnreliableProxy> {
-    const server = createServer();
+    // What agents see of it is what a test wants lost, and no connection that was kept too long.
+    const server = createServer({ keepAliveTimeout: 3_600_000 });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -75,17 +81,23 @@ export class UnreliableProxy {
       trap.sprung();
       return;
     }
-    const { host: _, ...headers } = req.headers;
-    const onward = forward(`${this.target}${req.url ?? ''}`, { method: req.method, headers }, (answer) => {
+    const { host: _, ...headers } = endToEnd(req.headers);
+    const options = { method: req.method, headers, agent: onwards };
+    const onward = forward(`${this.target}${req.url ?? ''}`, options, (answer) => {
       if (trap !== undefined) {
         answer.resume().once('end', trap.sprung);
         return;
       }
-      res.writeHead(answer.statusCode ?? 502, answer.headers);
+      res.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
       answer.pipe(res);
     });
     onward.on('error', () => res.destroy());
     res.once('close', () => onward.destroy());
     req.pipe(onward);
   }
+}
+
+/** How long a connection is kept is a matter of that connection. */
+function endToEnd({ connection: _, 'keep-alive': __, ...headers }: IncomingHttpHeaders): IncomingHttpHeaders {
+  return headers;
 }
