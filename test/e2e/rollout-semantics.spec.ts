@@ -142,6 +142,21 @@ describe('a node that reports', () => {
     expect((await stage.rollout(id)).state).toBe('succeeded');
   });
 
+  it('was lost and written off, and is part of the next rollout', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const id = await stage.started({ nodeDeadlineSeconds: 60 });
+    const update = await told(node);
+    expect(await node.prepare(update)).toBe(true);
+    await stage.advance(61);
+    await stage.tick();
+    created(await stage.act(id, `nodes/${node.id}/write-off`, { reason: 'Its disk was replaced.' }));
+    created(await stage.act(id, 'cancel'));
+    await stage.started();
+    await stage.run();
+    expect(node.installed).toBe('2.0.0');
+  });
+
   it('leaves one event for all the impossible things that it says in a minute', async () => {
     const stage = await RolloutStage.open(plane, 1);
     const [node] = stage.nodes as [UpdatingNode];
@@ -312,6 +327,29 @@ describe('a pin', () => {
       'pin cancelled',
       'pin succeeded',
       'staged succeeded',
+    ]);
+  });
+
+  it('has its node to itself: a rollout to the same version leaves it out, planned before it or after', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [pinned, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const before = await stage.draft();
+    created(await pin(stage, pinned, '2.0.0'));
+    const after = await stage.draft();
+    expect((await stage.rollout(after)).waves[0].counts).toEqual({ planned: 1 });
+    created(await stage.act(before, 'start'));
+    expect((await stage.rollout(before)).waves[0].counts).toEqual({ offered: 1, skipped: 1 });
+    await stage.run();
+    expect([pinned.installed, other.installed]).toEqual(['2.0.0', '2.0.0']);
+    expect(await explained(stage, pinned)).toMatchObject({ desired: { version: '2.0.0', rule: 'node_pin' } });
+    const ways = await plane.database.query(
+      `SELECT r.kind, a.state, a.state_reason FROM rollout_assignments AS a JOIN rollouts AS r ON r.id = a.rollout_id
+        WHERE a.node_id = $1 AND r.state <> 'draft' ORDER BY r.kind`,
+      [pinned.id],
+    );
+    expect(ways).toEqual([
+      { kind: 'pin', state: 'ok', state_reason: null },
+      { kind: 'staged', state: 'skipped', state_reason: 'pinned' },
     ]);
   });
 

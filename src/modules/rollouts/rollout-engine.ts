@@ -20,6 +20,7 @@ import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
 import { UpdatesOffering } from './update-events.js';
+import { VersionPinsRepository } from './version-pins.repository.js';
 import { WavesRepository } from './waves.repository.js';
 
 /** Nodes whose snapshots one transaction changes: each is composed and numbered before the commit, under locks. */
@@ -54,6 +55,7 @@ export class RolloutEngine {
     private readonly moves: RolloutMoves,
     private readonly nudges: RolloutNudges,
     private readonly facts: RolloutFactsReader,
+    private readonly pins: VersionPinsRepository,
     private readonly members: MembershipsReadModel,
     private readonly releases: ReleasesReadModel,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
@@ -192,6 +194,8 @@ export class RolloutEngine {
       sql`SELECT 1 FROM version_pins AS v WHERE ${own('v')} AND v.version <> ${rollout.targetVersion}
             AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`,
     );
+    // It is on its way to where it is, or was, pinned: the same version, too, has one rollout that leads there.
+    await skip('pinned', this.pins.ledElsewhere(own('l'), rollout.id));
   }
 
   private async giveUpOnSilent(tx: Tx, rollout: Rollout): Promise<void> {
@@ -266,7 +270,7 @@ export class RolloutEngine {
       where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[])
         AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
           WHERE o.cluster_id = a.cluster_id AND o.product_id = a.product_id AND o.node_id = a.node_id AND o.id <> a.id
-            AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost'))`,
+            AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`,
       limit,
     });
     if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);

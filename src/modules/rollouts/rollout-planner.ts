@@ -126,6 +126,7 @@ export class RolloutPlanner {
     const running = serviceType === null ? null : await this.workloads.versions(tx, clusterId, serviceType);
     const known = await this.versions.ofProduct(tx, clusterId, id);
     const pins = await this.pins.inForce(tx, clusterId, id);
+    const led = await this.pins.led(tx, clusterId, id);
     return members.map((member) => {
       const { nodeId, os, arch, agentVersion } = member;
       const version = known.get(nodeId);
@@ -136,7 +137,8 @@ export class RolloutPlanner {
         lastKnownGood: version?.lastKnownGood ?? null,
         obstacle: obstacleOf(member, {
           isFenced: version?.isFenced ?? false,
-          isPinned: (pins.get(nodeId) ?? targetVersion) !== targetVersion,
+          // Also to the same version: what leads it there is the rollout of its pin.
+          isPinned: led.has(nodeId) || (pins.get(nodeId) ?? targetVersion) !== targetVersion,
           runsProduct: running === null || running.has(nodeId),
         }),
       };

@@ -1,11 +1,15 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { VersionPin } from './version-pin.js';
 
 const COLUMNS = sql`v.cluster_id AS "clusterId", v.node_id AS "nodeId", v.product_id AS "productId", p.name AS product,
   v.release_id AS "releaseId", v.version, v.reason, v.expires_at AS "expiresAt", v.created_by_type AS "createdByType",
   v.created_by_id AS "createdById", v.created_at AS "createdAt"`;
+
+const WAYS_OF_PINS = sql`rollout_assignments AS l JOIN rollouts AS o ON o.id = l.rollout_id`;
+const ARE_OPEN = sql`o.kind = 'pin' AND o.finished_at IS NULL AND l.direction = 'forward'
+  AND l.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost', 'deferred') AND NOT l.is_written_off`;
 
 @Injectable()
 export class VersionPinsRepository {
@@ -23,6 +27,20 @@ export class VersionPinsRepository {
        WHERE v.cluster_id = ${clusterId}::uuid AND v.product_id = ${productId}::uuid
          AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`);
     return new Map(rows.map(({ nodeId, version }) => [nodeId, version]));
+  }
+
+  /** Nodes that unfinished rollouts of pins are to lead, or lead. */
+  async led(tx: ReadTx, clusterId: string, productId: string): Promise<Set<string>> {
+    const isOfProduct = sql`l.cluster_id = ${clusterId}::uuid AND l.product_id = ${productId}::uuid`;
+    const rows = await tx.query<{ nodeId: string }>(
+      sql`SELECT l.node_id AS "nodeId" FROM ${WAYS_OF_PINS} WHERE ${isOfProduct} AND ${ARE_OPEN}`,
+    );
+    return new Set(rows.map(({ nodeId }) => nodeId));
+  }
+
+  /** Ways of `l` that unfinished rollouts of pins other than this rollout have, as far as the condition holds. */
+  ledElsewhere(isTheNode: Sql, rolloutId: string): Sql {
+    return sql`SELECT 1 FROM ${WAYS_OF_PINS} WHERE ${isTheNode} AND ${ARE_OPEN} AND l.rollout_id <> ${rolloutId}::uuid`;
   }
 
   /** Whether the pin for which the rollout was made still holds. */
