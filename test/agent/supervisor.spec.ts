@@ -30,7 +30,8 @@ describe('a wanted service', () => {
     node().wants([workload({ config, secretRefs: { key: 'vault://edge#key' } })]);
     await node().runs('relay-node');
     delete process.env.RAP_JOIN_TOKEN;
-    const { logTail, instanceId } = node().reports.at(-1) ?? {};
+    const logTail = await node().said(/"key": .*\n/);
+    const { instanceId } = node().reports.at(-1) ?? {};
     for (const line of [
       'RAP_SERVICE_TYPE=relay-node',
       `RAP_INSTANCE_ID=${instanceId}`,
@@ -69,7 +70,7 @@ describe('a wanted service', () => {
     await node().define('relay-node', { command: shell(leave.join(' ')) });
     node().wants([workload()]);
     const first = await node().runs('relay-node');
-    const said = node().reports.at(-1)?.logTail ?? '';
+    const said = await node().said(/( \d+\n[\s\S]*){3}/);
     const pids = [first, ...[...said.matchAll(/ (\d+)\n/g)].map(([, pid]) => Number(pid))];
     expect(pids).toHaveLength(4);
     expect(pids.filter(isAlive)).toEqual(pids);
@@ -82,7 +83,7 @@ describe('a wanted service', () => {
     await node().define('relay-node', { command: shell('sleep 600 & echo $!; exec sleep 600') });
     node().wants([workload()]);
     const pid = await node().runs('relay-node');
-    const child = Number(/ (\d+)\n/.exec(node().reports.at(-1)?.logTail ?? '')?.[1]);
+    const child = Number(/ (\d+)\n/.exec(await node().said(/ \d+\n/))?.[1]);
     process.kill(pid, 'SIGKILL');
     await node().seen('workload.started', {}, 1);
     expect(isAlive(child)).toBe(false);
@@ -93,6 +94,7 @@ describe('a wanted service', () => {
     await node().define('relay-node', { command: deaf, stopTimeoutSeconds: 1 });
     node().wants([workload()]);
     const pid = await node().runs('relay-node');
+    await node().said(/ ready\n/);
     node().wants([workload({ desiredState: 'stopped' })]);
     expect(node().reports.at(-1)?.reportedState).toBe('stopping');
     expect((await node().seen('workload.ended')).detail).toBe('was killed by SIGKILL');
@@ -104,9 +106,10 @@ describe('a wanted service', () => {
     await node().define('relay-node', { command: tidy, stopSignal: 'SIGUSR1' });
     node().wants([workload()]);
     await node().runs('relay-node');
+    await node().said(/ ready\n/);
     node().wants([workload({ desiredState: 'stopped' })]);
     await node().seen('workload.changed', { reportedState: 'stopped' });
-    expect(node().reports.at(-1)?.logTail).toContain(' tidy\n');
+    await node().said(/ tidy\n/);
   });
 
   it.each<[string, () => Promise<Partial<Workload>>]>([
@@ -152,11 +155,11 @@ describe('a wanted service', () => {
 
 describe('what may not run', () => {
   it('is stopped at the very instant at which its role ends, with nobody to say so', async () => {
-    const until = node().clock.now().getTime() + 1_500;
-    node().wants([workload(), workload({ serviceType: 'vpn-exit' })], {
-      roles: [role('relay-node', new Date(until).toISOString()), role('vpn-exit')],
-    });
+    const wanted = [workload(), workload({ serviceType: 'vpn-exit' })];
+    node().wants(wanted);
     await Promise.all([node().starts('relay-node'), node().starts('vpn-exit')]);
+    const until = node().clock.now().getTime() + 500;
+    node().wants(wanted, { roles: [role('relay-node', new Date(until).toISOString()), role('vpn-exit')] });
     await node().seen('workload.changed', { serviceType: 'relay-node', reportedState: 'stopping' });
     const lateMs = node().clock.now().getTime() - until;
     expect(lateMs).toBeGreaterThanOrEqual(0);
@@ -191,13 +194,12 @@ describe('what may not run', () => {
 
   it('goes on or stops as it was told once expiry and grace are over, and is neither ended nor revived by a clock that is set', async () => {
     const stop = workload({ serviceType: 'vpn-exit', whenControlPlaneLost: 'stop' });
-    const wanted = (): void =>
-      node().wants([workload(), stop], {
-        expiresAt: new Date(node().clock.now().getTime() + 600).toISOString(),
-        degradedGraceSeconds: 1,
-      });
-    wanted();
+    node().wants([workload(), stop]);
     const [kept] = await Promise.all([node().starts('relay-node'), node().starts('vpn-exit')]);
+    node().wants([workload(), stop], {
+      expiresAt: new Date(node().clock.now().getTime() + 600).toISOString(),
+      degradedGraceSeconds: 1,
+    });
     node().host.setBy = 48 * 3_600_000; // far beyond the grace
     expect(node().clock.now().getTime()).toBeLessThan(HOST_CLOCK.wallMs() + 60_000);
     await node().seen('roles.changed', { added: [], removed: ['rdp-worker', 'relay-node', 'vpn-exit'] });

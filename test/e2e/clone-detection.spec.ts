@@ -5,7 +5,7 @@ import { CLONE_SIGNS, judgeBeat, type LastBeat } from '../../src/modules/nodes/h
 import { HeartbeatsRepository } from '../../src/modules/nodes/heartbeats.repository.js';
 import type { Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created, given, unique } from '../support/given.js';
+import { created, given, several, unique } from '../support/given.js';
 import { freshKey, rotationBody } from '../support/rotation.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
@@ -267,7 +267,7 @@ describe('a key that two agents use', () => {
   it('is told by the database as by the rule, over any history', async () => {
     const instances = [null, A, B, randomUUID()] as const;
     const step = fc.record({ instance: fc.constantFrom(...instances), sequence: fc.nat(5) });
-    const nodes = await Promise.all(Array.from({ length: 25 }, () => admittedNode(plane)));
+    const nodes = await several(25, () => admittedNode(plane));
     const histories = fc.sample(fc.array(step, { minLength: 1, maxLength: 16 }), nodes.length);
     const repository = plane.app.get(HeartbeatsRepository);
     for (const [index, node] of nodes.entries()) {

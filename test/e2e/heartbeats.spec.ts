@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { HealthWatch } from '../../src/modules/nodes/health-watch.js';
 import { nextBeatSeconds } from '../../src/modules/nodes/heartbeat-pace.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { given } from '../support/given.js';
+import { given, several } from '../support/given.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
 describe('heartbeats', () => {
@@ -42,7 +42,7 @@ describe('heartbeats', () => {
 
   it('are durable when answered, for two hundred nodes at once', async () => {
     const cluster = await given(plane).cluster();
-    const nodes = await Promise.all(Array.from({ length: 20 }, () => admittedNode(plane, cluster.id)));
+    const nodes = await several(20, () => admittedNode(plane, cluster.id));
     const apis = await Promise.all(nodes.map((node) => node.api()));
     const beats = Array.from({ length: 200 }, (_, index) => {
       const at = index % nodes.length;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Jobs } from '../../src/common/jobs/jobs.js';
 import { type Answer, type Api, apiClient } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created } from '../support/given.js';
+import { created, several } from '../support/given.js';
 import { type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
@@ -88,7 +88,7 @@ describe('a poll that is held for hints of leases', () => {
   });
 
   it('names no more connections than fit into a header', async () => {
-    const tunnels = await Promise.all(Array.from({ length: 51 }, () => stage.connection([owner, candidate])));
+    const tunnels = await several(51, () => stage.connection([owner, candidate]));
     for (const each of tunnels) await each.held(owner);
     const [poll] = await held(candidate);
     await heldPolls(1);

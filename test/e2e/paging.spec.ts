@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { newId } from '../../src/common/ids/uuid.js';
 import type { Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created, given, unique } from '../support/given.js';
+import { created, given, several, unique } from '../support/given.js';
 
 const limits = { unknownCredentialsPerMinute: 10_000, principalPerMinute: 100_000, nodePerMinute: 100_000 };
 
@@ -12,10 +12,8 @@ beforeAll(async () => {
   controlPlane = await startControlPlane({ config: { limits } });
   ({ api } = controlPlane);
   // 25 clusters, of which many have the same time; half of the names hold "even".
-  await Promise.all(
-    Array.from({ length: 25 }, (_, index) =>
-      given(controlPlane).cluster({ name: `${index % 2 === 0 ? 'even' : 'odd'} ${index}` }),
-    ),
+  await several(25, (index) =>
+    given(controlPlane).cluster({ name: `${index % 2 === 0 ? 'even' : 'odd'} ${index}` }),
   );
   await controlPlane.database.query(
     `UPDATE clusters SET created_at = date_trunc('minute', created_at) - make_interval(secs => length(name) % 3)`,
@@ -127,7 +125,7 @@ describe('a list', () => {
 
   it('has 50 items a page unless told', async () => {
     const { id } = await given(controlPlane).cluster();
-    await Promise.all(Array.from({ length: 51 }, () => api.post(`/clusters/${id}/join-tokens`, {})));
+    await several(51, () => given(controlPlane).joinToken(id));
     const { body } = await api.get(`/clusters/${id}/join-tokens`);
     expect(body.items).toHaveLength(50);
     expect(body.nextCursor).not.toBeNull();

@@ -40,10 +40,10 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => service?.close());
 
-/** Some nodes find the version bad, some cannot even fetch it. */
-function fateOf(index: number): Fate {
-  if (index % 25 === 7) return 'unhealthy';
-  return index % 40 === 11 ? 'bad_download' : 'well';
+/** Some nodes find the version bad, some cannot even fetch it: by their place in the plan, so that no wave has too many. */
+function fateOf(place: number): Fate {
+  if (place % 25 === 7) return 'unhealthy';
+  return place % 40 === 11 ? 'bad_download' : 'well';
 }
 
 const BUCKETS: Partial<Record<Fate, string>> = {
@@ -87,9 +87,11 @@ class Fleet {
     await Promise.all(joining);
   }
 
-  /** Each does what it is told to and waits for more, whoever answers. */
-  async live(): Promise<void> {
-    const living = this.nodes.map((node, index) => this.liveOn(node, fateOf(index)));
+  /** Each does what it is told to and waits for more, whoever answers. @param order of the plan, by their ids */
+  async live(order: readonly string[]): Promise<void> {
+    const places = new Map(order.map((id, place) => [id, place]));
+    this.nodes.sort((one, other) => (places.get(one.id) ?? 0) - (places.get(other.id) ?? 0));
+    const living = this.nodes.map((node, place) => this.liveOn(node, fateOf(place)));
     await Promise.all(living).catch((error: unknown) => {
       if (!this.isOver) this.failure = error;
     });
@@ -147,7 +149,11 @@ it(
     created(await api.post(`${rollouts}/${id}/start`));
     const state = async () => (created(await api.get(`${rollouts}/${id}`)) as Payload).state;
 
-    const living = fleet.live();
+    const order = await service.database.query<{ id: string }>(
+      'SELECT a.node_id AS id FROM rollout_assignments AS a WHERE a.rollout_id = $1 ORDER BY a.wave_position, a.place',
+      [id],
+    );
+    const living = fleet.live(order.map((each) => each.id));
     for (let kill = 1; kill <= KILLS; kill += 1) {
       await until(
         () => fleet.sound(),
@@ -166,7 +172,7 @@ it(
     await living;
 
     expect(nodes.map(({ nodeId, state: bucket }) => [nodeId, bucket]).sort()).toEqual(
-      fleet.nodes.map((node, index) => [node.id, BUCKETS[fateOf(index)]]).sort(),
+      fleet.nodes.map((node, place) => [node.id, BUCKETS[fateOf(place)]]).sort(),
     );
     const runsNew = fleet.nodes.filter(({ host }) => host.version === NEW).map(({ id: nodeId }) => nodeId);
     const isOk = nodes.filter(({ state: bucket }) => bucket === 'ok').map(({ nodeId }) => nodeId);

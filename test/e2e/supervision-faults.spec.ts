@@ -94,7 +94,8 @@ function numbers(seed: number): () => number {
 async function admitAll(): Promise<void> {
   const cluster = { name: 'Rain', slug: unique('rain') };
   clusterId = (created(await api().post('/clusters', cluster)) as { id: string }).id;
-  created(await api().put(`/clusters/${clusterId}/policy`, { heartbeatSeconds: 1 }));
+  const policy = { heartbeatSeconds: 1, staleAfterMissed: 300, offlineAfterMissed: 600 };
+  created(await api().put(`/clusters/${clusterId}/policy`, policy));
   const token = await api().post(`/clusters/${clusterId}/join-tokens`, { maxUses: AGENTS.length });
   for (const name of AGENTS) {
     const order = [
@@ -230,7 +231,7 @@ const contentOf = (payload: object) => {
 
 /** Looks until both sides are the same, and returns both for the last word. */
 async function settled(name: string, nodeId: string) {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const desired = await heldByService(nodeId);
     const { items } = (await api().get(`/clusters/${clusterId}/nodes/${nodeId}/workloads`)).body;

@@ -129,7 +129,8 @@ describe('a real agent with a real service', () => {
       const command = ['/usr/bin/test', '-e', flag];
       await define('config-storage', { command: SLEEP, version: '7.1.0', execChecks: [command] });
       await writeFile(flag, '');
-      const timing = { intervalSeconds: 1, timeoutSeconds: 1, failureThreshold: 1 };
+      // Failing once is enough, and taking long on a busy machine is no failure.
+      const timing = { intervalSeconds: 1, timeoutSeconds: 60, failureThreshold: 1 };
       const healthCheck = { type: 'exec', command, ...timing };
       const restartPolicy = { ...AT_ONCE, initialDelaySeconds: 1 };
       await want({ ...RUNNING, version: '7.1.0', healthCheck, restartPolicy }, 'config-storage');

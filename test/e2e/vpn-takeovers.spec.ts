@@ -3,7 +3,7 @@ import { Jobs } from '../../src/common/jobs/jobs.js';
 import { HealthWatch } from '../../src/modules/nodes/health-watch.js';
 import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created } from '../support/given.js';
+import { created, several } from '../support/given.js';
 import { type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
@@ -255,7 +255,7 @@ describe('many leases that lapse at once', () => {
   const summary = async () => (await plane.api.get(`/clusters/${stage.clusterId}/risky-states`)).body.items;
 
   it('hold takeovers, and let everybody have back what they had', async () => {
-    const tunnels = await Promise.all(Array.from({ length: 20 }, () => stage.connection([one, two, three])));
+    const tunnels = await several(20, () => stage.connection([one, two, three]));
     for (const each of tunnels) await each.held(one);
     await stage.advance(30);
     const [first, second] = tunnels as [VpnTunnel, VpnTunnel];
@@ -287,7 +287,7 @@ describe('many leases that lapse at once', () => {
   });
 
   it('are no brake in a small cluster, nor when they are few of many', async () => {
-    const tunnels = await Promise.all(Array.from({ length: 21 }, () => stage.connection([one, two])));
+    const tunnels = await several(21, () => stage.connection([one, two]));
     for (const each of tunnels.slice(0, 10)) await each.held(one);
     await stage.advance(15);
     for (const each of tunnels.slice(10)) await each.held(one);

@@ -12,7 +12,7 @@ import { WorkloadsRepository } from '../../src/modules/workloads/workloads.repos
 import type { Api } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created, given } from '../support/given.js';
+import { created, given, several } from '../support/given.js';
 import { openSecondSession, type SecondSession } from '../support/second-session.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
@@ -247,7 +247,7 @@ describe('a heartbeat', () => {
   });
 
   it('shares its statements with those of other nodes', async () => {
-    const nodes = await Promise.all(Array.from({ length: 12 }, () => admittedNode(plane, node.clusterId)));
+    const nodes = await several(12, () => admittedNode(plane, node.clusterId));
     const agents = await Promise.all(nodes.map((each) => each.api()));
     await withLock(async (session) => {
       const send = (index: number) =>

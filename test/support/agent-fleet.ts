@@ -27,10 +27,11 @@ export class AgentFleet {
     await this.plane.close();
   }
 
-  /** A cluster whose nodes report every second. */
+  /** A cluster whose nodes report every second, and are online though a busy machine keeps them from it for minutes. */
   async cluster(): Promise<{ id: string; slug: string }> {
     const cluster = await given(this.plane).cluster();
-    created(await this.plane.api.put(`/clusters/${cluster.id}/policy`, { heartbeatSeconds: 1 }));
+    const policy = { heartbeatSeconds: 1, staleAfterMissed: 300, offlineAfterMissed: 600 };
+    created(await this.plane.api.put(`/clusters/${cluster.id}/policy`, policy));
     return cluster;
   }
 

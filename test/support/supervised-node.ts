@@ -45,7 +45,10 @@ export class SupervisedNode {
       catalogue: new ServiceCatalogue(this.services, new InstalledReleases(join(this.directory, 'releases'))),
       node: { nodeId: uuid(), clusterId: uuid() },
       log: this.log,
-      onReport: (report, logTail) => this.reports.push({ ...report, logTail }),
+      onReport: (report, logTail) => {
+        this.reports.push({ ...report, logTail });
+        for (const look of this.waiting) look();
+      },
     });
     this.roles.follow((snapshot, now) => this.supervisor.apply(snapshot, now));
   }
@@ -110,10 +113,19 @@ export class SupervisedNode {
     return Number((await this.seen('workload.started', { serviceType })).pid);
   }
 
-  /** The same, once it is reported as running: then what it wrote first is there, too. */
+  /** The same, once it is reported as running; what it writes may come later. */
   async runs(serviceType: string): Promise<number> {
     await this.seen('workload.changed', { serviceType, reportedState: 'running' });
     return this.starts(serviceType);
+  }
+
+  /** Resolves with the log of a report once there is one that fits. */
+  async said(text: RegExp): Promise<string> {
+    for (;;) {
+      const found = this.reports.find(({ logTail }) => text.test(logTail));
+      if (found !== undefined) return found.logTail;
+      await new Promise<void>((resolve) => this.waiting.add(resolve));
+    }
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Answer, Api } from './api.js';
 import type { ControlPlane } from './control-plane.js';
-import { created, given } from './given.js';
+import { created, given, several } from './given.js';
 import { admittedNode, type TestNode } from './test-node.js';
 
 /** A node that may hold connections, as its agent would act. */
@@ -56,7 +56,7 @@ export class VpnStage {
   }
 
   nodes(count: number): Promise<VpnNode[]> {
-    return Promise.all(Array.from({ length: count }, () => this.node()));
+    return several(count, () => this.node());
   }
 
   /** An enabled connection for these nodes. */
