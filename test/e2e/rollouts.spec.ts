@@ -324,6 +324,18 @@ describe('a rollout', () => {
     expect((await stage.rollout(id)).state).toBe('succeeded');
   });
 
+  it('takes nobody for away since the recorded time is ahead, and a silent node for away all the same', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    await stage.advance(600);
+    const id = await stage.started({ maxUnavailable: 2 });
+    const counts = async () => (await stage.rollout(id)).waves[0].counts;
+    expect(await counts()).toEqual({ offered: 2 });
+    await stage.silence(stage.nodes[0] as UpdatingNode);
+    await stage.tick();
+    expect(await counts()).toEqual({ offered: 1, deferred: 1 });
+    created(await stage.act(id, 'cancel'));
+  });
+
   it('leaves nodes that are away for later, and does not call their absence a success', async () => {
     const stage = await RolloutStage.open(plane, 2);
     const away = stage.nodes[1] as UpdatingNode;

@@ -131,21 +131,23 @@ export class MembershipsReadModel {
   }
 
   /** Whether a member is one of which nothing can be wanted now: offline by the policy of the cluster, or disabled. One
-   *  that has just joined has the same time to be heard of. A condition for another statement, on two columns of it. */
-  isAway({ clusterId, nodeId }: { clusterId: Sql; nodeId: Sql }): Sql {
+   *  that has just joined has the same time to be heard of. A condition for another statement, on a column of it.
+   *  By the clock itself, as a node's health: when it was heard of was read from there, and beside a recorded time that is
+   *  ahead everybody would be away. */
+  isAway(clusterId: string, nodeId: Sql): Sql {
     return sql`EXISTS (
       SELECT 1 FROM cluster_memberships AS m
-        JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
         LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
-       WHERE m.cluster_id = ${clusterId} AND m.node_id = ${nodeId} AND m.membership_status <> 'revoked'
-         AND (m.membership_status = 'disabled' OR now() >= coalesce(l.last_seen_at, m.joined_at)
-                + make_interval(secs => p.heartbeat_seconds * p.offline_after_missed)))`;
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ${nodeId} AND m.membership_status <> 'revoked'
+         AND (m.membership_status = 'disabled' OR coalesce(l.last_seen_at, m.joined_at) <= (
+           SELECT now() - make_interval(secs => p.heartbeat_seconds * p.offline_after_missed)
+             FROM cluster_policies AS p WHERE p.cluster_id = ${clusterId}::uuid)))`;
   }
 
   /** The same of one member. */
   async isAwayNow(tx: ReadTx, clusterId: string, nodeId: string): Promise<boolean> {
     const [row] = await tx.query<{ isAway: boolean }>(sql`
-      SELECT ${this.isAway({ clusterId: sql`${clusterId}::uuid`, nodeId: sql`${nodeId}::uuid` })} AS "isAway"`);
+      SELECT ${this.isAway(clusterId, sql`${nodeId}::uuid`)} AS "isAway"`);
     return row?.isAway ?? false;
   }
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { empty, Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { ProductKind } from './product.js';
 import type { ReleaseFacts } from './version-rules.js';
@@ -86,11 +86,19 @@ export class ReleasesReadModel {
     return row ?? null;
   }
 
-  /** The same of several at once, in the order of their ids. Returns those that may be installed: approved, not blocked. */
-  async holdUsable(tx: Tx, releaseIds: readonly string[]): Promise<string[]> {
+  /** The same of several at once, in the order of their ids. Returns those that may be installed: approved, not blocked.
+   *  @param releaseIds they, or a statement that finds them
+   *  @param waits false: one of which something is being decided is left out, for who holds locks that come after */
+  async holdUsable(
+    tx: Tx,
+    releaseIds: readonly string[] | Sql,
+    { waits = true }: { waits?: boolean } = {},
+  ): Promise<string[]> {
+    const which =
+      releaseIds instanceof Sql ? sql`IN (${releaseIds})` : sql`= ANY(${[...releaseIds]}::uuid[])`;
     const rows = await tx.query<{ id: string; isUsable: boolean }>(sql`
       SELECT r.id, r.approved_at IS NOT NULL AND r.blocked_at IS NULL AS "isUsable"
-        FROM releases AS r WHERE r.id = ANY(${[...releaseIds]}::uuid[]) ORDER BY r.id FOR SHARE`);
+        FROM releases AS r WHERE r.id ${which} ORDER BY r.id FOR SHARE OF r ${waits ? empty : sql`SKIP LOCKED`}`);
     return rows.filter(({ isUsable }) => isUsable).map(({ id }) => id);
   }
 

@@ -114,6 +114,13 @@ export class AssignmentsRepository {
       SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.id = ANY(${[...ids]}::uuid[])`);
   }
 
+  /** Which rollouts these are of; for ever the same. */
+  async rolloutsOf(query: ReadTx['query'], ids: readonly string[]): Promise<Map<string, string>> {
+    const rows = await query<{ id: string; rolloutId: string }>(sql`
+      SELECT a.id, a.rollout_id AS "rolloutId" FROM rollout_assignments AS a WHERE a.id = ANY(${[...ids]}::uuid[])`);
+    return new Map(rows.map(({ id, rolloutId }) => [id, rolloutId]));
+  }
+
   /** The ways of nodes in a rollout. */
   ofNodes(tx: ReadTx, rolloutId: string, nodeIds: readonly string[]): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
@@ -194,7 +201,8 @@ export class AssignmentsRepository {
            ORDER BY a.place LIMIT ${among ?? limit}) AS f
          WHERE w.rollout_id = ${rolloutId}::uuid AND (NOT ${inOpenWaves} OR w.state IN ('active', 'soaking', 'done'))
         OFFSET 0) AS a
-       WHERE ${then} ORDER BY a.wave_position, a.place LIMIT ${limit}`;
+       -- Asked of each of them: joined, it would be asked of everybody in the cluster.
+       WHERE (SELECT ${then}) ORDER BY a.wave_position, a.place LIMIT ${limit}`;
     return this.moveChosen(tx, chosen, to, reason);
   }
 

@@ -4,6 +4,7 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
+import type { AssignmentNumbers } from './assignment-numbers.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { DISRUPTIVE_STATES, type Direction } from './engine/assignment-state.js';
@@ -14,7 +15,7 @@ import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { offerLimit } from './engine/slots.js';
 import { LeaseCare } from './lease-care.js';
 import { type Rollout, waveMoved } from './rollout.js';
-import { RolloutFactsReader } from './rollout-facts-reader.js';
+import { RolloutFactsReader, type Standing } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
@@ -25,8 +26,8 @@ import { WavesRepository } from './waves.repository.js';
 
 /** Nodes whose snapshots one transaction changes: each is composed and numbered before the commit, under locks. */
 const AT_ONCE = 500;
-/** Nodes of a wave that are looked at before their turn comes. */
-const IN_FRONT = 2 * AT_ONCE;
+/** Nodes of a wave that are looked at before their turn comes: fewer by a report, since others wait to be heard. */
+const IN_FRONT = { at_length: 2 * AT_ONCE, in_brief: 50 };
 
 /** Nodes that are looked at beyond those for which slots are free: some in front may wait for their leases. */
 const BEHIND_WAITING = 100;
@@ -34,8 +35,32 @@ const BEHIND_WAITING = 100;
 /** A rollout with the releases that may be installed for it, none of which can be blocked before the commit. */
 export interface HeldRollout {
   rollout: Rollout;
+  /** After the lock: what held it is earlier. */
+  now: Date;
   /** Approved, and not blocked. */
   usableReleaseIds: readonly string[];
+}
+
+/** How a rollout is taken forward. */
+export interface Going {
+  /** Nodes that were deferred and have been heard of since. */
+  seenAgain?: readonly string[];
+  /** How much is done beside what calls for it now. */
+  pace?: keyof typeof IN_FRONT;
+}
+
+/** Where a rollout leads its nodes now. */
+interface Course {
+  direction: Direction;
+  state: Rollout['state'];
+  maxUnavailable: number;
+}
+
+/** Where a rollout has come to. */
+interface Reached {
+  rollout: Rollout;
+  /** null: something has changed since anybody looked. */
+  standing: Standing | null;
 }
 
 /**
@@ -64,55 +89,65 @@ export class RolloutEngine {
   /** Locks what a rollout's course depends on: first its releases, as a block takes its own, then the product.
    *  null: there is no such rollout. */
   async hold(tx: Tx, clusterId: string, id: string): Promise<HeldRollout | null> {
-    const seen = await this.rollouts.find(tx, clusterId, id);
-    if (seen === null) return null;
-    const releaseIds = new Set([seen.releaseId, ...(await this.numbers.releases(tx, id))]);
-    const usableReleaseIds = await this.releases.holdUsable(tx, [...releaseIds]);
-    await this.rollouts.lockProduct(tx, clusterId, seen.productId);
-    // A statement of its own: the one above may have waited.
-    const rollout = await this.rollouts.find(tx, clusterId, id);
-    return rollout === null ? null : { rollout, usableReleaseIds };
+    const usableReleaseIds = await this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id));
+    const locked = await this.rollouts.lock(tx, clusterId, id);
+    return locked === null ? null : { ...locked, usableReleaseIds };
   }
 
   /** Nodes that were deferred and have been heard of since; some of them, where there are many. To be asked before the
    *  rollout is held: it costs more the more are away. */
-  seenAgain(tx: ReadTx, id: string): Promise<string[]> {
-    return this.assignments.deferredBut(tx, id, this.isAway(), AT_ONCE);
+  seenAgain(tx: ReadTx, clusterId: string, id: string): Promise<string[]> {
+    return this.assignments.deferredBut(tx, id, this.isAway(clusterId), AT_ONCE);
   }
 
-  /** Everything that is due now, as far as one transaction goes; for the rest it asks for a tick.
-   *  @param seenAgain nodes that were deferred */
-  async advance(tx: Tx, held: HeldRollout, seenAgain: readonly string[] = []): Promise<Rollout> {
+  /** Everything that is due now, as far as one transaction goes; for the rest it asks for a tick. */
+  async advance(
+    tx: Tx,
+    held: HeldRollout,
+    { seenAgain = [], pace = 'at_length' }: Going = {},
+  ): Promise<Rollout> {
     const { rollout } = held;
     if (rollout.state === 'cancelled') {
       await this.finishStopping(tx, rollout);
-      return this.leadOn(tx, held, rollout);
+      return this.leadOn(tx, held, { rollout, standing: null });
     }
     if (
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
     )
       return rollout;
     await this.giveUpOnSilent(tx, rollout);
-    await this.deferWhoIsAway(tx, rollout);
+    await this.deferWhoIsAway(tx, rollout, IN_FRONT[pace]);
     await this.takeBack(tx, rollout, seenAgain);
     return this.leadOn(tx, held, await this.takeSteps(tx, held));
   }
 
-  private async leadOn(tx: Tx, held: HeldRollout, rollout: Rollout): Promise<Rollout> {
-    await this.offer(tx, { ...held, rollout });
-    await this.grant(tx, { ...held, rollout });
+  private async leadOn(tx: Tx, held: HeldRollout, { rollout, standing }: Reached): Promise<Rollout> {
+    const course = held.usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
+    if (course === null) return rollout;
+    const { numbers, slots } = standing ?? (await this.facts.standing(tx, rollout));
+    const next = { ...held, rollout };
+    const offered = await this.offer(tx, next, course, numbers);
+    // What was offered now may have been prepared before.
+    if (offered + numbers.count(course.direction, ['offered']) > 0) await this.give(tx, next, course, slots);
     return rollout;
   }
 
   /** Lets nodes that have prepared go out of service, as many as may. */
-  async grant(tx: Tx, { rollout, usableReleaseIds }: HeldRollout): Promise<void> {
-    const course = await this.courseOf(tx, rollout);
-    if (course === null || usableReleaseIds.length === 0) return;
+  async grant(tx: Tx, held: HeldRollout): Promise<void> {
+    const course = held.usableReleaseIds.length === 0 ? null : await this.courseOf(tx, held.rollout);
+    if (course !== null) await this.give(tx, held, course, await this.slots.held(tx, held.rollout));
+  }
+
+  private async give(
+    tx: Tx,
+    { rollout, usableReleaseIds }: HeldRollout,
+    course: Course,
+    { held }: Standing['slots'],
+  ): Promise<void> {
     const { direction, maxUnavailable } = course;
     const windowOpen = isWindowOpen(rollout.strategy.maintenanceWindows, tx.now);
     const grantable = { rolloutState: course.state, direction, isBlocked: false, windowOpen };
     if (!this.rules.mayGrant(grantable)) return;
-    const { held } = await this.slots.held(tx, rollout);
     const free = Math.min(this.rules.freeSlots(held, maxUnavailable, direction), AT_ONCE);
     if (free === 0) return;
     const among = free + BEHIND_WAITING;
@@ -125,18 +160,20 @@ export class RolloutEngine {
     if (granted.length === AT_ONCE) this.nudges.nudge(tx, rollout);
   }
 
-  private async takeSteps(tx: Tx, held: HeldRollout): Promise<Rollout> {
+  private async takeSteps(tx: Tx, held: HeldRollout): Promise<Reached> {
     let { rollout } = held;
     const isBlocked = !held.usableReleaseIds.includes(rollout.releaseId);
     for (;;) {
-      if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return rollout;
+      if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return { rollout, standing: null };
       // Nobody is left out of what it comes to.
-      if (rollout.state === 'rolling_back' && !(await this.finishStopping(tx, rollout))) return rollout;
-      const facts = await this.facts.read(tx, rollout, isBlocked);
+      if (rollout.state === 'rolling_back' && !(await this.finishStopping(tx, rollout)))
+        return { rollout, standing: null };
+      const standing = await this.facts.standing(tx, rollout);
+      const facts = await this.facts.read(tx, rollout, isBlocked, standing);
       const step = nextStep(facts, this.rules);
       if (step === null) {
         if (rollout.state === 'running' && !facts.windowOpen) await this.rollouts.progressed(tx, rollout.id);
-        return rollout;
+        return { rollout, standing };
       }
       await this.take(tx, rollout, step, facts);
       rollout = (await this.rollouts.find(tx, rollout.clusterId, rollout.id)) ?? rollout;
@@ -145,7 +182,7 @@ export class RolloutEngine {
 
   /** Whether nothing waits any more for a way forward that has been given up. */
   private async finishStopping(tx: Tx, rollout: Rollout): Promise<boolean> {
-    const waiting = await this.numbers.waiting(tx, rollout.id);
+    const { waiting } = await this.numbers.read(tx, rollout.id);
     return waiting === 0 || this.moves.cancelWaiting(tx, rollout);
   }
 
@@ -212,7 +249,7 @@ export class RolloutEngine {
   }
 
   /** Of those whose turn comes next: who stands further behind is looked at when it comes. */
-  private async deferWhoIsAway(tx: Tx, rollout: Rollout): Promise<void> {
+  private async deferWhoIsAway(tx: Tx, rollout: Rollout, among: number): Promise<void> {
     if (rollout.state !== 'running' && rollout.state !== 'paused') return;
     const gone = await this.assignments.moveInFront(tx, {
       rolloutId: rollout.id,
@@ -221,9 +258,9 @@ export class RolloutEngine {
       to: 'deferred',
       reason: 'offline',
       inOpenWaves: true,
-      among: IN_FRONT,
-      limit: IN_FRONT,
-      where: this.isAway(),
+      among,
+      limit: 2 * AT_ONCE,
+      where: this.isAway(rollout.clusterId),
     });
     if (gone.length > 0) await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, gone, 'deferred');
@@ -243,17 +280,20 @@ export class RolloutEngine {
     this.moves.tell(tx, rollout, back, 'planned');
   }
 
-  private isAway(): Sql {
-    return this.members.isAway({ clusterId: sql`a.cluster_id`, nodeId: sql`a.node_id` });
+  private isAway(clusterId: string): Sql {
+    return this.members.isAway(clusterId, sql`a.node_id`);
   }
 
-  private async offer(tx: Tx, { rollout, usableReleaseIds }: HeldRollout): Promise<void> {
-    const course = await this.courseOf(tx, rollout);
-    if (course === null || course.state === 'paused' || usableReleaseIds.length === 0) return;
-    const { direction, maxUnavailable } = course;
-    const open = await this.numbers.countIn(tx, rollout.id, direction, 'offered');
-    const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE);
-    if (limit <= 0) return;
+  /** Returns to how many. */
+  private async offer(
+    tx: Tx,
+    { rollout, usableReleaseIds }: HeldRollout,
+    { direction, state, maxUnavailable }: Course,
+    numbers: AssignmentNumbers,
+  ): Promise<number> {
+    const open = numbers.count(direction, ['offered']);
+    const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, numbers.count(direction, ['planned']));
+    if (state === 'paused' || limit <= 0) return 0;
     await tx.raise(new UpdatesOffering(rollout.clusterId));
     const isReady =
       direction === 'forward'
@@ -276,14 +316,12 @@ export class RolloutEngine {
     if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, moved, 'offered');
     if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);
+    return moved.length;
   }
 
   /** Where the rollout leads its nodes now; null: nowhere. One that is over only leads away from a blocked version; it and
    *  the rollout of a pin go by as many nodes as the rollout beside them allows. */
-  private async courseOf(
-    tx: Tx,
-    rollout: Rollout,
-  ): Promise<{ direction: Direction; state: Rollout['state']; maxUnavailable: number } | null> {
+  private async courseOf(tx: Tx, rollout: Rollout): Promise<Course | null> {
     const { kind, state, strategy, clusterId, productId } = rollout;
     const isUnderWay = state === 'running' || state === 'paused' || state === 'rolling_back';
     const isOver = state === 'succeeded' || state === 'succeeded_with_deferred' || state === 'cancelled';

@@ -1,14 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
-import { type AssignmentCounts, type AssignmentState, NO_ASSIGNMENTS } from './engine/assignment-state.js';
+import type { AssignmentNumbers } from './assignment-numbers.js';
+import { NO_ASSIGNMENTS } from './engine/assignment-state.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts } from './engine/rollout-facts.js';
 import type { Rollout } from './rollout.js';
 import { SlotsRepository } from './slots.repository.js';
 import { WavesRepository } from './waves.repository.js';
 
-/** Reads what decides about a rollout: a handful of statements, however many nodes it has. */
+/** Where a rollout and its product stand, by numbers. */
+export interface Standing {
+  numbers: AssignmentNumbers;
+  slots: RolloutFacts['slots'];
+}
+
+/** Reads what decides about a rollout: three statements, however many nodes it has. */
 @Injectable()
 export class RolloutFactsReader {
   constructor(
@@ -17,11 +24,16 @@ export class RolloutFactsReader {
     private readonly slots: SlotsRepository,
   ) {}
 
-  async read(tx: ReadTx, rollout: Rollout, isBlocked: boolean): Promise<RolloutFacts> {
+  async standing(tx: ReadTx, rollout: Rollout): Promise<Standing> {
+    return { numbers: await this.numbers.read(tx, rollout.id), slots: await this.slots.held(tx, rollout) };
+  }
+
+  /** @param standing of the same moment, where it is known */
+  async read(tx: ReadTx, rollout: Rollout, isBlocked: boolean, standing?: Standing): Promise<RolloutFacts> {
     const { strategy, state, runningSince, lastProgressAt } = rollout;
+    const { numbers, slots } = standing ?? (await this.standing(tx, rollout));
     const waves = await this.waves.list(tx, [rollout.id]);
-    const counts = await this.numbers.forward(tx, [rollout.id]);
-    const byWave = countsByWave(counts);
+    const { byWave, openBack, onBadVersion } = numbers;
     return {
       ...strategy,
       thresholds: strategy,
@@ -32,27 +44,14 @@ export class RolloutFactsReader {
       windowOpen: isWindowOpen(strategy.maintenanceWindows, tx.now),
       runningSince: runningSince ?? tx.now,
       lastProgressAt: lastProgressAt ?? tx.now,
-      slots: await this.slots.held(tx, rollout),
+      slots,
       waves: waves.map((wave) => ({
         ...wave,
         isApproved: wave.approvedAt !== null,
         counts: byWave.get(wave.position) ?? NO_ASSIGNMENTS,
       })),
-      ...(await this.numbers.returning(tx, rollout.id)),
+      openBack,
+      onBadVersion,
     };
   }
-}
-
-/** Of one rollout; nodes in no wave are left out. */
-export function countsByWave(
-  rows: readonly { wavePosition: number | null; state: AssignmentState; nodes: number }[],
-): Map<number, AssignmentCounts> {
-  const byWave = new Map<number, Record<AssignmentState, number>>();
-  for (const { wavePosition, state, nodes } of rows) {
-    if (wavePosition === null) continue;
-    const counts = byWave.get(wavePosition) ?? { ...NO_ASSIGNMENTS };
-    counts[state] += nodes;
-    byWave.set(wavePosition, counts);
-  }
-  return byWave;
 }

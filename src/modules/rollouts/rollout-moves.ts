@@ -87,7 +87,7 @@ export class RolloutMoves {
     };
     await cancel(['offered'], OFFERS_AT_ONCE);
     await cancel(['planned', 'deferred'], WAITING_AT_ONCE);
-    const isAll = (await this.numbers.waiting(tx, rollout.id)) === 0;
+    const isAll = (await this.numbers.read(tx, rollout.id)).waiting === 0;
     if (!isAll) this.nudges.nudge(tx, rollout);
     return isAll;
   }

@@ -48,7 +48,7 @@ export class RolloutTicks implements OnModuleInit {
   private async tick(clusterId: string, id: string, looksForDeferred: boolean): Promise<void> {
     try {
       await this.transactor.observe(systemActor('rollouts'), async (tx) => {
-        const seenAgain = looksForDeferred ? await this.engine.seenAgain(tx, id) : [];
+        const seenAgain = looksForDeferred ? await this.engine.seenAgain(tx, clusterId, id) : [];
         const held = await this.engine.hold(tx, clusterId, id);
         if (held === null) return { result: undefined };
         const { state, startAt } = held.rollout;
@@ -56,7 +56,7 @@ export class RolloutTicks implements OnModuleInit {
         const begins = isDue && (await this.pins.mayBegin(tx, held.rollout));
         const events = begins ? [await this.decisions.begin(tx, held)] : [];
         const rollout = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
-        await this.engine.advance(tx, { ...held, rollout }, seenAgain);
+        await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
         return { result: undefined, events };
       });
     } catch (error) {

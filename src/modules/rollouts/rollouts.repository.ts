@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { violates } from '../../common/database/postgres-errors.js';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import { conflict } from '../../common/errors/domain-error.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { Actor } from '../../common/request/actor.js';
@@ -16,6 +16,11 @@ const COLUMNS = sql`r.id, r.kind, r.cluster_id AS "clusterId", r.product_id AS "
   r.created_by_id AS "createdById", r.created_at AS "createdAt", r.updated_at AS "updatedAt", r.started_at AS "startedAt",
   r.running_since AS "runningSince", r.last_progress_at AS "lastProgressAt", r.finished_at AS "finishedAt"`;
 const TABLES = sql`rollouts AS r JOIN products AS p ON p.id = r.product_id`;
+
+/** Key of the lock of a product in a cluster. */
+function lockOf(clusterId: Sql, productId: Sql): Sql {
+  return sql`hashtextextended('rollouts/' || ${clusterId} || '/' || ${productId}, 0)`;
+}
 
 /** A rollout that is to be written down. */
 export type NewRollout = Pick<
@@ -42,10 +47,26 @@ export interface RolloutChange {
 
 @Injectable()
 export class RolloutsRepository {
+  private readonly progressedIn = new WeakMap<Tx, Set<string>>();
+
   /** Everything that is done with a product's rollouts and slots in a cluster is done one after the other. */
   async lockProduct(tx: Tx, clusterId: string, productId: string): Promise<void> {
-    const key = `rollouts/${clusterId}/${productId}`;
-    await tx.query(sql`SELECT true AS held FROM pg_advisory_xact_lock(hashtextextended(${key}, 0))`);
+    await tx.query(sql`
+      SELECT pg_advisory_xact_lock(${lockOf(sql`${clusterId}::uuid`, sql`${productId}::uuid`)})::text AS held`);
+  }
+
+  /** The same for the product of a rollout, and the rollout as it is after that, with the time. null: there is none. */
+  async lock(tx: Tx, clusterId: string, id: string): Promise<{ rollout: Rollout; now: Date } | null> {
+    await tx.query(sql`
+      SELECT pg_advisory_xact_lock(${lockOf(sql`r.cluster_id`, sql`r.product_id`)})::text AS held FROM rollouts AS r
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.id = ${id}::uuid`);
+    // A statement of its own: the one above may have waited.
+    const [row] = await tx.query<Rollout & { now: Date }>(sql`
+      SELECT ${COLUMNS}, fabric_now() AS now FROM ${TABLES}
+       WHERE r.cluster_id = ${clusterId}::uuid AND r.id = ${id}::uuid`);
+    if (row === undefined) return null;
+    const { now, ...rollout } = row;
+    return { rollout, now };
   }
 
   async insert(tx: Tx, actor: Actor, rollout: NewRollout): Promise<void> {
@@ -203,7 +224,11 @@ export class RolloutsRepository {
     }
   }
 
+  /** Something has come of it. Written once in a transaction, all of which is at one instant. */
   async progressed(tx: Tx, id: string): Promise<void> {
+    const written = this.progressedIn.get(tx) ?? new Set();
+    if (written.has(id)) return;
+    this.progressedIn.set(tx, written.add(id));
     await tx.query(sql`
       UPDATE rollouts AS r SET last_progress_at = ${tx.now} WHERE r.id = ${id}::uuid AND r.last_progress_at IS NOT NULL`);
   }

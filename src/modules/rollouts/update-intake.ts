@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import type { AuditCircumstances, CausedEvent } from '../../common/audit/audit-writer.js';
 import type { NodePrincipal } from '../../common/auth/principal.js';
+import { Database } from '../../common/database/database.js';
 import { conflict, type DomainError, invalid, notFound } from '../../common/errors/domain-error.js';
 import { systemActor } from '../../common/request/actor.js';
-import { Transactor } from '../../common/transaction/transactor.js';
+import { type Observed, Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
@@ -47,6 +48,7 @@ interface Taken {
 export class UpdateIntake {
   constructor(
     private readonly transactor: Transactor,
+    private readonly database: Database,
     private readonly engine: RolloutEngine,
     private readonly rollouts: RolloutsRepository,
     private readonly assignments: AssignmentsRepository,
@@ -60,8 +62,10 @@ export class UpdateIntake {
   /** @param sent each of another assignment. @returns answers by assignment */
   async take(sent: readonly SentReport[]): Promise<Map<string, Answered>> {
     const ids = sent.map(({ assignmentId }) => assignmentId);
-    const known = await this.transactor.read((tx) => this.assignments.findAll(tx, ids));
-    const rolloutOf = new Map(known.map(({ id, rolloutId }) => [id, rolloutId]));
+    const rolloutOf = await this.assignments.rolloutsOf(
+      (statement) => this.database.queryPrepared(statement),
+      ids,
+    );
     const answers = new Map<string, Answered>();
     const byRollout = new Map<string, SentReport[]>();
     for (const each of sent) {
@@ -76,13 +80,13 @@ export class UpdateIntake {
 
   private takeOf(rolloutId: string, sent: readonly SentReport[]): Promise<Map<string, Answered>> {
     const ids = sent.map(({ assignmentId }) => assignmentId);
-    return this.transactor.observe(systemActor('rollouts'), async (tx) => {
+    const work = async (tx: Tx): Promise<Observed<Map<string, Answered>>> => {
       const answers = new Map<string, Answered>();
       const held = await this.engine.hold(tx, sent[0]?.node.clusterId ?? '', rolloutId);
       const known = new Map((await this.assignments.findAll(tx, ids)).map((each) => [each.id, each]));
-      const now = await tx.clock(); // after the lock: what held it is earlier
       const judged = sent.flatMap((each): Taken[] => {
-        const verdict = held === null ? noSuchAssignment() : judge(each, known.get(each.assignmentId), now);
+        const verdict =
+          held === null ? noSuchAssignment() : judge(each, known.get(each.assignmentId), held.now);
         if (verdict === null) return [];
         if ('next' in verdict) return [verdict];
         answers.set(each.assignmentId, { refusal: verdict });
@@ -95,12 +99,15 @@ export class UpdateIntake {
       const moved = taken.filter(hasMoved);
       if (moved.length > 0) {
         await this.followUp(tx, rollout, moved);
-        await this.engine.advance(tx, held);
+        await this.engine.advance(tx, held, { pace: 'in_brief' });
       } else if (taken.some(({ next }) => next.nodeState === 'staging')) await this.engine.grant(tx, held);
+      // Nobody else is told anything.
+      else return { result: withViews(answers, [...taken.map(({ next }) => next), ...known.values()]) };
       const current = await this.assignments.findAll(tx, ids);
       const caused = moved.map((each) => reported(rollout, each));
       return { result: withViews(answers, current), caused };
-    });
+    };
+    return this.transactor.observe(systemActor('rollouts'), work, { prepares: true });
   }
 
   private async write(tx: Tx, rollout: Rollout, taken: readonly Taken[]): Promise<void> {
