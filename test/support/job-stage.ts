@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import pg from 'pg';
 import type { JobDefinition, JobLog } from '../../src/common/jobs/job-definition.js';
-import { Jobs, type JobsTiming } from '../../src/common/jobs/jobs.js';
+import { Jobs } from '../../src/common/jobs/jobs.js';
+import type { JobsTiming } from '../../src/common/jobs/jobs-options.js';
 import { hasRedis, startRedis, type TestRedis } from './redis.js';
 import { createTestDatabase, type TestDatabase } from './test-database.js';
 
