@@ -109,6 +109,7 @@ export class StateStore {
       TLS_FOLDER,
       'workloads',
       join('vpn', 'tokens.json'),
+      join('vpn', 'given-back.json'),
     ];
     await Promise.all(gone.map((name) => rm(this.path(name), { force: true, recursive: true })));
   }

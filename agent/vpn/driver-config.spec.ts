@@ -66,13 +66,13 @@ it('reads assignments, and leaves out what it cannot understand whole', () => {
 });
 
 it('remembers the highest token of each connection, also after a restart, and begins anew from a damaged file', async () => {
-  const memory = await TokenMemory.open(directory);
+  const memory = await TokenMemory.open(directory, 'tokens.json');
   expect(memory.highest('a')).toBeNull();
-  await memory.saw('a', 7);
-  await memory.saw('a', 5);
-  await memory.saw('b', 1);
-  const again = await TokenMemory.open(directory);
+  await memory.keep('a', 7);
+  await memory.keep('a', 5);
+  await memory.keep('b', 1);
+  const again = await TokenMemory.open(directory, 'tokens.json');
   expect([again.highest('a'), again.highest('b')]).toEqual([7, 1]);
   await writeFile(join(directory, 'tokens.json'), 'damaged');
-  expect((await TokenMemory.open(directory)).highest('a')).toBeNull();
+  expect((await TokenMemory.open(directory, 'tokens.json')).highest('a')).toBeNull();
 });

@@ -29,7 +29,10 @@ export interface LeaseLoopContext {
   parting: NodeApi;
   clock: SteadyClock;
   serverClock: ServerClock;
-  tokens: TokenMemory;
+  /** Go with each acquire: a control plane that was set back has not granted them yet, and notices. */
+  tokensSeen: TokenMemory;
+  /** Those whose release was sent. */
+  givenBack: TokenMemory;
   reporter: AssignmentReporter;
   log: Log;
 }
@@ -67,11 +70,16 @@ export class LeaseLoop {
   private async acquire(stop: AbortSignal): Promise<HeldLease | null> {
     const { connectionId } = this.assignment;
     this.hint = new AbortController(); // one that comes from here on is not answered yet
-    const tokenSeen = this.context.tokens.highest(connectionId);
+    const { tokensSeen, givenBack } = this.context;
+    const tokenSeen = tokensSeen.highest(connectionId);
     try {
       const lease = await this.call('acquire', tokenSeen === null ? {} : { tokenSeen }, stop);
       // Before the driver gets it: after a crash a lower one must not look new.
-      await this.context.tokens.saw(connectionId, lease.token);
+      await tokensSeen.keep(connectionId, lease.token);
+      if (lease.token <= (givenBack.highest(connectionId) ?? 0)) {
+        await this.giveBackAgain(lease, stop);
+        return null;
+      }
       this.failures = 0;
       return lease;
     } catch (error) {
@@ -85,6 +93,14 @@ export class LeaseLoop {
       if (this.hint.signal.aborted) await pause(Math.random() * FIRST_ACQUIRE_SPREAD_MS, stop);
       return null;
     }
+  }
+
+  /** It is still this node's, but a release of it may yet arrive, and would end it under the driver. */
+  private async giveBackAgain(lease: HeldLease, stop: AbortSignal): Promise<void> {
+    const { connectionId } = this.assignment;
+    this.context.log.info('vpn.lease_given_back_again', { connectionId, token: lease.token });
+    await this.release(lease, stop);
+    await pause(backoffMs(this.failures++, Math.random()), stop);
   }
 
   /** From the grant to the end of the period. Whatever ends it, the driver is down when this returns. */
@@ -186,6 +202,7 @@ export class LeaseLoop {
    */
   private async release({ token, validUntilMs }: HeldLease, stop: AbortSignal): Promise<void> {
     const { connectionId } = this.assignment;
+    await this.context.givenBack.keep(connectionId, token);
     for (let retries = 0; ; retries += 1) {
       try {
         await this.context.parting.send({

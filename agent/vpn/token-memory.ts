@@ -5,20 +5,20 @@ import { readFileIfPresent, writeFileAtomic } from '../atomic-file.js';
 /** Connections whose highest token is kept; the longest unused go first. */
 const KEPT = 1_024;
 
-/**
- * The highest fencing token that this node has seen of each connection. It goes with each acquire, so that a control
- * plane that was set back to an earlier time notices: a token that it has not granted yet is known here.
- */
+/** Of each connection the highest fencing token that something happened to; kept over restarts. */
 export class TokenMemory {
   private constructor(
     private readonly file: string,
     private readonly tokens: Map<string, number>,
   ) {}
 
-  /** A file that cannot be read is begun anew: what it knew helps, and is not needed. */
-  static async open(directory: string): Promise<TokenMemory> {
+  /**
+   * A file that cannot be read is begun anew: what it knew helps, and is not needed.
+   * @param name  of the file in `directory`
+   */
+  static async open(directory: string, name: string): Promise<TokenMemory> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const file = join(directory, 'tokens.json');
+    const file = join(directory, name);
     return new TokenMemory(file, parse(await readFileIfPresent(file)));
   }
 
@@ -28,7 +28,7 @@ export class TokenMemory {
   }
 
   /** Durable when it resolves. */
-  async saw(connectionId: string, token: number): Promise<void> {
+  async keep(connectionId: string, token: number): Promise<void> {
     if (token <= (this.tokens.get(connectionId) ?? 0)) return;
     this.tokens.delete(connectionId);
     this.tokens.set(connectionId, token);

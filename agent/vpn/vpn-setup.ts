@@ -31,7 +31,8 @@ export async function vpnKeeperFor(
     parting: new NodeApi(new ApiClient(baseUrl, new AbortController().signal), tokens),
     clock,
     serverClock,
-    tokens: await TokenMemory.open(directory),
+    tokensSeen: await TokenMemory.open(directory, 'tokens.json'),
+    givenBack: await TokenMemory.open(directory, 'given-back.json'),
     reporter: new AssignmentReporter(api, log, stop.signal),
     log,
   });

@@ -239,6 +239,32 @@ describe('an agent that keeps a lease', () => {
   );
 
   it(
+    'takes up no lease that a release of its own, still on its way, would end under it',
+    async () => {
+      const path = await connection(LONG_SECONDS);
+      run('one');
+      const first = await heldBy(path, 'one');
+      await until(() => isUp('one'));
+      const release = fleet.proxy.delay('/lease/release');
+      agents.one?.signal('SIGTERM');
+      await release.sent;
+      await agents.one?.ended;
+      run('one');
+      await until(() => isUp('one'));
+      const second = await heldBy(path, 'one');
+      expect(second.fencingToken).toBeGreaterThan(first.fencingToken);
+      expect(await release.arrive()).toBe(200);
+      expect(await heldBy(path, 'one')).toMatchObject({ fencingToken: second.fencingToken });
+      expect((await written()).map(({ act, token }) => [act, token])).toEqual([
+        ['start', first.fencingToken],
+        ['stop', first.fencingToken],
+        ['start', second.fencingToken],
+      ]);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
     'hears of a fence within moments, and takes its tunnel down',
     async () => {
       const path = await connection(LONG_SECONDS);

@@ -9,6 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 
 /** What becomes of a request: it never reaches the service, or it does and its answer is never seen. */
 export type Mishap = 'request_lost' | 'answer_lost';
@@ -18,8 +19,16 @@ const onwards = new Agent({ keepAlive: false });
 
 interface Trap {
   path: string;
-  mishap: Mishap;
+  mishap: Mishap | 'request_late';
   sprung: () => void;
+}
+
+/** A request that is still on its way, whether or not its sender waits for it. */
+export interface LateRequest {
+  /** Resolves when it has been sent. */
+  sent: Promise<void>;
+  /** Lets it arrive. Resolves to the status that nobody sees any more. */
+  arrive(): Promise<number>;
 }
 
 /** Stands between agents and the service, and loses what a test wants lost; everything else passes through. */
@@ -27,6 +36,7 @@ export class UnreliableProxy {
   private target = '';
   private isCut = false;
   private readonly traps = new Set<Trap>();
+  private late: (() => Promise<number>) | null = null;
 
   private constructor(
     private readonly server: Server,
@@ -65,6 +75,12 @@ export class UnreliableProxy {
     return new Promise((sprung) => this.traps.add({ path, mishap, sprung }));
   }
 
+  /** The next request whose path ends so is on its way until it is let arrive. */
+  delay(path: string): LateRequest {
+    const sent = new Promise<void>((sprung) => this.traps.add({ path, mishap: 'request_late', sprung }));
+    return { sent, arrive: () => sent.then(() => this.late?.() ?? 0) };
+  }
+
   async close(): Promise<void> {
     this.server.closeAllConnections();
     await new Promise((closed) => this.server.close(closed));
@@ -81,6 +97,10 @@ export class UnreliableProxy {
       trap.sprung();
       return;
     }
+    if (trap?.mishap === 'request_late') {
+      void this.keep(req).then(trap.sprung);
+      return;
+    }
     const { host: _, ...headers } = endToEnd(req.headers);
     const options = { method: req.method, headers, agent: onwards };
     const onward = forward(`${this.target}${req.url ?? ''}`, options, (answer) => {
@@ -94,6 +114,20 @@ export class UnreliableProxy {
     onward.on('error', () => res.destroy());
     res.once('close', () => onward.destroy());
     req.pipe(onward);
+  }
+
+  private async keep(req: IncomingMessage): Promise<void> {
+    const { host: _, ...headers } = endToEnd(req.headers);
+    const options = { method: req.method, headers, agent: onwards };
+    const body = await buffer(req);
+    this.late = async () => {
+      const onward = forward(`${this.target}${req.url ?? ''}`, options);
+      const answered = once(onward, 'response') as Promise<[IncomingMessage]>;
+      onward.end(body);
+      const [answer] = await answered;
+      answer.resume();
+      return answer.statusCode ?? 0;
+    };
   }
 }
 
