@@ -54,6 +54,65 @@ async function eventsOf(resourceId: string | undefined) {
   return rows;
 }
 
+/** Members that report, of every status, with each history of certificates, in no other risky state, in each, and in all. */
+async function seedNodesAtRisk(clusterId: string): Promise<void> {
+  const flags = ['written', 'acknowledged', 'outdated', 'keyless', 'failed', 'incapable', 'denied'];
+  const nodes = ['active', 'disabled', 'revoked'].flatMap((membership) =>
+    [[], ['good'], ['expired'], ['revoked'], ['expired', 'good'], ['revoked', 'expired']].flatMap(
+      (certificates) =>
+        [[], ...flags.map((flag) => [flag]), flags].map((given) => ({
+          id: newId(),
+          membership,
+          certificates,
+          ...Object.fromEntries(flags.map((flag) => [flag, given.includes(flag)])),
+        })),
+    ),
+  );
+  await controlPlane.database.query(
+    `WITH wanted AS MATERIALIZED (
+       SELECT n.* FROM jsonb_to_recordset($2::jsonb) AS n (id uuid, membership text, certificates text[], written boolean,
+              acknowledged boolean, outdated boolean, keyless boolean, failed boolean, incapable boolean, denied boolean)
+     ), host AS (INSERT INTO nodes (id) SELECT w.id FROM wanted AS w
+     ), member AS (
+       INSERT INTO cluster_memberships (cluster_id, node_id, name, os, arch, agent_version, capabilities, membership_status,
+              revoked_at)
+       SELECT $1::uuid, w.id, 'n-' || w.id, 'linux', 'x64', CASE WHEN w.outdated THEN '0.0.9' ELSE '0.1.0' END,
+              CASE WHEN w.incapable THEN '{}' ELSE '{can_run_vpn_exit,can_run_ssh_worker}'::text[] END, w.membership,
+              CASE WHEN w.membership = 'revoked' THEN now() END FROM wanted AS w
+     ), alive AS (
+       INSERT INTO node_liveness (cluster_id, node_id, last_seen_at, sequence) SELECT $1::uuid, w.id, now(), 1 FROM wanted AS w
+     ), key AS (
+       INSERT INTO node_identities (id, cluster_id, node_id, public_key, key_thumbprint)
+       SELECT gen_random_uuid(), $1::uuid, w.id, '{}', w.id::text FROM wanted AS w WHERE NOT w.keyless
+     ), assigned AS (
+       INSERT INTO node_role_assignments (id, cluster_id, node_id, role, assigned_by_type, assigned_by_id)
+       SELECT gen_random_uuid(), $1::uuid, w.id, r.role, 'bootstrap', 'bootstrap'
+         FROM wanted AS w, unnest(ARRAY['vpn-exit', 'ssh-worker']) AS r (role) WHERE r.role = 'vpn-exit' OR w.denied
+     ), state AS (
+       INSERT INTO node_risky_states (cluster_id, node_id, kind, since, acknowledged_at, acknowledged_by_type, acknowledged_by_id)
+       SELECT $1::uuid, w.id, k.kind, now(), k.at, CASE WHEN k.at IS NOT NULL THEN 'bootstrap' END, 'bootstrap'
+         FROM wanted AS w, LATERAL (VALUES ('clone_suspected', NULL::timestamptz, w.written), ('seen', now(), w.acknowledged))
+              AS k (kind, at, has) WHERE k.has
+     ), failing AS (
+       INSERT INTO node_service_instances (cluster_id, node_id, service_type, created_at, desired_state, runtime, config,
+              secret_refs, restart_policy, when_control_plane_lost, privileged, desired_at, desired_by_type, desired_by_id,
+              service_instance_id, reported_state, reported_at, state_since, instance_since)
+       SELECT $1::uuid, w.id, t.type, now(), 'running', 'native', '{}', '[]', '{}', 'keep', false, now(), 'bootstrap',
+              'bootstrap', 'one', 'failed', now(), now(), now()
+         FROM wanted AS w, unnest(ARRAY['synthetic.echo', 'rdp-worker']) AS t (type) WHERE w.failed
+     )
+     INSERT INTO node_certificates (cluster_id, serial, node_id, authority_kid, key_thumbprint, issued_at, not_before, not_after,
+            revoked_at, revocation_reason)
+     SELECT $1::uuid, upper(replace(gen_random_uuid()::text, '-', '')), w.id, k.kid, 'any', t.issued_at, t.issued_at,
+            CASE c.kind WHEN 'expired' THEN now() ELSE now() + interval '1 day' END,
+            CASE c.kind WHEN 'revoked' THEN now() END, CASE c.kind WHEN 'revoked' THEN 'superseded' END
+       FROM wanted AS w CROSS JOIN unnest(w.certificates) WITH ORDINALITY AS c (kind, n)
+      CROSS JOIN LATERAL (SELECT now() - interval '2 days' + make_interval(hours => c.n::int) AS issued_at) AS t
+      CROSS JOIN LATERAL (SELECT y.kid FROM cluster_keys AS y WHERE y.cluster_id = $1::uuid AND y.purpose = 'ca' LIMIT 1) AS k`,
+    [clusterId, JSON.stringify(nodes)],
+  );
+}
+
 describe('the coverage of roles', () => {
   it('lists every role of the catalogue by name, in pages', async () => {
     const path = `${await clusterPath()}/role-coverage`;
@@ -157,6 +216,64 @@ describe('the coverage of roles', () => {
     }
     expect((await coverageOf(cluster, 'vpn-exit')).effective).toBeGreaterThan(0);
     expect((await coverageOf(cluster, 'ssh-worker')).effective).toBe(0);
+  });
+
+  it('counts as healthy, and as at risk, exactly the nodes that say so of themselves', async () => {
+    const { id: clusterId } = await given(controlPlane).cluster();
+    const cluster = `/clusters/${clusterId}`;
+    created(
+      await api.put(`${cluster}/policy`, {
+        capabilityPolicy: { denied: ['can_run_ssh_worker'] },
+        agentVersionPolicy: { minimum: '0.1.0' },
+        heartbeatSeconds: 3_600,
+      }),
+    );
+    await want(cluster, 'vpn-exit', 1_000);
+    await seedNodesAtRisk(clusterId);
+    const { items } = (await api.get(`${cluster}/nodes?limit=200`)).body as {
+      items: { membershipStatus: string; health: string; riskyStates: string[]; capabilities: string[] }[];
+    };
+    const living = items.filter(({ membershipStatus }) => membershipStatus !== 'revoked');
+    const [effective, healthy] = [
+      items.filter(
+        ({ membershipStatus, capabilities }) =>
+          membershipStatus === 'active' && capabilities.includes('can_run_vpn_exit'),
+      ),
+      living.filter(({ health }) => health === 'online'),
+    ];
+    const of = {
+      effective: effective.length,
+      healthy: effective.filter((node) => healthy.includes(node)).length,
+    };
+    expect(of.healthy).toBeGreaterThan(0);
+    expect(await coverageOf(cluster, 'vpn-exit')).toMatchObject(of);
+    const all = (await api.get(`${cluster}/role-coverage`)).body.items as { role: string }[];
+    expect(all.find(({ role }) => role === 'vpn-exit')).toMatchObject(of);
+    const overview = (await api.get('/overview?limit=200')).body.items as {
+      cluster: { id: string };
+      nodes: { online: number; degraded: number };
+      roleGaps: unknown[];
+      riskyStates: { kind: string; count: number }[];
+    }[];
+    const seen = overview.find((each) => each.cluster.id === clusterId);
+    expect(seen?.nodes).toMatchObject({ online: healthy.length, degraded: living.length - healthy.length });
+    expect(seen?.roleGaps).toEqual([expect.objectContaining(of)]);
+    const kinds = living.flatMap(({ riskyStates }) => riskyStates);
+    const counts = [...new Set(kinds)]
+      .sort()
+      .map((kind) => ({ kind, count: kinds.filter((each) => each === kind).length }));
+    const told = seen?.riskyStates.map(({ kind, count }) => ({ kind, count })) ?? [];
+    expect(told.sort((one, other) => (one.kind < other.kind ? -1 : 1))).toEqual(counts);
+    expect(counts.map(({ kind }) => kind)).toEqual([
+      'agent_version_blocked',
+      'certificate_expired',
+      'certificate_revoked',
+      'clone_suspected',
+      'identity_revoked',
+      'role_capability_denied',
+      'role_capability_missing',
+      'workload_failed',
+    ]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { NodeFacets } from './node-facets.js';
 import type { Health } from './nodes.schema.js';
-import { HEALTH_EXPRESSION, nodeTables } from './nodes.sql.js';
+import { countedNodeTables, HEALTH_EXPRESSION, nodeTables } from './nodes.sql.js';
 
 /** The unrevoked members of one cluster, counted. */
 export interface Fleet {
@@ -49,13 +49,14 @@ export class FleetsReadModel {
 
   /** The fleets of these clusters, by cluster id; every one of them is in the map. */
   async byCluster(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, Fleet>> {
+    const among = sql`m.cluster_id = ANY(${clusterIds}::uuid[])`;
     const rows = await tx.query<Fleet & { clusterId: string }>(sql`
       WITH member AS MATERIALIZED (
         SELECT m.cluster_id, m.membership_status, ${HEALTH_EXPRESSION} AS health, x.risks,
                ${fact('cpuCount')} AS cpu_count, coalesce(l.memory_total_bytes, ${fact('memoryBytes')}) AS memory,
                l.memory_used_bytes AS memory_used
-          FROM ${nodeTables(this.facets, 'counted')}
-         WHERE m.cluster_id = ANY(${clusterIds}::uuid[]) AND m.membership_status <> 'revoked'
+          FROM ${countedNodeTables(this.facets, among)}
+         WHERE ${among} AND m.membership_status <> 'revoked'
       ), health AS (
         SELECT h.cluster_id, jsonb_object_agg(h.health, h.count) AS counts
           FROM (SELECT b.cluster_id, b.health, count(*) AS count FROM member AS b GROUP BY 1, 2) AS h GROUP BY 1

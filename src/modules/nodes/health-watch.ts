@@ -4,7 +4,7 @@ import { Jobs } from '../../common/jobs/jobs.js';
 import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { NodeFacets } from './node-facets.js';
-import { HEALTH_EXPRESSION, nodeTables } from './nodes.sql.js';
+import { countedNodeTables, HEALTH_EXPRESSION } from './nodes.sql.js';
 
 const SWEEP_SECONDS = 10;
 /** Transitions written down in one transaction. */
@@ -52,8 +52,8 @@ export class HealthWatch implements OnModuleInit {
       const transitions = await tx.query<Transition>(sql`
         WITH changed AS (
           SELECT m.cluster_id, m.node_id, m.name, r.health AS before, ${HEALTH_EXPRESSION} AS after,
-                 x.risks
-            FROM ${nodeTables(this.facets)}
+                 coalesce(x.risks, ARRAY[]::text[]) AS risks
+            FROM ${countedNodeTables(this.facets, sql`true`)}
             LEFT JOIN node_health_records AS r ON r.cluster_id = m.cluster_id AND r.node_id = m.node_id
            WHERE m.membership_status <> 'revoked' AND l.last_seen_at IS NOT NULL
              AND ${HEALTH_EXPRESSION} IS DISTINCT FROM r.health

@@ -1,23 +1,32 @@
-import { empty, type Sql, sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { FilterFields } from '../../common/filter/filter-fields.js';
 import type { NodeFacets } from './node-facets.js';
 import { HEALTH } from './nodes.schema.js';
 
 /**
- * The tables of a node's view: its membership `m`, cluster `c`, policy `p`, liveness `l`, and what others know, `x`.
- * @param which `shown`: what others know is looked up where a row is shown, and again wherever it is named; `counted`:
- *   once for every row, which is cheaper where all are read and much is named
+ * The tables of a node's view: its membership `m`, cluster `c`, policy `p`, liveness `l`, and what others know, `x`,
+ * which is looked up where a row is shown, and again wherever it is named.
  */
-export function nodeTables(facets: NodeFacets, which: 'shown' | 'counted' = 'shown'): Sql {
-  // A fence to the planner: with it, the expressions are not put in the place of each mention.
-  const fence = which === 'counted' ? sql`OFFSET 0` : empty;
+export function nodeTables(facets: NodeFacets): Sql {
   return sql`cluster_memberships AS m
     JOIN clusters AS c ON c.id = m.cluster_id
     JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
     LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
     CROSS JOIN LATERAL (SELECT ${facets.roles} AS roles,
-      CASE WHEN m.membership_status = 'revoked' THEN ARRAY[]::text[] ELSE ${facets.riskyStates} END AS risks
-      ${fence}) AS x`;
+      CASE WHEN m.membership_status = 'revoked' THEN ARRAY[]::text[] ELSE ${facets.riskyStates} END AS risks) AS x`;
+}
+
+/**
+ * The same where all unrevoked members are read: risks are looked for among all of them at once, and `x.risks` is NULL
+ * for who has none. Roles are not there.
+ * @param among a condition of the members `m` among whom risks are looked for
+ */
+export function countedNodeTables(facets: NodeFacets, among: Sql): Sql {
+  return sql`cluster_memberships AS m
+    JOIN clusters AS c ON c.id = m.cluster_id
+    JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
+    LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
+    LEFT JOIN ${facets.atRisk(among)} AS x ON x.cluster_id = m.cluster_id AND x.node_id = m.node_id`;
 }
 
 /** Health at this instant, whether or not any worker has looked: missed heartbeats against the cluster's policy. */

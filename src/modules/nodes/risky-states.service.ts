@@ -30,18 +30,24 @@ export class RiskyStatesService implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.facets.addRiskyStates(sql`ARRAY(
-      SELECT s.kind FROM node_risky_states AS s
-       WHERE s.cluster_id = m.cluster_id AND s.node_id = m.node_id AND s.acknowledged_at IS NULL ORDER BY s.kind)`);
-    this.facets.addRiskyStates(sql`CASE WHEN m.agent_version_order = ANY(p.blocked_agent_version_orders)
-      OR (p.minimum_agent_version_order IS NOT NULL
-          AND (m.agent_version_order IS NULL OR m.agent_version_order < p.minimum_agent_version_order))
-      THEN ARRAY[${AGENT_VERSION_BLOCKED}] ELSE ARRAY[]::text[] END`);
+    this.facets.addRiskyStates({
+      kind: sql`s.kind`,
+      from: sql`node_risky_states AS s`,
+      where: sql`s.cluster_id = m.cluster_id AND s.node_id = m.node_id AND s.acknowledged_at IS NULL`,
+    });
+    this.facets.addRiskyStates({
+      kind: sql`${AGENT_VERSION_BLOCKED}::text`,
+      where: sql`(m.agent_version_order = ANY(p.blocked_agent_version_orders)
+        OR (p.minimum_agent_version_order IS NOT NULL
+            AND (m.agent_version_order IS NULL OR m.agent_version_order < p.minimum_agent_version_order)))`,
+    });
     // Without a key there is no active member.
-    this.facets.addRiskyStates(sql`CASE WHEN m.membership_status = 'disabled' AND NOT EXISTS (
-      SELECT 1 FROM node_identities AS i
-       WHERE i.cluster_id = m.cluster_id AND i.node_id = m.node_id AND i.identity_status = 'active')
-      THEN ARRAY[${IDENTITY_REVOKED}] ELSE ARRAY[]::text[] END`);
+    this.facets.addRiskyStates({
+      kind: sql`${IDENTITY_REVOKED}::text`,
+      where: sql`m.membership_status = 'disabled' AND NOT EXISTS (
+        SELECT 1 FROM node_identities AS i
+         WHERE i.cluster_id = m.cluster_id AND i.node_id = m.node_id AND i.identity_status = 'active')`,
+    });
   }
 
   /**

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { NodeFacets } from '../nodes/node-facets.js';
-import { HEALTH_EXPRESSION, nodeTables } from '../nodes/nodes.sql.js';
+import { countedNodeTables, HEALTH_EXPRESSION } from '../nodes/nodes.sql.js';
 import type { RoleName } from './role-catalogue.js';
 import type { RoleCount, RoleShortage } from './role-coverage.js';
 import { effectiveAt } from './roles.sql.js';
@@ -66,36 +66,39 @@ export class RoleCoverageRepository {
 
   /**
    * The counts of roles in these clusters; a role that nobody has and nobody wants is left out. What `admin-ingress` needs
-   * beside the assignment is not looked at. Each node is judged once, however many roles it has.
+   * beside the assignment is not looked at.
    */
   async counts(
     tx: ReadTx,
     clusterIds: readonly string[],
     which: CountedRoles,
   ): Promise<(RoleCount & { clusterId: string })[]> {
+    const inClusters = sql`r.cluster_id = ANY(${clusterIds}::uuid[])`;
+    // Few may have the roles that are asked for: nobody else is judged then.
+    const holders = sql`m.cluster_id = ANY(${clusterIds}::uuid[]) AND ${
+      which === 'all'
+        ? sql`true`
+        : sql`m.node_id IN (SELECT r.node_id FROM node_role_assignments AS r
+               WHERE ${inClusters} AND r.status = 'active' AND ${isCounted(which)})`
+    }`;
     const join: Sql = which === 'wanted' ? sql`RIGHT JOIN` : sql`FULL JOIN`;
     return tx.query(sql`
       WITH wanted AS (
         SELECT q.cluster_id, q.role, q.minimum FROM role_minimums AS q
          WHERE q.cluster_id = ANY(${clusterIds}::uuid[]) AND q.minimum > 0
+      ), judged AS MATERIALIZED (
+        SELECT r.cluster_id, r.role, r.node_id, ${effectiveAt(tx.now)} AS effective,
+               ${HEALTH_EXPRESSION} = 'online' AS online
+          FROM ${countedNodeTables(this.facets, holders)}
+          JOIN node_role_assignments AS r ON r.cluster_id = m.cluster_id AND r.node_id = m.node_id
+         WHERE ${inClusters} AND r.status = 'active' AND ${isCounted(which)} AND m.membership_status <> 'revoked'
       ), held AS (
-        SELECT r.cluster_id, r.role, r.node_id, bool_or(${effectiveAt(tx.now)}) AS effective
-          FROM node_role_assignments AS r
-          JOIN cluster_memberships AS m ON m.cluster_id = r.cluster_id AND m.node_id = r.node_id
-          JOIN cluster_policies AS p ON p.cluster_id = r.cluster_id
-         WHERE r.cluster_id = ANY(${clusterIds}::uuid[]) AND r.status = 'active' AND ${isCounted(which)}
-           AND m.membership_status <> 'revoked'
-         GROUP BY r.cluster_id, r.role, r.node_id
-      ), online AS MATERIALIZED (
-        SELECT m.cluster_id, m.node_id FROM ${nodeTables(this.facets)}
-         WHERE m.cluster_id = ANY(${clusterIds}::uuid[]) AND m.membership_status = 'active' AND EXISTS (
-           SELECT 1 FROM node_role_assignments AS r WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id
-              AND r.status = 'active' AND ${isCounted(which)})
-           AND ${HEALTH_EXPRESSION} = 'online'
+        SELECT j.cluster_id, j.role, j.node_id, bool_or(j.effective) AS effective, bool_or(j.online) AS online
+          FROM judged AS j GROUP BY j.cluster_id, j.role, j.node_id
       ), counted AS (
         SELECT h.cluster_id, h.role, count(*) AS assigned, count(*) FILTER (WHERE h.effective) AS effective,
-               count(o.node_id) FILTER (WHERE h.effective) AS healthy
-          FROM held AS h LEFT JOIN online AS o ON o.cluster_id = h.cluster_id AND o.node_id = h.node_id
+               count(*) FILTER (WHERE h.effective AND h.online) AS healthy
+          FROM held AS h
          GROUP BY h.cluster_id, h.role
       )
       SELECT coalesce(c.cluster_id, w.cluster_id) AS "clusterId", coalesce(c.role, w.role) AS role,

@@ -16,12 +16,13 @@ export class RoleFacet implements OnModuleInit {
     this.facets.setRoles(sql`ARRAY(
       SELECT DISTINCT r.role FROM node_role_assignments AS r
        WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id AND r.status = 'active' ORDER BY r.role)`);
-    this.facets.addRiskyStates(sql`(
-      SELECT array_remove(ARRAY[CASE WHEN bool_or(${IS_CAPABILITY_DENIED}) THEN 'role_capability_denied' END,
-                                CASE WHEN bool_or(${IS_CAPABILITY_MISSING}) THEN 'role_capability_missing' END], NULL)
-        FROM node_role_assignments AS r
-       WHERE r.cluster_id = m.cluster_id AND r.node_id = m.node_id AND r.status = 'active'
-         AND m.membership_status = 'active' AND (r.valid_until IS NULL OR r.valid_until > now())
-         AND (${IS_CAPABILITY_DENIED} OR ${IS_CAPABILITY_MISSING}))`);
+    this.facets.addRiskyStates({
+      kind: sql`unnest(array_remove(ARRAY[CASE WHEN ${IS_CAPABILITY_DENIED} THEN 'role_capability_denied' END,
+                                          CASE WHEN ${IS_CAPABILITY_MISSING} THEN 'role_capability_missing' END], NULL))`,
+      from: sql`node_role_assignments AS r`,
+      where: sql`r.cluster_id = m.cluster_id AND r.node_id = m.node_id AND r.status = 'active'
+        AND m.membership_status = 'active' AND (r.valid_until IS NULL OR r.valid_until > now())
+        AND (${IS_CAPABILITY_DENIED} OR ${IS_CAPABILITY_MISSING})`,
+    });
   }
 }

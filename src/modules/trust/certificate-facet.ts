@@ -17,10 +17,14 @@ export class CertificateFacet implements OnModuleInit {
         FROM node_certificates AS n JOIN cluster_keys AS k ON k.cluster_id = n.cluster_id AND k.kid = n.authority_kid
        WHERE n.cluster_id = m.cluster_id AND n.node_id = m.node_id
        ORDER BY n.issued_at DESC, n.serial DESC LIMIT 1)`);
-    this.facets.addRiskyStates(sql`CASE WHEN m.membership_status = 'active' THEN coalesce((
-      SELECT CASE WHEN n.revoked_at IS NOT NULL THEN ARRAY['certificate_revoked']
-                  WHEN n.not_after <= now() THEN ARRAY['certificate_expired'] END
-        FROM node_certificates AS n WHERE n.cluster_id = m.cluster_id AND n.node_id = m.node_id
-       ORDER BY n.issued_at DESC, n.serial DESC LIMIT 1), ARRAY[]::text[]) ELSE ARRAY[]::text[] END`);
+    this.facets.addRiskyStates({
+      kind: sql`CASE WHEN n.revoked_at IS NOT NULL THEN 'certificate_revoked' ELSE 'certificate_expired' END`,
+      from: sql`node_certificates AS n`,
+      where: sql`m.membership_status = 'active' AND n.cluster_id = m.cluster_id AND n.node_id = m.node_id
+        AND (n.revoked_at IS NOT NULL OR n.not_after <= now())
+        AND NOT EXISTS (SELECT 1 FROM node_certificates AS later
+                         WHERE later.cluster_id = n.cluster_id AND later.node_id = n.node_id
+                           AND (later.issued_at, later.serial) > (n.issued_at, n.serial))`,
+    });
   }
 }

@@ -8,9 +8,10 @@ export class WorkloadFacet implements OnModuleInit {
   constructor(private readonly facets: NodeFacets) {}
 
   onModuleInit(): void {
-    this.facets.addRiskyStates(sql`CASE WHEN m.membership_status = 'active' AND EXISTS (
-      SELECT 1 FROM node_service_instances AS w
-       WHERE w.cluster_id = m.cluster_id AND w.node_id = m.node_id AND w.is_failed)
-      THEN ARRAY['workload_failed'] ELSE ARRAY[]::text[] END`);
+    this.facets.addRiskyStates({
+      kind: sql`'workload_failed'::text`,
+      from: sql`node_service_instances AS w`,
+      where: sql`m.membership_status = 'active' AND w.cluster_id = m.cluster_id AND w.node_id = m.node_id AND w.is_failed`,
+    });
   }
 }
