@@ -14,6 +14,8 @@ import { LeasesService } from './leases.service.js';
 
 const HELD = { fencingToken: 4_294_967_297 };
 /** A stored answer tells of the past: who acts on a lease needs to know what is so now. */
+const LATE_RELEASE =
+  'A release whose answer was lost may arrive late: acquire may tell the same lease meanwhile, which its node must not use any more, but give back again.';
 const NO_KEY =
   'Safe to repeat without an `Idempotency-Key`, and better so: a stored answer tells how the lease was, and `serverTime` when.';
 
@@ -104,7 +106,7 @@ export class NodeLeasesController {
   @Route({
     id: 'releaseOwnVpnLease',
     summary: 'Release the own lease of a VPN connection; again changes nothing',
-    description: NO_KEY,
+    description: `${LATE_RELEASE} ${NO_KEY}`,
     access: 'node',
     body: OwnLease,
     bodyExample: HELD,
