@@ -32,6 +32,8 @@ export interface UpdateTerms {
   watchSeconds: number;
   /** For each run of a migration, and of the commands below. */
   migrationSeconds: number;
+  /** After an attempt that this host was not ready for, until the next one. */
+  retrySeconds: number;
   /** Saves the service's data, and brings it back as it was saved; the program by its absolute path. */
   backup: readonly string[] | null;
   restore: readonly string[] | null;
@@ -50,11 +52,12 @@ const MEMBERS = [
   'product',
   'update',
 ];
-const DEFAULT_TERMS: UpdateTerms = {
+export const DEFAULT_TERMS: UpdateTerms = {
   healthSeconds: 60,
   settleSeconds: 5,
   watchSeconds: 900,
   migrationSeconds: 600,
+  retrySeconds: 30,
   backup: null,
   restore: null,
 };

@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import { compare } from 'semver';
 import type { ServiceDefinition } from '../supervisor/service-definition.js';
+import { isContent } from './artifact-download.js';
 import type { ReleaseCommands } from './release-commands.js';
 import type { ReleaseManifest, ReleaseMigration } from './release-manifest.js';
 import type { AppliedMigration, UpdateRecord, UpdateRecords, UpdateUnderWay } from './update-record.js';
@@ -54,8 +55,13 @@ export class DataMigrations {
     private readonly commands: ReleaseCommands,
   ) {}
 
-  /** Asks each bundle whether it could be run now; nothing is changed. Null: all can. */
-  async preflight(run: readonly ReleaseMigration[], home: MigrationHome): Promise<string | null> {
+  /** Asks each bundle whether it could be run now, and looks whether that of each that is to be undone is still here;
+   *  nothing is changed. Null: the plan can be carried out. */
+  async preflight({ undo, run }: MigrationPlan, home: MigrationHome): Promise<string | null> {
+    for (const { migration } of undo) {
+      if (!(await isContent(home.bundlePath(migration.bundle.sha256), migration.bundle)))
+        return `migration ${migration.id} cannot be undone: its bundle is not on this host any more`;
+    }
     for (const migration of run) {
       const complaint = await this.call(migration, 'preflight', home);
       if (complaint !== null) return `the preflight of migration ${migration.id} ${complaint}`;
@@ -67,15 +73,17 @@ export class DataMigrations {
   async migrate(home: MigrationHome): Promise<string | null> {
     for (;;) {
       const update = this.update(home);
-      const plan = migrationPlan(this.records.of(home.product).applied, {
+      const { undo, run } = migrationPlan(this.records.of(home.product).applied, {
         version: update.to.version,
         migrations: update.migrations,
       });
-      const [back] = plan.undo;
-      const [next] = plan.run;
+      const [back] = undo;
+      const [next] = run;
+      if (back === undefined && next === undefined) return null;
       const complaint =
-        back !== undefined ? await this.undoOne(back, home) : next && (await this.runOne(next, home));
-      if (complaint === undefined) return null;
+        back !== undefined
+          ? await this.undoOne(back, home)
+          : ((await this.save(run, home)) ?? (next === undefined ? null : await this.runOne(next, home)));
       if (complaint !== null) return complaint;
     }
   }
@@ -142,13 +150,18 @@ export class DataMigrations {
     return null;
   }
 
+  /** Takes the backup before the first of these is run, whichever of them asks for it: what is restored is what was there
+   *  before all of them. */
+  private async save(run: readonly ReleaseMigration[], home: MigrationHome): Promise<string | null> {
+    if (this.update(home).hasBackup || !run.some(({ backupRequired }) => backupRequired)) return null;
+    const { backup } = home.definition.update;
+    const complaint = backup === null ? 'there is no "backup"' : await this.host(backup, home);
+    if (complaint !== null) return `there is no backup: ${complaint}`;
+    await this.note(home, (record) => ({ ...record, update: { ...this.update(home), hasBackup: true } }));
+    return null;
+  }
+
   private async runOne(migration: ReleaseMigration, home: MigrationHome): Promise<string | null> {
-    if (migration.backupRequired && !this.update(home).hasBackup) {
-      const { backup } = home.definition.update;
-      const complaint = backup === null ? 'there is no "backup"' : await this.host(backup, home);
-      if (complaint !== null) return `there is no backup: ${complaint}`;
-      await this.note(home, (record) => ({ ...record, update: { ...this.update(home), hasBackup: true } }));
-    }
     await this.note(home, (record) => ({ ...record, update: { ...this.update(home), begun: migration.id } }));
     const complaint = await this.call(migration, 'migrate', home);
     if (complaint !== null) return `migration ${migration.id} ${complaint}`;
@@ -170,7 +183,11 @@ export class DataMigrations {
     home: MigrationHome,
   ): Promise<string | null> {
     const program = home.bundlePath(migration.bundle.sha256);
-    await chmod(program, 0o700);
+    try {
+      await chmod(program, 0o700);
+    } catch (error) {
+      return `cannot be called: ${(error as Error).message}`;
+    }
     return this.host([program, what], home, {
       RAP_MIGRATION_ID: migration.id,
       RAP_MIGRATION_TARGET: migration.target,

@@ -3,7 +3,7 @@ import { compare } from 'semver';
 import { Alarm } from '../alarm.js';
 import { afterFailure, type LoopContext } from '../loop.js';
 import type { ServiceCatalogue } from '../supervisor/service-catalogue.js';
-import type { ServiceDefinition } from '../supervisor/service-definition.js';
+import { DEFAULT_TERMS, type ServiceDefinition } from '../supervisor/service-definition.js';
 import type { Supervisor } from '../supervisor/supervisor.js';
 import { type ArtifactDownloads, isContent, WrongContent } from './artifact-download.js';
 import type { ArtifactSource } from './artifact-source.js';
@@ -37,9 +37,9 @@ export interface UpdaterContext extends LoopContext {
 const MAX_RESTARTS = 5;
 /** A fenced product asks so often whether an operator has taken it out of its fence. */
 const FENCED_ASK_MS = 10_000;
-/** After an attempt that this host was not ready for; the control plane decides how many there are. */
-const RETRY_MS = 30_000;
 const LONG_MS = 3_600_000;
+/** Who was turned away asks again after this, or when it is told anew. */
+const TURNED_AWAY_MS = 1_000;
 /** What a release may take when it is unpacked, beside its file. */
 const SPACE_FACTOR = 3;
 
@@ -153,6 +153,8 @@ export class ProductUpdater {
       };
       return moved({ ...rested, update: idle }, 'checking');
     });
+    this.retryAt = null;
+    this.lateJudge = null;
     this.told();
     await this.prune();
   }
@@ -231,13 +233,10 @@ export class ProductUpdater {
   protected async leave(update: UpdateUnderWay): Promise<void> {
     const { to } = update;
     const home = await this.home(update);
-    const { run, undo } = migrationPlan(this.record.applied, {
-      version: to.version,
-      migrations: update.migrations,
-    });
-    const complaint = await this.context.migrations.preflight(run, home);
+    const plan = migrationPlan(this.record.applied, { version: to.version, migrations: update.migrations });
+    const complaint = await this.context.migrations.preflight(plan, home);
     if (complaint !== null) throw new NotPossible(complaint);
-    await this.enter(run.length + undo.length > 0 ? 'migrating' : 'starting');
+    await this.enter(plan.run.length + plan.undo.length > 0 ? 'migrating' : 'starting');
   }
 
   /** From the point of no return on: it ends on a version that is well, or in the fence. */
@@ -281,8 +280,14 @@ export class ProductUpdater {
 
   /** The service is not touched before the control plane has heard of it: who was written off meanwhile is told so. */
   protected async waitForWord(): Promise<void> {
-    if (this.record.reports.length > 0) return this.rung();
-    await this.change({ isLetGo: true });
+    if (this.record.reports.length > 0) {
+      await this.rung();
+      // It was no more its turn; a snapshot that says so is on its way.
+      if (this.record.update?.state === 'staging') await this.alarm.sleep(TURNED_AWAY_MS, this.context.stop);
+      return;
+    }
+    // How often the agent was started while it waited says nothing of the change that begins now.
+    await this.change({ isLetGo: true, restarts: 0 });
   }
 
   private async promote({ from, serviceType }: UpdateUnderWay): Promise<void> {
@@ -340,12 +345,15 @@ export class ProductUpdater {
     if (wakeMs !== null) await this.alarm.sleep(wakeMs, stop);
   }
 
-  /** It is still offered: what this host lacked it may have by now. */
+  /** It is still offered: what this host lacked it may have by now. How often, the control plane has said when it heard
+   *  of the failure. */
   private async tryAgain(wanted: SnapshotUpdate): Promise<void> {
-    this.retryAt ??= performance.now() + RETRY_MS;
+    if (this.record.reports.length > 0) return this.rung();
+    const known = await this.context.catalogue.serviceOf(this.product).catch(() => null);
+    const { retrySeconds } = known?.definition.update ?? DEFAULT_TERMS;
+    this.retryAt ??= performance.now() + retrySeconds * 1_000;
     const waitMs = this.retryAt - performance.now();
     if (waitMs > 0) return this.alarm.sleep(waitMs, this.context.stop);
-    this.retryAt = null;
     await this.begin(wanted);
   }
 
