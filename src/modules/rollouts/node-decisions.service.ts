@@ -26,7 +26,8 @@ export class NodeDecisionsService {
     private readonly views: RolloutViews,
   ) {}
 
-  /** Gives up on a lost node: its slot is free again. @throws not_found; conflict `node_not_lost` */
+  /** Gives up on a lost node: its slot is free again, and no rollback waits for it. @throws not_found; conflict
+   *  `node_not_lost` */
   writeOff(
     actor: Actor,
     clusterId: string,
@@ -38,6 +39,12 @@ export class NodeDecisionsService {
       const lost = ways.filter(({ state, isWrittenOff }) => state === 'lost' && !isWrittenOff);
       if (lost.length === 0) throw conflict('node_not_lost', 'The node is not lost in this rollout.');
       for (const way of lost) await this.end(tx, { ...way, isWrittenOff: true });
+      // Lost on its way back: that it has the version is nobody's concern any more.
+      const arrived = ways.filter(({ state }) => state === 'ok');
+      await this.assignments.write(
+        tx,
+        arrived.map((way) => ({ ...way, isWrittenOff: true })),
+      );
       return {
         ...about(rollout),
         reason,

@@ -35,14 +35,13 @@ export class ReleaseVersions {
     const known = this.asRules.get(version);
     const found = this.byVersion.get(version);
     if (known !== undefined || found === undefined) return known;
-    const { isApproved, isBlocked, artifacts, migrations } = found;
+    const { isApproved, isBlocked, artifacts } = found;
     const stored = artifacts.filter(({ isStored }) => isStored);
     const facts = {
       version,
       isApproved,
       isBlocked,
       platforms: new Set(stored.map(({ os, arch }) => `${os}/${arch}`)),
-      downgradePossible: migrations.every(({ downgradePossible }) => downgradePossible),
     };
     this.asRules.set(version, facts);
     return facts;

@@ -61,7 +61,9 @@ const Window = z
       .max(7)
       .optional()
       .describe('Days on which it opens; absent: each.'),
-    from: ClockTime.describe('By the clock on the wall.').meta({ example: '22:00' }),
+    from: ClockTime.describe(
+      'By the clock on the wall: what lies in an hour that it leaves out does not open on that day, what lies in one that comes twice opens twice.',
+    ).meta({ example: '22:00' }),
     to: ClockTime.describe('Exclusive; not later than `from`: on the next day.').meta({ example: '04:00' }),
   })
   .meta({ id: 'MaintenanceWindow' });

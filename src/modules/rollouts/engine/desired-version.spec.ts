@@ -13,7 +13,8 @@ const NOTHING: VersionSources = {
   channel: null,
 };
 const VERSIONS = ['1.0.0', '2.0.0', '3.0.0'];
-const release = (version: string, change: Partial<ReleaseFacts> = {}): ReleaseFacts => ({
+type Release = ReleaseFacts & { downgradePossible: boolean };
+const release = (version: string, change: Partial<Release> = {}): Release => ({
   version,
   isApproved: true,
   isBlocked: false,
@@ -23,18 +24,22 @@ const release = (version: string, change: Partial<ReleaseFacts> = {}): ReleaseFa
 });
 
 function facts(
-  changes: Record<string, Partial<ReleaseFacts>> = {},
+  changes: Record<string, Partial<Release>> = {},
   installed: string | null = '1.0.0',
 ): VersionFacts {
   const releases = new Map(VERSIONS.map((version) => [version, release(version, changes[version])]));
+  const down = (from: string, to: string): string | null =>
+    leftBehind(from, to).every((version) => releases.get(version)?.downgradePossible) ? to : null;
   return {
     installed,
     lastKnownGood: '1.0.0',
     platform: 'linux/x64',
     release: (version) => releases.get(version),
-    nextOnPath: (from, to) => VERSIONS[VERSIONS.indexOf(from) + 1] ?? to,
+    nextOnPath: (from, to) => (to < from ? down(from, to) : (VERSIONS[VERSIONS.indexOf(from) + 1] ?? to)),
   };
 }
+const leftBehind = (from: string, to: string) =>
+  VERSIONS.filter((version) => version > to && version <= from);
 
 describe('the version that a node is to run', () => {
   it('follows the first rule that has one', () => {
@@ -88,6 +93,12 @@ describe('the version that a node is to run', () => {
       { version: null, reason: 'downgrade_not_possible' },
     ],
     [
+      'is not an older one where data cannot go back from a version between',
+      { nodePin: '1.0.0' },
+      facts({ '2.0.0': { downgradePossible: false } }, '3.0.0'),
+      { version: null, reason: 'downgrade_not_possible' },
+    ],
+    [
       'is an older one where they can',
       { rollback: '1.0.0' },
       facts({}, '2.0.0'),
@@ -109,7 +120,7 @@ describe('the version that a node is to run', () => {
     expect(desiredVersion({ ...NOTHING, ...sources }, known)).toMatchObject(expected);
   });
 
-  it('is always approved, unblocked and there for the platform, whatever asks for it', () => {
+  it('is always approved, unblocked and there for the platform, and never beyond a way back that there is not', () => {
     const flags = fc.record({
       isApproved: fc.boolean(),
       isBlocked: fc.boolean(),
@@ -137,8 +148,10 @@ describe('the version that a node is to run', () => {
           );
           const { version, rule } = desiredVersion(from, known);
           if (from.isFenced) expect([version, rule]).toEqual([null, 'fenced']);
-          if (version !== null)
-            expect(known.release(version)).toMatchObject({ isApproved: true, isBlocked: false });
+          if (version === null) return;
+          expect(known.release(version)).toMatchObject({ isApproved: true, isBlocked: false });
+          for (const left of leftBehind(installed ?? '', version))
+            expect(known.release(left)).toMatchObject({ downgradePossible: true });
         },
       ),
       { numRuns: 2_000 },

@@ -8,8 +8,6 @@ export interface ReleaseFacts {
   isBlocked: boolean;
   /** `os/arch` of its artifacts that are there. */
   platforms: ReadonlySet<string>;
-  /** None of its migrations is one-way. */
-  downgradePossible: boolean;
 }
 
 /** What is known of a node and of the releases of a product. */
@@ -18,7 +16,8 @@ export interface VersionFacts {
   lastKnownGood: string | null;
   platform: string;
   release(version: string): ReleaseFacts | undefined;
-  /** The next version on the way between two, no stop left out; null where there is no way. */
+  /** The next version on the way between two, no stop left out; null where there is no way. Down it goes in one step,
+   *  and only where every migration of every release that is left behind can be undone. */
   nextOnPath(from: string, to: string): string | null;
 }
 
@@ -47,9 +46,9 @@ export function isUsable(wanted: string, facts: VersionFacts): Usability {
     : { kind: 'refused', refusal: refusalOfStop };
 }
 
-/** What the installed version has done to data must be undone by going back. */
-function downgrade(wanted: string, installed: string, facts: VersionFacts): Usability {
-  return facts.release(installed)?.downgradePossible === false
+/** What the installed version and those below it have done to data must be undone by going back. */
+function downgrade(wanted: string, installed: string, { nextOnPath }: VersionFacts): Usability {
+  return nextOnPath(installed, wanted) === null
     ? { kind: 'refused', refusal: 'downgrade_not_possible' }
     : { kind: 'usable', version: wanted };
 }

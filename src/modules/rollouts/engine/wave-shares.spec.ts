@@ -115,7 +115,6 @@ describe('a plan', () => {
         isApproved: true,
         isBlocked: false,
         platforms: new Set(['linux/x64']),
-        downgradePossible: true,
       }),
       nextOnPath: (from) => ({ '1.0.0': '2.0.0', '2.0.0': '3.0.0' })[from] ?? null,
     }),
