@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
@@ -7,7 +7,8 @@ import { created } from '../support/given.js';
 import { endNodeServices, runningServices } from '../support/node-services.js';
 import { releaseKey } from '../support/publisher.js';
 import { releaseService } from '../support/service-release.js';
-import { type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
+import { until } from '../support/until.js';
+import { ALL_AT_ONCE, type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
 
 /** Real processes on a busy machine. */
 const TIMEOUT_MS = 300_000;
@@ -24,9 +25,12 @@ afterAll(async () => {
 });
 
 /** A node on version 1.0.0, which came by a rollout too. */
-async function onFirstVersion(terms: Record<string, unknown> = {}): Promise<[UpdateStage, UpdatedNode]> {
+async function onFirstVersion(
+  terms: Record<string, unknown> = {},
+  failureThreshold?: number,
+): Promise<[UpdateStage, UpdatedNode]> {
   const stage = await UpdateStage.open(fleet);
-  const node = await stage.admit(terms);
+  const node = await stage.admit(terms, failureThreshold);
   nodeIds.push(node.id);
   await releaseService(stage.publisher, { version: '1.0.0' });
   node.run();
@@ -59,6 +63,20 @@ const restart = async (node: UpdatedNode): Promise<void> => {
   node.run();
 };
 
+/** The node runs the version, and well, as the control plane and its own disk say. */
+async function runsOn(node: UpdatedNode, version: string): Promise<void> {
+  await node.seen({ reportedState: 'running', reportedVersion: version, health: 'healthy' });
+  expect(await node.installed()).toBe(version);
+  expect(await runningServices(node.id)).toBe(1);
+}
+/** The update has been made ready, and everything was heard that there is to say of it. */
+async function waitsForItsSlot(node: UpdatedNode): Promise<void> {
+  await until(
+    () => node.record(),
+    ({ update, reports }) => update?.state === 'staging' && update.isReady && reports.length === 0,
+  );
+}
+
 describe('an agent with a service that is run from releases', () => {
   it(
     'takes it to the next version although it is killed in every state, and back from a bad one',
@@ -69,10 +87,8 @@ describe('an agent with a service that is run from releases', () => {
       const good = await stage.rollOut('2.0.0');
       expect((await killedInEachState(node, '2.0.0', 'running'))[0]).toBe('checking');
       await stage.reaches(good, 'succeeded');
-      await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
-      expect(await node.installed()).toBe('2.0.0');
+      await runsOn(node, '2.0.0');
       expect(new Set(await node.notes())).toEqual(new Set(['state-2 preflight', 'state-2 migrate']));
-      expect(await runningServices(node.id)).toBe(1);
 
       await releaseService(stage.publisher, {
         version: '3.0.0',
@@ -84,13 +100,17 @@ describe('an agent with a service that is run from releases', () => {
       expect(await killedInEachState(node, '3.0.0', 'rolled_back')).toContain('rollback_required');
       expect(await stage.reaches(bad, 'paused')).toMatchObject({ stateReason: 'error_threshold' });
       expect(await stage.assignments(bad)).toMatchObject([{ state: 'rolled_back' }]);
-      await node.seen({ reportedState: 'running', reportedVersion: '2.0.0', health: 'healthy' });
-      expect(await node.installed()).toBe('2.0.0');
+      await runsOn(node, '2.0.0');
       expect((await node.notes()).at(-1)).toBe('state-3 rollback');
-      expect(await runningServices(node.id)).toBe(1);
       // What it runs on and what it could go back to, and no more.
       const versions = join(node.directory, 'releases', stage.publisher.product, 'versions');
       expect((await readdir(versions)).map((name) => name.split('_')[0]).sort()).toEqual(['1.0.0', '2.0.0']);
+
+      created(await fleet.plane.api.post(`${stage.path}/${bad}/cancel`));
+      created(await fleet.plane.api.post(`${stage.path}/${good}/rollback`));
+      await stage.reaches(good, 'rolled_back');
+      await runsOn(node, '1.0.0');
+      expect((await node.notes()).at(-1)).toBe('state-2 rollback');
     },
     TIMEOUT_MS,
   );
@@ -133,6 +153,89 @@ describe('an agent with a service that is run from releases', () => {
       created(await api.post(unfence, { reason: 'the data was looked at' }));
       await node.agent.seen('workload.started');
       expect(await node.installed()).toBe('3.0.0');
+
+      // The bad version counts until a good one comes, which takes the node up although its directory was set back.
+      created(await api.post(`${stage.path}/${bad}/cancel`));
+      created(await api.post(stage.publisher.path('3.0.0', '/block'), { reason: 'It is never well.' }));
+      const { sha256 } = await releaseService(stage.publisher, { version: '4.0.0' });
+      const isBegun = fleet.proxy.lose(`/artifacts/${sha256}`, 'request_lost');
+      const next = await stage.rollOut('4.0.0');
+      await isBegun;
+      const early = await readFile(node.recordFile, 'utf8');
+      created(await api.post(`${stage.path}/${next}/pause`));
+      await restart(node);
+      await waitsForItsSlot(node);
+      await node.agent.end('SIGKILL');
+      await writeFile(node.recordFile, early);
+      node.run();
+      await node.agent.seen('update.report_refused', ({ code }) => code === 'stale_report');
+      await waitsForItsSlot(node);
+      created(await api.post(`${stage.path}/${next}/resume`));
+      await stage.reaches(next, 'succeeded');
+      await runsOn(node, '4.0.0');
+      // Over the migration of before leads no way down, and nobody begins one.
+      const back = { product: stage.publisher.product, targetVersion: '1.0.0', strategy: ALL_AT_ONCE };
+      const { id } = created(await api.post(stage.path, back)) as { id: string };
+      expect(await stage.assignments(id)).toMatchObject([
+        { state: 'skipped', stateReason: 'downgrade_not_possible' },
+      ]);
+      expect((await api.post(`${stage.path}/${id}/start`)).status).toBe(409);
+      expect(await node.installed()).toBe('4.0.0');
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'tries again as its rollout allows, behind a backup, which is brought back when the version turns bad late',
+    async () => {
+      const save = (name: string, ends = 0) => ['/bin/sh', '-c', `echo ${name} >> "$NOTES"; exit ${ends}`];
+      const terms = { retrySeconds: 0 };
+      const saving = { ...terms, backup: save('backup'), restore: save('restore') };
+      const [stage, node] = await onFirstVersion(terms, 2);
+      const { api } = fleet.plane;
+      const migration = { id: 'state-2', backupRequired: true };
+      await releaseService(stage.publisher, { version: '2.0.0', isWell: 'unless_weak', migration });
+      const vain = await stage.rollOut('2.0.0', { retryBudget: 2 });
+      await stage.reaches(vain, 'paused');
+      expect(await stage.assignments(vain)).toMatchObject([
+        {
+          state: 'failed',
+          message: expect.stringMatching(/^migration state-2 needs a backup, and this host/),
+        },
+      ]);
+      expect(node.agent.all('update.moved').filter(({ state }) => state === 'failed')).toHaveLength(3);
+      expect(await node.notes()).toEqual([]);
+      created(await api.post(`${stage.path}/${vain}/cancel`));
+
+      await node.define(saving);
+      await writeFile(join(node.directory, 'not-ready'), '');
+      const good = await stage.rollOut('2.0.0', { retryBudget: 1 });
+      await stage.reaches(good, 'succeeded');
+      await runsOn(node, '2.0.0');
+      const way = ['state-2 preflight', 'state-2 preflight', 'backup', 'state-2 migrate'];
+      expect(await node.notes()).toEqual(way);
+
+      await writeFile(join(node.directory, 'weak'), '');
+      const late = await node.agent.seen('update.moved', ({ state }) => state === 'rolled_back');
+      expect(late.detail).toMatch(/^it turned bad: /);
+      await runsOn(node, '1.0.0');
+      expect(await node.notes()).toEqual([...way, 'restore']);
+      await stage.ticksUntil(async () => (await stage.assignments(good))[0].state === 'rolled_back');
+      expect(await stage.reaches(good, 'succeeded')).toMatchObject({ stateReason: null });
+
+      await node.define({ ...saving, backup: save('backup', 1) });
+      const next = { id: 'state-3', backupRequired: true };
+      await releaseService(stage.publisher, { version: '3.0.0', migration: next });
+      const unsaved = await stage.rollOut('3.0.0');
+      await stage.reaches(unsaved, 'paused');
+      expect(await stage.assignments(unsaved)).toMatchObject([
+        {
+          state: 'rolled_back',
+          message: expect.stringMatching(/^there is no backup: ended with exit code 1/),
+        },
+      ]);
+      await runsOn(node, '1.0.0');
+      expect(await node.notes()).toEqual([...way, 'restore', 'state-3 preflight', 'backup']);
     },
     TIMEOUT_MS,
   );

@@ -418,3 +418,173 @@ describe('a version that is blocked after its rollout', () => {
     });
   });
 });
+
+describe('a rollout that cannot lead its nodes back', () => {
+  const stop = async (stage: RolloutStage, version: string, verb: 'block' | 'unblock') =>
+    created(
+      await plane.api.post(
+        stage.publisher.path(version, `/${verb}`),
+        verb === 'block' ? { reason: 'Loses data.' } : undefined,
+      ),
+    );
+  const stalled = async (stage: RolloutStage, id: string, reason: string) =>
+    expect(await stage.rollout(id)).toMatchObject({ state: 'rollback_stalled', stateReason: reason });
+  const versionsOf = ({ nodes }: RolloutStage) => nodes.map(({ installed }) => installed);
+  /** Both nodes have come to 2.0.0. */
+  async function arrived(strategy: Record<string, unknown> = {}): Promise<[RolloutStage, string]> {
+    const stage = await RolloutStage.open(plane, 2);
+    const id = await stage.started({ maxUnavailable: 2, ...strategy });
+    await stage.run();
+    return [stage, id];
+  }
+
+  it('stalls where they have nowhere to go, and goes on once that is unblocked', async () => {
+    const [stage, id] = await arrived();
+    await stop(stage, '1.0.0', 'block');
+    created(await stage.act(id, 'rollback'));
+    await stalled(stage, id, 'last_known_good_missing');
+    expect(refusal(await stage.act(id, 'cancel'))).toEqual([409, 'rollout_state_conflict']);
+    created(await stage.act(id, 'rollback'));
+    await stalled(stage, id, 'last_known_good_missing');
+    await stop(stage, '1.0.0', 'unblock');
+    created(await stage.act(id, 'rollback'));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(versionsOf(stage)).toEqual(['1.0.0', '1.0.0']);
+  });
+
+  it('holds up no rollout to a better version, after which nobody has to go back', async () => {
+    const [stage, id] = await arrived();
+    await stop(stage, '1.0.0', 'block');
+    created(await stage.act(id, 'rollback'));
+    await stalled(stage, id, 'last_known_good_missing');
+    await stage.publisher.release('3.0.0');
+    const next = await stage.started({ maxUnavailable: 2 }, { targetVersion: '3.0.0' });
+    await stage.run();
+    expect((await stage.rollout(next)).state).toBe('succeeded');
+    expect(versionsOf(stage)).toEqual(['3.0.0', '3.0.0']);
+    created(await stage.act(id, 'rollback'));
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(versionsOf(stage)).toEqual(['3.0.0', '3.0.0']);
+  });
+
+  it('leads a node anew whose way back has failed, and one that is lost no more once it is written off', async () => {
+    const [stage, id] = await arrived({ progressDeadlineSeconds: 600, nodeDeadlineSeconds: 60 });
+    const [failing, silent] = stage.nodes as [UpdatingNode, UpdatingNode];
+    created(await stage.act(id, 'rollback'));
+    const [first, second] = [await told(failing), await told(silent)];
+    for (const state of ['checking', 'downloading', 'failed']) created(await failing.report(first, state));
+    expect(await silent.prepare(second)).toBe(true);
+    created(await silent.report(second, 'starting'));
+    for (const seconds of [61, 601]) {
+      await stage.advance(seconds);
+      await stage.tick();
+    }
+    await stalled(stage, id, 'progress_deadline');
+    created(await stage.act(id, `nodes/${silent.id}/write-off`, { reason: 'Burnt down.' }));
+    expect(refusal(await silent.report(second, 'health_checking'))).toEqual([409, 'stale_report']);
+    created(await stage.act(id, 'rollback'));
+    const again = await told(failing);
+    expect(again).toMatchObject({ toVersion: '1.0.0', phase: 'offered' });
+    expect(again.epoch).toBeGreaterThan(first.epoch);
+    expect(await silent.told()).toBeNull();
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(versionsOf(stage)).toEqual(['1.0.0', '2.0.0']);
+  });
+
+  it('leaves a node fenced that could not get back, and the next rollout takes it up when it is no more', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { migrations });
+    const terms = { maxUnavailable: 2, successThresholdPercent: 50 };
+    const id = await stage.started(terms, { targetVersion: '3.0.0' });
+    const [fenced, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const update = await told(fenced);
+    expect(await fenced.prepare(update)).toBe(true);
+    for (const state of ['migrating', 'rollback_required', 'fenced'])
+      created(await fenced.report(update, state));
+    const paused = await stage.rollout(id);
+    expect(paused).toMatchObject({ state: 'paused', stateReason: 'error_threshold' });
+    expect(refusal(await stage.act(id, 'rollback'))).toEqual([409, 'downgrade_not_possible']);
+    expect(refusal(await stage.act(id, 'resume'))).toEqual([409, 'acknowledgement_required']);
+    created(await stage.act(id, 'resume', { acknowledge: paused.pausedByDecisionId }));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect(other.installed).toBe('3.0.0');
+
+    await stage.publisher.release('4.0.0');
+    const ofNodes = async (rollout: string) =>
+      (created(await plane.api.get(`${stage.path}/${rollout}/nodes`)) as { items: Answer['body'][] }).items;
+    const stateIn = async (rollout: string) =>
+      (await ofNodes(rollout)).find(({ nodeId }) => nodeId === fenced.id)?.stateReason;
+    const without = await stage.draft({}, { targetVersion: '4.0.0' });
+    expect(await stateIn(without)).toBe('fenced');
+    created(await stage.act(id, `nodes/${fenced.id}/unfence`, { reason: 'The data was looked at.' }));
+    const next = await stage.started({ maxUnavailable: 2 }, { targetVersion: '4.0.0' });
+    await stage.run();
+    expect((await stage.rollout(next)).state).toBe('succeeded');
+    expect(versionsOf(stage)).toEqual(['4.0.0', '4.0.0']);
+  });
+});
+
+/** The clock is set months ahead and does not come back: these are the last of the file. */
+describe('a maintenance window', () => {
+  const window = (timeZone: string, from: string, to: string) => ({
+    maintenanceWindows: [{ timeZone, from, to }],
+    waves: [{ name: 'all', percent: 100 }],
+    progressDeadlineSeconds: 2_592_000,
+  });
+  const isOffered = async (stage: RolloutStage) => (await stage.nodes[0]?.told()) !== null;
+  /** Which of them were offered their update by then. */
+  async function offeredAt(instant: string, ...stages: readonly RolloutStage[]): Promise<boolean[]> {
+    await plane.database.query('UPDATE database_clock SET recorded_at = $1', [instant]);
+    await stages[0]?.tick();
+    return Promise.all(stages.map(isOffered));
+  }
+
+  it('that lies in the hour that summer time leaves out opens a day later, and one that reaches beyond it at its end', async () => {
+    const [inside, beyond] = [await RolloutStage.open(plane, 1), await RolloutStage.open(plane, 2)];
+    const ids = [
+      await inside.started(window('Europe/Berlin', '02:15', '02:45')),
+      await beyond.started(window('Europe/Berlin', '02:30', '03:30')),
+    ];
+    const at = (instant: string) => offeredAt(instant, inside, beyond);
+    // 01:59:59 in winter time, 03:00 and 03:30 in summer time.
+    expect(await at('2027-03-28T00:59:59Z')).toEqual([false, false]);
+    expect(await at('2027-03-28T01:00:00Z')).toEqual([false, true]);
+    const [one, other] = beyond.nodes as [UpdatingNode, UpdatingNode];
+    const updates = [await told(one), await told(other)] as const;
+    expect(await one.prepare(updates[0])).toBe(true);
+    expect(await at('2027-03-28T01:30:00Z')).toEqual([false, true]);
+    await one.change(updates[0]);
+    expect(await other.prepare(updates[1])).toBe(false);
+    expect(await at('2027-03-29T00:14:59Z')).toEqual([false, false]);
+    expect(await at('2027-03-29T00:15:00Z')).toEqual([true, false]);
+    expect((await told(other)).phase).toBe('offered');
+    expect(await at('2027-03-29T00:30:00Z')).toEqual([true, false]);
+    expect((await told(other)).phase).toBe('granted');
+    await other.change(updates[1]);
+    await beyond.tick();
+    expect((await beyond.rollout(ids[1] ?? '')).state).toBe('succeeded');
+    expect((await inside.rollout(ids[0] ?? '')).state).toBe('running');
+  });
+
+  it('that lies in the hour that comes twice opens twice', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    await stage.started(window('Australia/Sydney', '02:15', '02:45'));
+    const [one, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const at = (instant: string) => offeredAt(instant, stage);
+    expect(await at('2027-04-03T15:14:59Z')).toEqual([false]);
+    expect(await at('2027-04-03T15:15:00Z')).toEqual([true]);
+    const updates = [await told(one), await told(other)] as const;
+    expect(await one.prepare(updates[0])).toBe(true);
+    await at('2027-04-03T15:45:00Z');
+    await one.change(updates[0]);
+    expect(await other.prepare(updates[1])).toBe(false);
+    await at('2027-04-03T16:14:59Z');
+    expect((await told(other)).phase).toBe('offered');
+    await at('2027-04-03T16:15:00Z');
+    expect((await told(other)).phase).toBe('granted');
+  });
+});

@@ -2,15 +2,40 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Answer } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { openEventSource } from '../support/event-source.js';
+import { type EventSource, openEventSource, type SentEvent } from '../support/event-source.js';
 import { created } from '../support/given.js';
 import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
 
 let plane: ControlPlane;
+/** Another instance on the same database. */
+let beside: ControlPlane;
+/** Follows a rollout to which nothing happens, from the first test to the last. */
+let quiet: EventSource;
 beforeAll(async () => {
   plane = await startControlPlane();
+  beside = await startControlPlane({ beside: plane, config: { role: 'api' } });
+  const stage = await RolloutStage.open(plane, 1);
+  quiet = await follow(stage, await stage.draft());
 });
-afterAll(() => plane?.close());
+afterAll(async () => {
+  quiet?.close();
+  await beside?.close();
+  await plane?.close();
+});
+
+/** Follows a rollout as the platform's owner, from now on, unless told otherwise. */
+function follow(
+  { path }: RolloutStage,
+  id: string,
+  {
+    at = plane,
+    token = plane.ownerToken,
+    ...headers
+  }: { at?: ControlPlane; token?: string } & Record<string, unknown> = {},
+): Promise<EventSource> {
+  const sent = { authorization: `Bearer ${token}`, ...(headers as Record<string, string>) };
+  return openEventSource(`${at.url}/api/v1${path}/${id}/events`, sent);
+}
 
 const refusal = ({ status, body: { code } }: Answer) => [status, code];
 const CANARY = [
@@ -462,12 +487,7 @@ describe('a rollout', () => {
   it('is followed event by event, and none of another one is among them', async () => {
     const [stage, other] = [await RolloutStage.open(plane, 1), await RolloutStage.open(plane, 1)];
     const id = await stage.draft();
-    const follow = (headers: Record<string, string> = {}) =>
-      openEventSource(`${plane.url}/api/v1${stage.path}/${id}/events`, {
-        authorization: `Bearer ${plane.ownerToken}`,
-        ...headers,
-      });
-    const source = await follow();
+    const source = await follow(stage, id);
     // One beside it in the same cluster, and one elsewhere.
     await stage.draft();
     await other.started();
@@ -479,10 +499,18 @@ describe('a rollout', () => {
     const kinds = seen.map(({ data }) => data.kind as string);
     expect(kinds.filter((kind) => kind === 'rollout.started')).toHaveLength(1);
     expect(kinds.filter((kind) => kind === 'rollout.wave_moved')).toHaveLength(2);
-    const again = await follow({ 'last-event-id': seen[0]?.id ?? '' });
-    const rest = await again.until((events) => events.length >= seen.length - 1);
-    again.close();
-    expect(rest.map((event) => event.id)).toEqual(seen.slice(1).map((event) => event.id));
+    // Where it was, at whichever instance, also when more has happened meanwhile, there and elsewhere.
+    await stage.draft();
+    created(await stage.act(id, 'resume'));
+    const missed = { 'last-event-id': seen[0]?.id ?? '' };
+    for (const at of [plane, beside]) {
+      const again = await follow(stage, id, { at, ...missed });
+      const isAll = (kind: string) => kind === 'rollout.resumed';
+      const rest = await again.until((events) => events.some(({ data }) => isAll(data.kind)));
+      again.close();
+      expect(rest.slice(0, seen.length - 1)).toEqual(seen.slice(1));
+      expect(new Set(rest.map(({ data }) => data.resourceId))).toEqual(new Set([id]));
+    }
     const path = `${stage.path}/${other.clusterId}/events`;
     expect((await plane.api.get(path)).status).toBe(404);
   });
@@ -549,4 +577,47 @@ describe('a rollout', () => {
     const answer = await plane.api.post(stage.path, stage.body(strategy, more));
     expect([answer.status, answer.body.errors?.[0]?.pointer]).toEqual([422, pointer]);
   });
+});
+
+describe('a stream of a rollout', () => {
+  it('ends at every instance when its token is revoked, and tells nothing of what comes after', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const id = await stage.draft();
+    const reader = { name: 'follower', permissions: ['rollouts.read'], clusterId: stage.clusterId };
+    const { id: tokenId, token } = created(await plane.api.post('/api-tokens', reader)) as {
+      id: string;
+      token: string;
+    };
+    const streams = [await follow(stage, id, { token }), await follow(stage, id, { token, at: beside })];
+    const owners = await follow(stage, id);
+    created(await stage.act(id, 'start'));
+    const isStarted = (events: readonly SentEvent[]) =>
+      events.some(({ data }) => data.kind === 'rollout.started');
+    for (const stream of streams) await stream.until(isStarted);
+    expect((await plane.api.delete(`/api-tokens/${tokenId}`)).status).toBe(204);
+    await Promise.all(streams.map(({ ended }) => ended));
+    created(await stage.act(id, 'pause'));
+    await owners.until((events) => events.some(({ data }) => data.kind === 'rollout.paused'));
+    owners.close();
+    for (const { events } of streams)
+      expect(events.some(({ data }) => data.kind === 'rollout.paused')).toBe(false);
+    await expect(follow(stage, id, { token })).rejects.toThrow(/^401/);
+  });
+
+  it('is for who may read rollouts of the cluster', async () => {
+    const [stage, other] = [await RolloutStage.open(plane, 1), await RolloutStage.open(plane, 0)];
+    const id = await stage.draft();
+    const as = async (permissions: string[], clusterId: string) => {
+      const body = { name: 'reader', permissions, clusterId };
+      const { token } = created(await plane.api.post('/api-tokens', body)) as { token: string };
+      return (await plane.api.as(token).get(`${stage.path}/${id}/events`)).status;
+    };
+    expect(await as(['rollouts.read'], other.clusterId)).toBe(404);
+    expect(await as(['events.read'], stage.clusterId)).toBe(403);
+  });
+
+  it('says now and then that it is alive, to which nothing else happens', async () => {
+    await quiet.until(() => quiet.comments.includes('alive'));
+    expect(quiet.events).toEqual([]);
+  }, 60_000);
 });

@@ -9,8 +9,9 @@ import { migrationOf, type Publisher, type TestFile, testFile } from './publishe
 export interface ServiceRelease {
   version: string;
   isWell?: boolean | 'unless_weak';
-  /** Brings a migration that notes what is asked of it in `$NOTES`. */
-  migration?: { id: string; downgradePossible?: boolean };
+  /** Brings a migration that notes what is asked of it in `$NOTES`; its preflight says no once for each host that has a
+   *  file `not-ready` beside its notes. */
+  migration?: { id: string; downgradePossible?: boolean; backupRequired?: boolean };
 }
 
 /** The command of a service's own health check, as definition and workload name it. */
@@ -40,18 +41,21 @@ export async function archiveOf(files: Readonly<Record<string, string>>): Promis
   }
 }
 
-/** Publishes, uploads and approves it. */
+const BUNDLE = `#!/bin/sh
+echo "$RAP_MIGRATION_ID $1" >> "$NOTES"
+[ "$1" != preflight ] || ! rm "$(dirname "$NOTES")/not-ready" 2> /dev/null
+`;
+
+/** Publishes, uploads and approves it. Returns its file. */
 export async function releaseService(
   publisher: Publisher,
   { version, isWell = true, migration }: ServiceRelease,
-): Promise<void> {
+): Promise<TestFile> {
   const file = await archiveOf({
     'bin/service': `#!/bin/sh\necho serving ${version}\nexec sleep 600\n`,
     'bin/check': `#!/bin/sh\n${CHECKS[String(isWell)]}\n`,
   });
-  const bundle = testFile(
-    Buffer.from(`#!/bin/sh\necho "$RAP_MIGRATION_ID $1" >> "$NOTES"\n# ${publisher.product}\n`),
-  );
+  const bundle = testFile(Buffer.from(`${BUNDLE}# ${publisher.product}\n`));
   const migrations =
     migration === undefined ? [] : [migrationOf(bundle, { backupRequired: false, ...migration })];
   await publisher.publish(version, file, { migrations });
@@ -59,4 +63,5 @@ export async function releaseService(
   for (const { id } of migrations)
     created(await publisher.api.put(publisher.path(version, `/migrations/${id}/bundle`), bundle.bytes));
   created(await publisher.api.post(publisher.path(version, '/approve')));
+  return file;
 }

@@ -14,6 +14,9 @@ type Json = any;
 const SERVICE = 'config-storage';
 const RESTART = { mode: 'always', initialDelaySeconds: 0, maxDelaySeconds: 1, resetAfterSeconds: 600 };
 
+/** Nodes report every second, and count as away after hours. */
+const PATIENT = { heartbeatSeconds: 1, offlineAfterMissed: 10_000 };
+
 /** One wave of one node, that nobody else decides about. */
 export const ALL_AT_ONCE = {
   waves: [{ name: 'all', percent: 100 }],
@@ -50,6 +53,20 @@ export class UpdatedNode {
     return this.process;
   }
 
+  /** Defines the service, with these terms of its updates. */
+  async define(terms: Record<string, unknown> = {}): Promise<void> {
+    const definition = {
+      product: this.stage.publisher.product,
+      command: ['bin/service'],
+      env: { NOTES: join(this.directory, 'notes') },
+      stopTimeoutSeconds: 2,
+      execChecks: [OWN_CHECK],
+      update: { settleSeconds: 0, ...terms },
+    };
+    const file = join(this.directory, 'services', `${SERVICE}.json`);
+    await writeFile(file, JSON.stringify(definition), { mode: 0o600 });
+  }
+
   /** Pins the keys of the publisher, or others. */
   async pin(
     keys: readonly { publicKey: object }[] = this.stage.publisher.keys,
@@ -66,10 +83,19 @@ export class UpdatedNode {
     return text.split('\n').filter((line) => line !== '');
   }
 
+  /** Where the agent writes down how far an update has come. */
+  get recordFile(): string {
+    return join(this.directory, 'updates', `${this.stage.publisher.product}.json`);
+  }
+
+  /** What it has written down. */
+  async record(): Promise<Json> {
+    return JSON.parse(await readFile(this.recordFile, 'utf8').catch(() => '{}'));
+  }
+
   /** Where the way to a version stands on the host's disk; null: it is on no way to it. */
   async wayTo(version: string): Promise<string | null> {
-    const file = join(this.directory, 'updates', `${this.stage.publisher.product}.json`);
-    const { update } = JSON.parse(await readFile(file, 'utf8').catch(() => '{}'));
+    const { update } = await this.record();
     return update?.to.version === version ? update.state : null;
   }
 
@@ -101,6 +127,8 @@ export class UpdateStage {
   /** With a product of the service's own, unless another one is given. */
   static async open(fleet: AgentFleet, publisher?: Publisher): Promise<UpdateStage> {
     const { id } = await fleet.cluster();
+    // However busy the machine is: a node that is away for a moment would be left for later.
+    created(await fleet.plane.api.put(`/clusters/${id}/policy`, PATIENT));
     const own = { serviceType: SERVICE, threshold: 2, keys: 2 };
     return new UpdateStage(fleet, id, publisher ?? (await Publisher.make(fleet.plane.api, own)));
   }
@@ -109,32 +137,23 @@ export class UpdateStage {
     return `/clusters/${this.clusterId}/rollouts`;
   }
 
-  /** Admits a node that wants the service. Its agent is not started. */
-  async admit(terms: Record<string, unknown> = {}): Promise<UpdatedNode> {
+  /** Admits a node that wants the service. Its agent is not started.
+   *  @param failureThreshold  of its health check: a good one is well with its first check, a bad one has so many */
+  async admit(terms: Record<string, unknown> = {}, failureThreshold = 10): Promise<UpdatedNode> {
     const name = unique('updated');
     const nodeId = await this.fleet.admit(name, this.clusterId, {}, '--no-discover');
     const node = new UpdatedNode(this, name, nodeId);
-    const folder = join(node.directory, 'services');
-    await mkdir(folder, { mode: 0o700 });
-    const definition = {
-      product: this.publisher.product,
-      command: ['bin/service'],
-      env: { NOTES: join(node.directory, 'notes') },
-      stopTimeoutSeconds: 2,
-      execChecks: [OWN_CHECK],
-      update: { settleSeconds: 0, ...terms },
-    };
-    await writeFile(join(folder, `${SERVICE}.json`), JSON.stringify(definition), { mode: 0o600 });
+    await mkdir(join(node.directory, 'services'), { mode: 0o700 });
+    await node.define(terms);
     await node.pin();
     const { api } = this.fleet.plane;
     created(await api.post(`/clusters/${this.clusterId}/role-assignments`, { nodeId, role: SERVICE }));
-    // A good one is well with its first check; a bad one has so long.
     const healthCheck = {
       type: 'exec',
       command: OWN_CHECK,
       intervalSeconds: 1,
       timeoutSeconds: 10,
-      failureThreshold: 10,
+      failureThreshold,
     };
     created(
       await api.put(`/clusters/${this.clusterId}/nodes/${nodeId}/workloads/${SERVICE}`, {
