@@ -122,6 +122,26 @@ async function expectCountsToBeTrue(rolloutId: string): Promise<void> {
     [rolloutId],
   );
   expect(kept).toEqual(there);
+  const reported = await plane.database.query(
+    'SELECT node_state, nodes FROM rollout_update_counts WHERE rollout_id = $1 AND nodes <> 0 ORDER BY 1',
+    [rolloutId],
+  );
+  const are = await plane.database.query(
+    `SELECT node_state, count(*)::int AS nodes FROM rollout_assignments
+      WHERE rollout_id = $1 AND direction = 'forward' AND state <> 'skipped' GROUP BY 1 ORDER BY 1`,
+    [rolloutId],
+  );
+  expect(reported).toEqual(are);
+}
+
+/** How many nodes of a rollout are in each state of their way back. */
+async function waysBack(rolloutId: string): Promise<Record<string, number>> {
+  const rows = await plane.database.query<{ state: string; nodes: number }>(
+    `SELECT state, count(*)::int AS nodes FROM rollout_assignments
+      WHERE rollout_id = $1 AND direction = 'back' GROUP BY 1`,
+    [rolloutId],
+  );
+  return Object.fromEntries(rows.map(({ state, nodes }) => [state, nodes]));
 }
 
 describe('the engine', () => {
@@ -158,5 +178,92 @@ describe('the engine', () => {
     expect(await states(id)).toEqual({ granted: 5, cancelled: 4_195 });
     await expectCountsToBeTrue(id);
     await plane.database.query(`UPDATE rollouts SET state = 'rolled_back' WHERE id = $1`, [id]);
+  });
+
+  it('proves a version to many nodes and leads them back step by step, and gives none up before its turn', async () => {
+    const { stage } = await stageOf(1_300);
+    const id = await stage.started({ maxUnavailable: 5 });
+    await crowdReaches(plane, id, ['planned', 'offered'], { state: 'ok', nodeState: 'running' });
+    const known = async () => {
+      const [row] = await plane.database.query<{ good: number }>(
+        `SELECT count(*)::int AS good FROM node_versions WHERE cluster_id = $1 AND last_known_good = '2.0.0'`,
+        [stage.clusterId],
+      );
+      return row?.good;
+    };
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect(await known()).toBe(1_000);
+    await stage.tick();
+    expect(await known()).toBe(1_300);
+
+    // Those who come first have nowhere to go: others may, who have not been looked at.
+    await plane.database.query(
+      `UPDATE rollout_assignments SET from_version = NULL WHERE rollout_id = $1 AND node_id IN (
+         SELECT node_id FROM rollout_assignments WHERE rollout_id = $1 ORDER BY node_id LIMIT 1000)`,
+      [id],
+    );
+    expect((await stage.act(id, 'rollback')).body.state).toBe('rolling_back');
+    expect(await waysBack(id)).toEqual({ skipped: 1_000 });
+    await stage.tick();
+    expect(await waysBack(id)).toEqual({ skipped: 1_000, planned: 250, offered: 50 });
+    expect((await stage.rollout(id)).state).toBe('rolling_back');
+    await expectCountsToBeTrue(id);
+    await plane.database.query(
+      `UPDATE rollout_assignments SET state = CASE direction WHEN 'back' THEN 'ok' ELSE 'rolled_back' END
+        WHERE rollout_id = $1 AND node_id IN (
+          SELECT node_id FROM rollout_assignments WHERE rollout_id = $1 AND state IN ('planned', 'offered'))`,
+      [id],
+    );
+    await stage.tick();
+    expect(await stage.rollout(id)).toMatchObject({
+      state: 'rollback_stalled',
+      stateReason: 'last_known_good_missing',
+    });
+  });
+
+  it('opens a wave only when all are left out of it who may not have the version', async () => {
+    const { stage } = await stageOf(1_101);
+    const id = await stage.draft({ maxUnavailable: 5 });
+    await plane.database.query(
+      `INSERT INTO node_versions (cluster_id, node_id, product_id, is_fenced, updated_at)
+       SELECT cluster_id, node_id, product_id, true, now() FROM rollout_assignments
+        WHERE rollout_id = $1 ORDER BY node_id LIMIT 1100`,
+      [id],
+    );
+    const wave = async () => {
+      const { state, counts } = (await stage.rollout(id)).waves[0];
+      return { state, counts };
+    };
+    created(await stage.act(id, 'start'));
+    expect(await wave()).toEqual({ state: 'gated', counts: { skipped: 1_000, planned: 101 } });
+    await stage.tick();
+    expect(await wave()).toEqual({ state: 'active', counts: { skipped: 1_100, offered: 1 } });
+    await expectCountsToBeTrue(id);
+    created(await stage.act(id, 'cancel'));
+  });
+});
+
+describe('a version that is blocked', () => {
+  it('is left at once, whether its rollout is under way or was the last one long ago', async () => {
+    for (const nodes of [2, 1]) {
+      const stage = await RolloutStage.open(plane, nodes);
+      const [node] = stage.nodes as [UpdatingNode];
+      const waves = [
+        { name: 'one', selector: { nodeIds: [node.id] } },
+        { name: 'rest', percent: 100, requiresApproval: true },
+      ];
+      const id = await stage.started({ waves });
+      await stage.run();
+      expect([node.installed, (await stage.rollout(id)).state]).toEqual([
+        '2.0.0',
+        nodes === 2 ? 'running' : 'succeeded',
+      ]);
+      created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+      // Nothing has ticked since, and nobody has reported.
+      expect(await node.told()).toMatchObject({ toVersion: '1.0.0', phase: 'offered' });
+      await stage.run();
+      expect([node.installed, (await stage.rollout(id)).state]).toEqual(['1.0.0', 'rolled_back']);
+    }
   });
 });

@@ -28,6 +28,16 @@ export class AssignmentCountsRepository {
        GROUP BY c.rollout_id, c.wave_position, c.state`);
   }
 
+  /** What nodes report of their way forward, by rollout; who was skipped is left out. */
+  updateStates(
+    tx: ReadTx,
+    rolloutIds: readonly string[],
+  ): Promise<{ rolloutId: string; nodeState: string; nodes: number }[]> {
+    return tx.query(sql`
+      SELECT c.rollout_id AS "rolloutId", c.node_state AS "nodeState", c.nodes FROM rollout_update_counts AS c
+       WHERE c.rollout_id = ANY(${[...rolloutIds]}::uuid[]) AND c.nodes > 0 ORDER BY c.rollout_id, c.node_state`);
+  }
+
   /** What finds the releases to which a rollout leads, and to which ways of it lead that have not begun. */
   releasesOf(clusterId: string, rolloutId: string): Sql {
     return sql`

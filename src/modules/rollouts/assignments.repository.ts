@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type Sql, sql } from '../../common/database/sql.js';
+import { empty, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment, NewAssignment } from './assignment.js';
@@ -34,14 +34,16 @@ export interface Moving {
   to: AssignmentState;
   reason?: string;
   where?: Sql;
+  /** At most so many; absent: all. */
+  limit?: number;
 }
 
 /** Which of them, at most so many at once: those in front, wave by wave. */
 export interface MovingInFront extends Moving {
   direction: Direction;
+  limit: number;
   /** Only waves that are active, or have been. */
   inOpenWaves: boolean;
-  limit: number;
   /** So many in front of each wave are looked at, whether or not `where` holds for them; absent: as many as it takes. */
   among?: number;
 }
@@ -128,12 +130,13 @@ export class AssignmentsRepository {
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])`);
   }
 
-  /** Nodes that have, or may have, the version of the rollout; those that were written off left out. */
-  reached(tx: ReadTx, rolloutId: string): Promise<Assignment[]> {
+  /** Nodes that have, or may have, the version of the rollout; those that were written off left out. Some of them, in the
+   *  order of their ids. */
+  reached(tx: ReadTx, rolloutId: string, after: string, limit: number): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
       SELECT ${COLUMNS} FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
-         AND NOT a.is_written_off ORDER BY a.place`);
+         AND NOT a.is_written_off AND a.node_id > ${after}::uuid ORDER BY a.node_id LIMIT ${limit}`);
   }
 
   /** Other rollouts of the product that were to lead these nodes back from a version, and have not begun. */
@@ -167,24 +170,14 @@ export class AssignmentsRepository {
        ORDER BY a.node_id, a.direction LIMIT ${limit + 1}`);
   }
 
-  /** Nodes by what they report of their update, forward. */
-  updateStates(
-    tx: ReadTx,
-    rolloutIds: readonly string[],
-  ): Promise<{ rolloutId: string; nodeState: string; nodes: number }[]> {
-    return tx.query(sql`
-      SELECT a.rollout_id AS "rolloutId", a.node_state AS "nodeState", count(*)::int AS nodes FROM rollout_assignments AS a
-       WHERE a.rollout_id = ANY(${[...rolloutIds]}::uuid[]) AND a.direction = 'forward' AND a.state <> 'skipped'
-       GROUP BY a.rollout_id, a.node_state`);
-  }
-
   /** Moves all that may move. */
-  move(tx: Tx, { rolloutId, direction, from, to, reason, where = sql`true` }: Moving): Promise<Moved[]> {
+  move(tx: Tx, moving: Moving): Promise<Moved[]> {
+    const { rolloutId, direction, from, to, reason, where = sql`true`, limit } = moving;
     const directions = direction === undefined ? BOTH : [direction];
     const chosen = sql`
       SELECT a.id, a.state FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ANY(${directions}::text[])
-         AND a.state = ANY(${allowed(from, to)}::text[]) AND ${where}`;
+         AND a.state = ANY(${allowed(from, to)}::text[]) AND ${where} ${limit === undefined ? empty : sql`LIMIT ${limit}`}`;
     return this.moveChosen(tx, chosen, to, reason);
   }
 

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
+import { IS_LEFT_BEHIND } from './assignments.repository.js';
 
 /** What is known of a product on a node, beyond any rollout. */
 export interface NodeVersion {
@@ -23,6 +24,20 @@ export class NodeVersionsRepository {
       SELECT ${COLUMNS} FROM node_versions AS k
        WHERE k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid AND k.node_id = ${nodeId}::uuid`);
     return row ?? null;
+  }
+
+  async ofNodes(
+    tx: ReadTx,
+    clusterId: string,
+    productId: string,
+    nodeIds: readonly string[],
+  ): Promise<Map<string, NodeVersion>> {
+    if (nodeIds.length === 0) return new Map();
+    const rows = await tx.query<NodeVersion>(sql`
+      SELECT ${COLUMNS} FROM node_versions AS k
+       WHERE k.cluster_id = ${clusterId}::uuid AND k.product_id = ${productId}::uuid
+         AND k.node_id = ANY(${[...nodeIds]}::uuid[])`);
+    return new Map(rows.map((row) => [row.nodeId, row]));
   }
 
   async ofProduct(tx: ReadTx, clusterId: string, productId: string): Promise<Map<string, NodeVersion>> {
@@ -52,14 +67,22 @@ export class NodeVersionsRepository {
       DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at`);
   }
 
-  /** A rollout has proved its version: it is the last good one of every node that has it. */
-  async setGoodByRollout(tx: Tx, rolloutId: string): Promise<void> {
-    await tx.query(sql`
-      INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
-      SELECT a.cluster_id, a.node_id, a.product_id, a.to_version, ${tx.now} FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = 'ok'
-      ON CONFLICT (cluster_id, node_id, product_id)
-      DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at`);
+  /** A rollout has proved its version: it is the last good one of every node that has it, and has not gone on. Of some of
+   *  them, in the order of their ids. @returns the last of them; null: those were all */
+  async setGoodByRollout(tx: Tx, rolloutId: string, after: string, limit: number): Promise<string | null> {
+    const [last] = await tx.query<{ nodeId: string; nodes: number }>(sql`
+      WITH chunk AS MATERIALIZED (
+        SELECT a.cluster_id, a.node_id, a.product_id, a.rollout_id, a.to_version, a.state_changed_at FROM rollout_assignments AS a
+         WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = 'ok' AND a.node_id > ${after}::uuid
+         ORDER BY a.node_id LIMIT ${limit}),
+      noted AS (
+        INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
+        SELECT a.cluster_id, a.node_id, a.product_id, a.to_version, ${tx.now} FROM chunk AS a
+         WHERE NOT ${IS_LEFT_BEHIND} ORDER BY a.node_id
+        ON CONFLICT (cluster_id, node_id, product_id)
+        DO UPDATE SET last_known_good = excluded.last_known_good, updated_at = excluded.updated_at)
+      SELECT s.node_id AS "nodeId", count(*) OVER ()::int AS nodes FROM chunk AS s ORDER BY s.node_id DESC LIMIT 1`);
+    return last?.nodes === limit ? last.nodeId : null;
   }
 
   async fence(tx: Tx, assignments: readonly Assignment[]): Promise<void> {

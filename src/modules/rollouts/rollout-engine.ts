@@ -1,19 +1,20 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { raw, type Sql, sql } from '../../common/database/sql.js';
-import type { ReadTx, Tx } from '../../common/transaction/tx.js';
-import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
+import { sql } from '../../common/database/sql.js';
+import type { Tx } from '../../common/transaction/tx.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { Absences } from './absences.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import type { AssignmentNumbers } from './assignment-numbers.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
-import { DISRUPTIVE_STATES, type Direction } from './engine/assignment-state.js';
+import type { Direction } from './engine/assignment-state.js';
 import { nextStep } from './engine/evaluation.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts, Step } from './engine/rollout-facts.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { offerLimit } from './engine/slots.js';
 import { LeaseCare } from './lease-care.js';
+import { AT_LENGTH, type Portions } from './portions.js';
 import { type Rollout, waveMoved } from './rollout.js';
 import { RolloutFactsReader, type Standing } from './rollout-facts-reader.js';
 import { RolloutMoves } from './rollout-moves.js';
@@ -21,14 +22,11 @@ import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
 import { UpdatesOffering } from './update-events.js';
-import { VersionPinsRepository } from './version-pins.repository.js';
+import { WaveOpenings } from './wave-openings.js';
 import { WavesRepository } from './waves.repository.js';
 
 /** Nodes whose snapshots one transaction changes: each is composed and numbered before the commit, under locks. */
 const AT_ONCE = 500;
-/** Nodes of a wave that are looked at before their turn comes: fewer by a report, since others wait to be heard. */
-const IN_FRONT = { at_length: 2 * AT_ONCE, in_brief: 50 };
-
 /** Nodes that are looked at beyond those for which slots are free: some in front may wait for their leases. */
 const BEHIND_WAITING = 100;
 
@@ -45,8 +43,7 @@ export interface HeldRollout {
 export interface Going {
   /** Nodes that were deferred and have been heard of since. */
   seenAgain?: readonly string[];
-  /** How much is done beside what calls for it now. */
-  pace?: keyof typeof IN_FRONT;
+  portions?: Portions;
 }
 
 /** Where a rollout leads its nodes now. */
@@ -80,8 +77,8 @@ export class RolloutEngine {
     private readonly moves: RolloutMoves,
     private readonly nudges: RolloutNudges,
     private readonly facts: RolloutFactsReader,
-    private readonly pins: VersionPinsRepository,
-    private readonly members: MembershipsReadModel,
+    private readonly absences: Absences,
+    private readonly openings: WaveOpenings,
     private readonly releases: ReleasesReadModel,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
@@ -94,42 +91,50 @@ export class RolloutEngine {
     return locked === null ? null : { ...locked, usableReleaseIds };
   }
 
-  /** Nodes that were deferred and have been heard of since; some of them, where there are many. To be asked before the
-   *  rollout is held: it costs more the more are away. */
-  seenAgain(tx: ReadTx, clusterId: string, id: string): Promise<string[]> {
-    return this.assignments.deferredBut(tx, id, this.isAway(clusterId), AT_ONCE);
-  }
-
   /** Everything that is due now, as far as one transaction goes; for the rest it asks for a tick. */
   async advance(
     tx: Tx,
     held: HeldRollout,
-    { seenAgain = [], pace = 'at_length' }: Going = {},
+    { seenAgain = [], portions = AT_LENGTH }: Going = {},
   ): Promise<Rollout> {
     const { rollout } = held;
     if (rollout.state === 'cancelled') {
-      await this.finishStopping(tx, rollout);
+      await this.finishStopping(tx, rollout, portions);
+      await this.moves.leadBack(tx, rollout, portions);
       return this.leadOn(tx, held, { rollout, standing: null });
     }
     if (
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
     )
       return rollout;
-    await this.giveUpOnSilent(tx, rollout);
-    await this.deferWhoIsAway(tx, rollout, IN_FRONT[pace]);
-    await this.takeBack(tx, rollout, seenAgain);
-    return this.leadOn(tx, held, await this.takeSteps(tx, held));
+    await this.absences.giveUpOnSilent(tx, rollout);
+    await this.absences.defer(tx, rollout, portions);
+    await this.absences.takeBack(tx, rollout, seenAgain);
+    if (rollout.finishedAt !== null) {
+      await this.moves.noteGood(tx, rollout, portions);
+      await this.moves.leadBack(tx, rollout, portions);
+    }
+    return this.leadOn(tx, held, await this.takeSteps(tx, held, portions));
   }
 
   private async leadOn(tx: Tx, held: HeldRollout, { rollout, standing }: Reached): Promise<Rollout> {
-    const course = held.usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
+    const hasTurned = rollout.state === 'rolling_back' && held.rollout.state !== 'rolling_back';
+    const isPlanning = hasTurned || held.rollout.waysBackAfter !== null;
+    const usableReleaseIds = isPlanning ? await this.goals(tx, rollout) : held.usableReleaseIds;
+    const course = usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
     if (course === null) return rollout;
     const { numbers, slots } = standing ?? (await this.facts.standing(tx, rollout));
-    const next = { ...held, rollout };
+    const next = { ...held, rollout, usableReleaseIds };
     const offered = await this.offer(tx, next, course, numbers);
     // What was offered now may have been prepared before.
     if (offered + numbers.count(course.direction, ['offered']) > 0) await this.give(tx, next, course, slots);
     return rollout;
+  }
+
+  /** Releases to which the rollout leads since ways back have been planned. They come after the lock that is held: one of
+   *  which something is being decided is left to the next tick. */
+  private goals(tx: Tx, { clusterId, id }: Rollout): Promise<string[]> {
+    return this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id), { waits: false });
   }
 
   /** Lets nodes that have prepared go out of service, as many as may. */
@@ -160,14 +165,17 @@ export class RolloutEngine {
     if (granted.length === AT_ONCE) this.nudges.nudge(tx, rollout);
   }
 
-  private async takeSteps(tx: Tx, held: HeldRollout): Promise<Reached> {
+  private async takeSteps(tx: Tx, held: HeldRollout, portions: Portions): Promise<Reached> {
     let { rollout } = held;
     const isBlocked = !held.usableReleaseIds.includes(rollout.releaseId);
     for (;;) {
       if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return { rollout, standing: null };
-      // Nobody is left out of what it comes to.
-      if (rollout.state === 'rolling_back' && !(await this.finishStopping(tx, rollout)))
-        return { rollout, standing: null };
+      if (rollout.state === 'rolling_back') {
+        const isStopped = await this.finishStopping(tx, rollout, portions);
+        const isPlanned = await this.moves.leadBack(tx, rollout, portions);
+        // Nobody is left out of what it comes to.
+        if (!isStopped || !isPlanned) return { rollout, standing: null };
+      }
       const standing = await this.facts.standing(tx, rollout);
       const facts = await this.facts.read(tx, rollout, isBlocked, standing);
       const step = nextStep(facts, this.rules);
@@ -175,113 +183,41 @@ export class RolloutEngine {
         if (rollout.state === 'running' && !facts.windowOpen) await this.rollouts.progressed(tx, rollout.id);
         return { rollout, standing };
       }
-      await this.take(tx, rollout, step, facts);
+      if (!(await this.take(tx, rollout, step, facts, portions))) return { rollout, standing: null };
       rollout = (await this.rollouts.find(tx, rollout.clusterId, rollout.id)) ?? rollout;
     }
   }
 
   /** Whether nothing waits any more for a way forward that has been given up. */
-  private async finishStopping(tx: Tx, rollout: Rollout): Promise<boolean> {
+  private async finishStopping(tx: Tx, rollout: Rollout, portions: Portions): Promise<boolean> {
     const { waiting } = await this.numbers.read(tx, rollout.id);
-    return waiting === 0 || this.moves.cancelWaiting(tx, rollout);
+    return waiting === 0 || this.moves.cancelWaiting(tx, rollout, portions);
   }
 
+  /** false: it needs more than one transaction, and was only prepared. */
   private async take(
     tx: Tx,
     rollout: Rollout,
     step: Step,
     { thresholds, slots }: RolloutFacts,
-  ): Promise<void> {
+    portions: Portions,
+  ): Promise<boolean> {
     const inputs = { thresholds, slots, evidence: step.evidence };
     if (step.kind === 'rollout') {
       const { rule, reason, wave } = step;
       tx.audit(await this.moves.enter(tx, rollout, step.to, { rule, reason, wave, inputs }));
-      return;
+      return true;
     }
     const wave = (await this.waves.list(tx, [rollout.id])).find(({ name }) => name === step.wave);
+    if (step.to === 'active' && !(await this.openings.clear(tx, rollout, wave?.position ?? 0, portions)))
+      return false;
     const fromState = wave?.state ?? 'pending';
     const decision = { rule: step.rule, wave: step.wave, fromState, toState: step.to, reason: null, inputs };
     await this.decisions.add(tx, tx.actor, rollout.id, decision);
     await this.waves.move(tx, rollout.id, step.wave, step.to);
-    if (step.to === 'active') await this.skipWhoMayNot(tx, rollout, wave?.position ?? 0);
     await this.rollouts.progressed(tx, rollout.id);
     tx.audit(waveMoved(rollout, step.wave, fromState, step.to));
-  }
-
-  /** Who was fenced, or pinned to another version, since the plan was made is no part of it any more. */
-  private async skipWhoMayNot(tx: Tx, rollout: Rollout, wavePosition: number): Promise<void> {
-    const skip = async (reason: string, why: Sql) => {
-      const moved = await this.assignments.move(tx, {
-        rolloutId: rollout.id,
-        direction: 'forward',
-        from: ['planned'],
-        to: 'skipped',
-        reason,
-        where: sql`a.wave_position = ${wavePosition} AND EXISTS (${why})`,
-      });
-      this.moves.tell(tx, rollout, moved, 'skipped');
-    };
-    const own = (alias: string) =>
-      raw(
-        `${alias}.cluster_id = a.cluster_id AND ${alias}.product_id = a.product_id AND ${alias}.node_id = a.node_id`,
-      );
-    await skip('fenced', sql`SELECT 1 FROM node_versions AS k WHERE ${own('k')} AND k.is_fenced`);
-    await skip(
-      'pinned',
-      sql`SELECT 1 FROM version_pins AS v WHERE ${own('v')} AND v.version <> ${rollout.targetVersion}
-            AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`,
-    );
-    // It is on its way to where it is, or was, pinned: the same version, too, has one rollout that leads there.
-    await skip('pinned', this.pins.ledElsewhere(own('l'), rollout.id));
-  }
-
-  private async giveUpOnSilent(tx: Tx, rollout: Rollout): Promise<void> {
-    const { nodeDeadlineSeconds } = rollout.strategy;
-    const moved = await this.assignments.move(tx, {
-      rolloutId: rollout.id,
-      from: DISRUPTIVE_STATES,
-      to: 'lost',
-      reason: 'node_deadline',
-      where: sql`greatest(a.state_changed_at, a.reported_at) < ${tx.now}::timestamptz - make_interval(secs => ${nodeDeadlineSeconds})`,
-    });
-    if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
-    this.moves.tell(tx, rollout, moved, 'lost');
-  }
-
-  /** Of those whose turn comes next: who stands further behind is looked at when it comes. */
-  private async deferWhoIsAway(tx: Tx, rollout: Rollout, among: number): Promise<void> {
-    if (rollout.state !== 'running' && rollout.state !== 'paused') return;
-    const gone = await this.assignments.moveInFront(tx, {
-      rolloutId: rollout.id,
-      direction: 'forward',
-      from: ['planned', 'offered'],
-      to: 'deferred',
-      reason: 'offline',
-      inOpenWaves: true,
-      among,
-      limit: 2 * AT_ONCE,
-      where: this.isAway(rollout.clusterId),
-    });
-    if (gone.length > 0) await this.rollouts.progressed(tx, rollout.id);
-    this.moves.tell(tx, rollout, gone, 'deferred');
-    if (gone.length > AT_ONCE) this.nudges.nudge(tx, rollout);
-  }
-
-  private async takeBack(tx: Tx, rollout: Rollout, nodeIds: readonly string[]): Promise<void> {
-    if (nodeIds.length === 0 || (rollout.state !== 'running' && rollout.state !== 'paused')) return;
-    const back = await this.assignments.move(tx, {
-      rolloutId: rollout.id,
-      direction: 'forward',
-      from: ['deferred'],
-      to: 'planned',
-      where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[])`,
-    });
-    if (back.length > 0) await this.rollouts.progressed(tx, rollout.id);
-    this.moves.tell(tx, rollout, back, 'planned');
-  }
-
-  private isAway(clusterId: string): Sql {
-    return this.members.isAway(clusterId, sql`a.node_id`);
+    return true;
   }
 
   /** Returns to how many. */

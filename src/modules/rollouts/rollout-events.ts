@@ -47,7 +47,7 @@ export class RolloutEvents implements OnModuleInit {
       const cause = { rule: 'version_blocked', reason: 'version_blocked' };
       tx.audit(await this.moves.enter(tx, rollout, 'rolling_back', cause));
     } else {
-      await this.moves.beginWayBack(tx, rollout);
+      await this.moves.beginRetreat(tx, rollout);
       await this.noteRetreat(tx, rollout, reason, beside === null ? 'cancelled' : `beside ${beside.id}`);
       tx.audit({
         ...about(rollout),

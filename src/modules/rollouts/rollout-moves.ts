@@ -2,28 +2,23 @@ import { Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
-import { ReleasesReadModel } from '../releases/releases.read-model.js';
-import { type Assignment, type NewAssignment, phaseOf } from './assignment.js';
+import { phaseOf } from './assignment.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository, IS_LEFT_BEHIND, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import type { AssignmentState } from './engine/assignment-state.js';
 import { isUnfinished, type RolloutState } from './engine/rollout-state.js';
-import { wayBack } from './engine/way-back.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
-import { ReleaseVersions } from './release-versions.js';
-import { about, type Rollout, rolloutMoved, waveMoved } from './rollout.js';
+import { AT_LENGTH, type Portions } from './portions.js';
+import { about, BEFORE_ALL, type Rollout, rolloutMoved, waveMoved } from './rollout.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { ReleasesUnderWayChanged } from './update-events.js';
 import { WavesRepository } from './waves.repository.js';
+import { WaysBack } from './ways-back.js';
 
 /** Node ids that one event names; the rest stands in others. */
 const NODES_PER_EVENT = 500;
-
-/** Nodes from which one transaction takes an offer, so that their snapshots change, or a place in the queue. */
-const OFFERS_AT_ONCE = 500;
-const WAITING_AT_ONCE = 2_000;
 
 /** Why a rollout changes its state. */
 export interface Cause {
@@ -44,7 +39,7 @@ export class RolloutMoves {
     private readonly nudges: RolloutNudges,
     private readonly decisions: DecisionsRepository,
     private readonly nodeVersions: NodeVersionsRepository,
-    private readonly releases: ReleasesReadModel,
+    private readonly waysBack: WaysBack,
   ) {}
 
   /** Moves the rollout, writes down why, and does to its waves and nodes what the new state asks for. Returns the event.
@@ -61,11 +56,11 @@ export class RolloutMoves {
       pausedByDecisionId: to === 'paused' ? decisionId : null,
     });
     if (to === 'rolling_back' || to === 'cancelled') await this.stopForward(tx, rollout);
-    if (to === 'rolling_back') await this.beginWayBack(tx, rollout);
+    if (to === 'rolling_back') await this.leadBack(tx, { ...rollout, waysBackAfter: BEFORE_ALL });
     if (to === 'rolling_back' || isUnfinished(to) !== isUnfinished(rollout.state))
       await tx.raise(new ReleasesUnderWayChanged(rollout.clusterId));
     if (to === 'succeeded' || to === 'succeeded_with_deferred')
-      await this.nodeVersions.setGoodByRollout(tx, rollout.id);
+      await this.noteGood(tx, { ...rollout, goodAfter: BEFORE_ALL });
     return rolloutMoved(rollout, to, reason);
   }
 
@@ -78,31 +73,52 @@ export class RolloutMoves {
 
   /** Takes it back from as many nodes as one transaction bears, and asks for a tick where there are more. Whether that was
    *  all. */
-  async cancelWaiting(tx: Tx, rollout: Rollout): Promise<boolean> {
+  async cancelWaiting(
+    tx: Tx,
+    rollout: Rollout,
+    { withdrawn, cancelled }: Portions = AT_LENGTH,
+  ): Promise<boolean> {
     const cancel = async (from: readonly AssignmentState[], limit: number) => {
       const moved = await this.assignments.moveInFront(tx, {
         ...{ rolloutId: rollout.id, direction: 'forward', from, to: 'cancelled', inOpenWaves: false, limit },
       });
       this.tell(tx, rollout, moved, 'cancelled');
     };
-    await cancel(['offered'], OFFERS_AT_ONCE);
-    await cancel(['planned', 'deferred'], WAITING_AT_ONCE);
+    await cancel(['offered'], withdrawn);
+    await cancel(['planned', 'deferred'], cancelled);
     const isAll = (await this.numbers.read(tx, rollout.id)).waiting === 0;
     if (!isAll) this.nudges.nudge(tx, rollout);
     return isAll;
   }
 
-  /** Plans the way back to the version that it had, of each node that has not gone on to another one since. */
-  async beginWayBack(tx: Tx, rollout: Rollout): Promise<void> {
-    await this.letGoWhoWentOn(tx, rollout);
-    const versions = new ReleaseVersions(await this.releases.releasesOf(tx, rollout.productId));
-    const known = await this.nodeVersions.ofProduct(tx, rollout.clusterId, rollout.productId);
-    const reached = await this.assignments.reached(tx, rollout.id);
-    const rows = reached.flatMap((assignment) => {
-      const lastKnownGood = assignment.fromVersion ?? known.get(assignment.nodeId)?.lastKnownGood ?? null;
-      return wayOf(rollout, assignment, lastKnownGood, versions);
-    });
-    await this.assignments.insert(tx, rollout, rows);
+  /** The nodes of a rollout that stays over leave its version all the same. */
+  async beginRetreat(tx: Tx, rollout: Rollout): Promise<void> {
+    await this.rollouts.planBackAfter(tx, rollout.id, BEFORE_ALL);
+    await this.leadBack(tx, { ...rollout, waysBackAfter: BEFORE_ALL });
+  }
+
+  /** Plans the way back to the version that it had, of each node that has not gone on to another one since: of some more
+   *  at a time, and asks for a tick where there are others. Whether all have been planned. */
+  async leadBack(tx: Tx, rollout: Rollout, { waysBack }: Portions = AT_LENGTH): Promise<boolean> {
+    if (rollout.waysBackAfter === null) return true;
+    const reached = await this.assignments.reached(tx, rollout.id, rollout.waysBackAfter, waysBack);
+    const areThese = sql`a.node_id = ANY(${reached.map(({ nodeId }) => nodeId)}::uuid[])`;
+    const gone = reached.length === 0 ? new Set() : await this.letGoWhoWentOn(tx, rollout, areThese);
+    const still = reached.filter(({ nodeId }) => !gone.has(nodeId));
+    await this.assignments.insert(tx, rollout, await this.waysBack.of(tx, rollout, still));
+    const last = reached.length < waysBack ? null : (reached.at(-1)?.nodeId ?? null);
+    await this.rollouts.planBackAfter(tx, rollout.id, last);
+    if (reached.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (last !== null) this.nudges.nudge(tx, rollout);
+    return last === null;
+  }
+
+  /** Notes the version that was proved as the last good one of its nodes: of some more at a time, likewise. */
+  async noteGood(tx: Tx, rollout: Rollout, { good }: Portions = AT_LENGTH): Promise<void> {
+    if (rollout.goodAfter === null) return;
+    const last = await this.nodeVersions.setGoodByRollout(tx, rollout.id, rollout.goodAfter, good);
+    await this.rollouts.noteGoodAfter(tx, rollout.id, last);
+    if (last !== null) this.nudges.nudge(tx, rollout);
   }
 
   /** Nodes have come to another version: nobody has to lead them back from the one that they had any more. */
@@ -114,7 +130,8 @@ export class RolloutMoves {
     }
   }
 
-  private async letGoWhoWentOn(tx: Tx, rollout: Rollout, isAmong: Sql = sql`true`): Promise<void> {
+  /** @returns nodes that have gone on */
+  private async letGoWhoWentOn(tx: Tx, rollout: Rollout, isAmong: Sql): Promise<Set<string>> {
     const gone = await this.assignments.move(tx, {
       ...{ rolloutId: rollout.id, direction: 'forward', from: ['ok'], to: 'rolled_back', reason: 'moved_on' },
       where: sql`${isAmong} AND ${IS_LEFT_BEHIND}`,
@@ -127,6 +144,7 @@ export class RolloutMoves {
     });
     this.tell(tx, rollout, over, 'cancelled');
     if (over.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    return new Set(gone.map(({ nodeId }) => nodeId));
   }
 
   /** Makes known that nodes have moved. The snapshots of those change that are told something else now. */
@@ -145,48 +163,4 @@ export class RolloutMoves {
       tx.audit({ ...about(rollout), action: 'rollout.nodes_moved', before: null, after });
     }
   }
-}
-
-/** A node of which nobody knows where to let it go stays, and is counted. */
-function wayOf(
-  rollout: Rollout,
-  { nodeId, wavePosition, place, os, arch, state, isWrittenOff, toVersion }: Assignment,
-  lastKnownGood: string | null,
-  versions: ReleaseVersions,
-): NewAssignment[] {
-  const release = lastKnownGood === null ? null : versions.find(lastKnownGood);
-  const facts =
-    lastKnownGood === null
-      ? undefined
-      : versions.for({ os, arch, agentVersion: null }).release(lastKnownGood);
-  const way = wayBack({
-    state,
-    isWrittenOff,
-    badVersion: rollout.targetVersion,
-    lastKnownGood,
-    isLastKnownGoodUsable:
-      facts?.isApproved === true && !facts.isBlocked && facts.platforms.has(`${os}/${arch}`),
-  });
-  if (way.kind === 'nothing') return [];
-  const row = {
-    nodeId,
-    direction: 'back' as const,
-    wavePosition,
-    place,
-    os,
-    arch,
-    fromVersion: toVersion,
-    isStop: false,
-    retriesLeft: rollout.strategy.retryBudget ?? 0,
-  };
-  if (way.kind === 'stranded' || release === null) {
-    const to = {
-      toVersion: lastKnownGood ?? toVersion,
-      toReleaseId: release?.releaseId ?? rollout.releaseId,
-    };
-    return [{ ...row, ...to, state: 'skipped', stateReason: 'last_known_good_missing' }];
-  }
-  return [
-    { ...row, toVersion: way.version, toReleaseId: release.releaseId, state: 'planned', stateReason: null },
-  ];
 }

@@ -5,6 +5,7 @@ import { Jobs } from '../../common/jobs/jobs.js';
 import { LOGGER } from '../../common/observability/logger.js';
 import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
+import { Absences } from './absences.js';
 import { PinMoves } from './pin-moves.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutEngine } from './rollout-engine.js';
@@ -21,6 +22,7 @@ export class RolloutTicks implements OnModuleInit {
     private readonly jobs: Jobs,
     private readonly transactor: Transactor,
     private readonly engine: RolloutEngine,
+    private readonly absences: Absences,
     private readonly rollouts: RolloutsRepository,
     private readonly decisions: RolloutDecisionsService,
     private readonly pins: PinMoves,
@@ -48,7 +50,7 @@ export class RolloutTicks implements OnModuleInit {
   private async tick(clusterId: string, id: string, looksForDeferred: boolean): Promise<void> {
     try {
       await this.transactor.observe(systemActor('rollouts'), async (tx) => {
-        const seenAgain = looksForDeferred ? await this.engine.seenAgain(tx, clusterId, id) : [];
+        const seenAgain = looksForDeferred ? await this.absences.seenAgain(tx, clusterId, id) : [];
         const held = await this.engine.hold(tx, clusterId, id);
         if (held === null) return { result: undefined };
         const { state, startAt } = held.rollout;

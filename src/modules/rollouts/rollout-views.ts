@@ -3,7 +3,6 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { countsByWave } from './assignment-numbers.js';
-import { AssignmentsRepository } from './assignments.repository.js';
 import type { Decision } from './decisions.repository.js';
 import { NO_ASSIGNMENTS } from './engine/assignment-state.js';
 import type { Rollout } from './rollout.js';
@@ -17,7 +16,6 @@ export class RolloutViews {
   constructor(
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
-    private readonly assignments: AssignmentsRepository,
     private readonly numbers: AssignmentCountsRepository,
   ) {}
 
@@ -25,7 +23,7 @@ export class RolloutViews {
     const ids = rollouts.map(({ id }) => id);
     const waves = await this.waves.list(tx, ids);
     const counts = await this.numbers.forward(tx, ids);
-    const states = await this.assignments.updateStates(tx, ids);
+    const states = await this.numbers.updateStates(tx, ids);
     const views: RolloutView[] = [];
     for (const rollout of rollouts) {
       const { id, createdByType, createdById, createdAt, updatedAt, startedAt, finishedAt } = rollout;

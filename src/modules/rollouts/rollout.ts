@@ -61,7 +61,14 @@ export interface Rollout {
   runningSince: Date | null;
   lastProgressAt: Date | null;
   finishedAt: Date | null;
+  /** Ways back are planned up to this node; null: for all that need one, or there is nothing to plan. */
+  waysBackAfter: string | null;
+  /** The version is noted as good up to this node; null: of all, or nothing is proved. */
+  goodAfter: string | null;
 }
+
+/** Before every node, in the order of their ids. */
+export const BEFORE_ALL = '00000000-0000-0000-0000-000000000000';
 
 interface StateShape {
   state: RolloutState;

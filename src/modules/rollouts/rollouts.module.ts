@@ -5,6 +5,7 @@ import { AssignedArtifacts } from '../releases/assigned-artifacts.js';
 import { ReleasesModule } from '../releases/releases.module.js';
 import { VpnModule } from '../vpn/vpn.module.js';
 import { WorkloadsModule } from '../workloads/workloads.module.js';
+import { Absences } from './absences.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
@@ -41,7 +42,9 @@ import { UpdatesReadModel } from './updates.read-model.js';
 import { VersionExplainer } from './version-explainer.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
 import { VersionPinsService } from './version-pins.service.js';
+import { WaveOpenings } from './wave-openings.js';
 import { WavesRepository } from './waves.repository.js';
+import { WaysBack } from './ways-back.js';
 
 @Module({
   imports: [ClustersModule, NodesModule, ReleasesModule, VpnModule, WorkloadsModule],
@@ -55,6 +58,7 @@ import { WavesRepository } from './waves.repository.js';
   providers: [
     // Of this application alone.
     { provide: ROLLOUT_RULES, useFactory: () => ({ ...RULES }) },
+    Absences,
     AssignmentCountsRepository,
     AssignmentsRepository,
     DecisionsRepository,
@@ -85,7 +89,9 @@ import { WavesRepository } from './waves.repository.js';
     VersionExplainer,
     VersionPinsRepository,
     VersionPinsService,
+    WaveOpenings,
     WavesRepository,
+    WaysBack,
   ],
   exports: [UpdatesReadModel],
 })

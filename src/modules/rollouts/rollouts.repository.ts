@@ -7,14 +7,15 @@ import type { Actor } from '../../common/request/actor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { REACHED_STATES } from './engine/assignment-state.js';
 import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js';
-import type { Rollout } from './rollout.js';
+import { BEFORE_ALL, type Rollout } from './rollout.js';
 
 const COLUMNS = sql`r.id, r.kind, r.cluster_id AS "clusterId", r.product_id AS "productId", p.name AS product,
   r.release_id AS "releaseId", r.target_version AS "targetVersion", r.selector, r.strategy, r.plan_hash AS "planHash",
   r.downgrade_possible AS "downgradePossible", r.state, r.state_reason AS "stateReason",
   r.paused_by_decision_id AS "pausedByDecisionId", r.start_at AS "startAt", r.created_by_type AS "createdByType",
   r.created_by_id AS "createdById", r.created_at AS "createdAt", r.updated_at AS "updatedAt", r.started_at AS "startedAt",
-  r.running_since AS "runningSince", r.last_progress_at AS "lastProgressAt", r.finished_at AS "finishedAt"`;
+  r.running_since AS "runningSince", r.last_progress_at AS "lastProgressAt", r.finished_at AS "finishedAt",
+  r.ways_back_after AS "waysBackAfter", r.good_after AS "goodAfter"`;
 const TABLES = sql`rollouts AS r JOIN products AS p ON p.id = r.product_id`;
 
 /** Key of the lock of a product in a cluster. */
@@ -121,7 +122,8 @@ export class RolloutsRepository {
   }
 
   /** Rollouts in which something may be due: those under way, those whose start has come, and finished ones whose nodes
-   *  are still out of service, still have to get away from a blocked version, or still wait for what was cancelled. */
+   *  are still out of service, still have to get away from a blocked version, still wait for what was cancelled, or have
+   *  not all been gone through. */
   due(tx: ReadTx): Promise<{ id: string; clusterId: string }[]> {
     return tx.query(sql`
       SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r
@@ -129,9 +131,10 @@ export class RolloutsRepository {
           OR (r.state IN ('draft', 'approved') AND r.start_at <= ${tx.now})
           OR r.id IN (SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
                        WHERE a.state IN ('granted', 'applying', 'health'))
+          OR r.ways_back_after IS NOT NULL OR r.good_after IS NOT NULL
           OR (r.state IN ('succeeded', 'succeeded_with_deferred', 'cancelled') AND EXISTS (
-                SELECT 1 FROM rollout_assignments AS a
-                 WHERE a.rollout_id = r.id AND a.direction = 'back' AND a.state IN ('planned', 'offered')))
+                SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'back' AND c.nodes > 0
+                   AND c.state IN ('planned', 'offered')))
           OR (r.state = 'cancelled' AND EXISTS (
                 SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'forward' AND c.nodes > 0
                    AND c.state IN ('planned', 'offered', 'deferred')))
@@ -208,6 +211,7 @@ export class RolloutsRepository {
   ): Promise<void> {
     const isUnderWay = state === 'running' || state === 'rolling_back';
     const isOver = !isUnderWay && !['draft', 'pending_approval', 'approved', 'paused'].includes(state);
+    const isProof = state === 'succeeded' || state === 'succeeded_with_deferred';
     try {
       await tx.query(sql`
         UPDATE rollouts AS r
@@ -216,12 +220,24 @@ export class RolloutsRepository {
                started_at = CASE WHEN ${isUnderWay} THEN coalesce(r.started_at, ${tx.now}) ELSE r.started_at END,
                running_since = CASE WHEN ${isUnderWay} THEN ${tx.now} ELSE r.running_since END,
                last_progress_at = CASE WHEN ${isUnderWay} THEN ${tx.now} ELSE r.last_progress_at END,
+               ways_back_after = ${state === 'rolling_back' ? BEFORE_ALL : null}::uuid,
+               good_after = ${isProof ? BEFORE_ALL : null}::uuid,
                finished_at = CASE WHEN ${isOver} THEN ${tx.now} WHEN ${isUnderWay} THEN NULL ELSE r.finished_at END
          WHERE r.id = ${id}::uuid`);
     } catch (error) {
       if (!violates(error, 'rollouts_one_unfinished')) throw error;
       throw conflict('rollout_in_progress', 'Another rollout of the product is unfinished in this cluster.');
     }
+  }
+
+  /** Says up to which node ways back are planned; null: for all. */
+  async planBackAfter(tx: Tx, id: string, nodeId: string | null): Promise<void> {
+    await tx.query(sql`UPDATE rollouts AS r SET ways_back_after = ${nodeId}::uuid WHERE r.id = ${id}::uuid`);
+  }
+
+  /** Says up to which node the version is noted as good; null: of all. */
+  async noteGoodAfter(tx: Tx, id: string, nodeId: string | null): Promise<void> {
+    await tx.query(sql`UPDATE rollouts AS r SET good_after = ${nodeId}::uuid WHERE r.id = ${id}::uuid`);
   }
 
   /** Something has come of it. Written once in a transaction, all of which is at one instant. */

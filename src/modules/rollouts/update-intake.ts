@@ -12,6 +12,7 @@ import { type Assignment, phaseOf } from './assignment.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { acceptReport, type SlotEffect } from './engine/update-report.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
+import { IN_BRIEF } from './portions.js';
 import { ReleaseVersions } from './release-versions.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutEngine } from './rollout-engine.js';
@@ -99,7 +100,7 @@ export class UpdateIntake {
       const moved = taken.filter(hasMoved);
       if (moved.length > 0) {
         await this.followUp(tx, rollout, moved);
-        await this.engine.advance(tx, held, { pace: 'in_brief' });
+        await this.engine.advance(tx, held, { portions: IN_BRIEF });
       } else if (taken.some(({ next }) => next.nodeState === 'staging')) await this.engine.grant(tx, held);
       // Nobody else is told anything.
       else return { result: withViews(answers, [...taken.map(({ next }) => next), ...known.values()]) };

@@ -38,9 +38,10 @@ export class VersionPinsRepository {
     return new Set(rows.map(({ nodeId }) => nodeId));
   }
 
-  /** Ways of `l` that unfinished rollouts of pins other than this rollout have, as far as the condition holds. */
-  ledElsewhere(isTheNode: Sql, rolloutId: string): Sql {
-    return sql`SELECT 1 FROM ${WAYS_OF_PINS} WHERE ${isTheNode} AND ${ARE_OPEN} AND l.rollout_id <> ${rolloutId}::uuid`;
+  /** What finds the nodes that unfinished rollouts of pins other than this rollout lead, as far as the condition on `l`
+   *  holds. */
+  ledElsewhere(isAmong: Sql, rolloutId: string): Sql {
+    return sql`SELECT l.node_id FROM ${WAYS_OF_PINS} WHERE ${isAmong} AND ${ARE_OPEN} AND l.rollout_id <> ${rolloutId}::uuid`;
   }
 
   /** Whether the pin for which the rollout was made still holds. */
