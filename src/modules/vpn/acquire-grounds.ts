@@ -11,8 +11,9 @@ import type { AcquireGround } from './acquire-rules.js';
 import { type Candidate, eligibleUntil, ineligibleReasons } from './eligibility.js';
 import { decisionTime, fencingToken } from './lease.js';
 import { LeasePrecedence } from './lease-precedence.js';
+import type { ConnectionState, LeasedConnection } from './lease-rows.js';
 import { type FormerLease, LeaseStandingsRepository, type Standing } from './lease-standings.repository.js';
-import { type ConnectionState, type LeasedConnection, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { candidateOf } from './vpn-candidates.js';
 import { noSuchConnection } from './vpn-connection.js';
 

@@ -4,7 +4,7 @@ import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { AssignmentStatus } from './assignments.schema.js';
 import type { Lease } from './lease.js';
-import { CONNECTION, LEASE, type LeasedConnection } from './leases.repository.js';
+import { CONNECTION, LEASE, type LeasedConnection } from './lease-rows.js';
 import type { RoutePolicy } from './route-policy.js';
 import type { VpnKind } from './vpn-connection.js';
 import { ROUTES } from './vpn-connections.repository.js';

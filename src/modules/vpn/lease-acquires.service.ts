@@ -10,8 +10,9 @@ import { AcquireGrounds } from './acquire-grounds.js';
 import { isInForce, leaseHeld, termOfToken } from './lease.js';
 import { type Acquired, type GrantAsk, LeaseGrants } from './lease-grants.js';
 import { LeaseLapses } from './lease-lapses.js';
+import type { LeaseLook } from './lease-rows.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type LeaseLook, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { type Answer, SharedLeaseCalls, sharableRequest } from './shared-lease-calls.js';
 import { noSuchConnection } from './vpn-connection.js';
 

@@ -8,9 +8,10 @@ import { ineligibleReasons } from './eligibility.js';
 import { decisionTime, isInForce } from './lease.js';
 import { LeaseHandoversService } from './lease-handovers.service.js';
 import { isWell } from './lease-precedence.js';
+import type { ConnectionState } from './lease-rows.js';
 import { LeaseStandingsRepository } from './lease-standings.repository.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type ConnectionState, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { VpnCandidates } from './vpn-candidates.js';
 
 /** What becomes of the leases of a node that is to go out of service. */

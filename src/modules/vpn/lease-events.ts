@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import type { Lease } from './lease.js';
-import type { LeasedConnection } from './leases.repository.js';
+import type { LeasedConnection } from './lease-rows.js';
 
 /** An owner period as the log tells of it when it ends: it stands for all of its renewals. */
 interface Period {

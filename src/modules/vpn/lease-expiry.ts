@@ -9,7 +9,8 @@ import type { Tx } from '../../common/transaction/tx.js';
 import { decisionTime, ended, isInForce, type Lease } from './lease.js';
 import { leaseEnded } from './lease-events.js';
 import { LeaseLapses } from './lease-lapses.js';
-import { type ConnectionState, LeasesRepository } from './leases.repository.js';
+import type { ConnectionState } from './lease-rows.js';
+import { LeasesRepository } from './leases.repository.js';
 
 /** The job that writes down what has expired; a nudge names a connection. */
 export const EXPIRY_JOB = { queue: 'vpn', name: 'lease-expiry' } as const;

@@ -7,8 +7,9 @@ import { AuthorityReadModel } from '../authority/authority.read-model.js';
 import { decisionTime, ended, fencingToken, isInForce, type Lease, leaseLost } from './lease.js';
 import { connectionFenced, leaseEnded } from './lease-events.js';
 import { LeaseExpiry } from './lease-expiry.js';
+import type { LeasedConnection } from './lease-rows.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type LeasedConnection, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { type FencedConnection, type FenceLease, leaseView } from './leases.schema.js';
 import { noSuchConnection } from './vpn-connection.js';
 

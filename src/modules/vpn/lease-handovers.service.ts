@@ -8,8 +8,9 @@ import { AcquireGrounds } from './acquire-grounds.js';
 import { explainAcquire } from './acquire-rules.js';
 import { isInForce, type Lease } from './lease.js';
 import { handoverRequested, handoverWithdrawn } from './lease-events.js';
+import type { LeasedConnection } from './lease-rows.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type LeasedConnection, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { type HandOverLease, leaseView, type ReservedConnection } from './leases.schema.js';
 
 /** A reservation lasts so many lifetimes of a lease, and so long at least, unless somebody says otherwise. */

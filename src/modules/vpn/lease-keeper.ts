@@ -14,8 +14,9 @@ import {
 } from './eligibility.js';
 import { decisionTime, ended, isInForce, type Lease } from './lease.js';
 import { handoverWithdrawn, leaseEnded } from './lease-events.js';
+import type { ConnectionState, LeasedConnection } from './lease-rows.js';
 import { LeaseStandingsRepository } from './lease-standings.repository.js';
-import { type ConnectionState, type LeasedConnection, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { VpnCandidates } from './vpn-candidates.js';
 import type { VpnConnectionSettings } from './vpn-connection.js';
 

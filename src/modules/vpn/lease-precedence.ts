@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { NodesReadModel } from '../nodes/nodes.read-model.js';
 import { ineligibleReasons } from './eligibility.js';
+import type { LeasedConnection } from './lease-rows.js';
 import type { FormerLease, Place } from './lease-standings.repository.js';
-import type { LeasedConnection } from './leases.repository.js';
 import { VpnCandidates } from './vpn-candidates.js';
 
 /** Longest that a free connection waits for a preferred node: they come within a second or two, or not at all. */

@@ -7,9 +7,10 @@ import { decisionTime, ended, isHolder, type Lease, leaseLost } from './lease.js
 import { leaseEnded } from './lease-events.js';
 import { type Found, LeaseExpiry } from './lease-expiry.js';
 import type { HolderAsk } from './lease-renewals.service.js';
+import type { ConnectionState } from './lease-rows.js';
 import { LeaseStandingsRepository } from './lease-standings.repository.js';
 import { LeaseTransactions } from './lease-transactions.js';
-import { type ConnectionState, LeasesRepository } from './leases.repository.js';
+import { LeasesRepository } from './leases.repository.js';
 import { type Decision, SharedLeaseCalls, sharableRequest } from './shared-lease-calls.js';
 import { noSuchConnection } from './vpn-connection.js';
 

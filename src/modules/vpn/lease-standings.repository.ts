@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { Lease } from './lease.js';
-import type { LeaseViewer } from './leases.repository.js';
+import type { LeaseViewer } from './lease-rows.js';
 
 /** Where a node stands among those that may hold a connection. */
 export interface Place {

@@ -7,7 +7,8 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import { AcquireGrounds } from './acquire-grounds.js';
 import { explainAcquire, owns } from './acquire-rules.js';
 import { decisionTime, isInForce, type Lease, leaseAt } from './lease.js';
-import { type LeasedConnection, LeasesRepository } from './leases.repository.js';
+import type { LeasedConnection } from './lease-rows.js';
+import { LeasesRepository } from './leases.repository.js';
 import { type AcquireExplanation, type LeaseQuery, type LeaseView, leaseView } from './leases.schema.js';
 import { noSuchConnection } from './vpn-connection.js';
 
