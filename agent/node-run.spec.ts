@@ -331,7 +331,7 @@ describe('enrolling', () => {
     plane.clockOffsetMs = 7_200_000;
     await enrolled();
     expect(events.all('clock.corrected')).toHaveLength(1);
-    expect(Math.abs(session.clock.offsetMs - 7_200_000)).toBeLessThan(5_000);
+    expect(Math.abs(session.clock.offsetMs - 7_200_000)).toBeLessThan(60_000);
   });
 
   it('ends with exit code 3 and the reason when it is rejected', async () => {

@@ -87,6 +87,8 @@ describe('the certificate of a real agent', () => {
       const first = await another(agent, known); // of the life that is asked for
       await agent.seen('revocations.applied', ({ epoch }) => epoch === 0);
       const files = await tlsFiles('life');
+      // It lives for seconds: what openssl thinks of it is asked for this moment, however long that takes.
+      const now = ['-attime', String(Math.floor(Date.now() / 1_000))];
       const x509 = new X509Certificate(files.certificate);
       expect([x509.serialNumber, x509.subjectAltName]).toEqual([
         first,
@@ -94,31 +96,36 @@ describe('the certificate of a real agent', () => {
       ]);
       const { bundle, crl } = await published(cluster.id);
       expect(files.bundle).toBe(bundle);
-      expect(await openssl.verifyWithCrl(files.chain, bundle, crl)).toMatchObject({ ok: true });
+      expect(await openssl.verifyWithCrl(files.chain, bundle, crl, ...now)).toMatchObject({ ok: true });
       const ownList = ['-crl_check', '-CRLfile', await openssl.file(files.crl)];
-      expect(await openssl.verify(files.certificate, files.bundle, ...ownList)).toMatchObject({ ok: true });
+      expect(await openssl.verify(files.certificate, files.bundle, ...ownList, ...now)).toMatchObject({
+        ok: true,
+      });
       const keyFile = await realpath(join(fleet.host.directory('life'), 'tls', 'current', 'key.pem'));
       expect((await stat(keyFile)).mode & 0o777).toBe(0o600);
 
       await another(agent, known);
-      const renewed = await tlsFiles('life');
-      expect(renewed.key).not.toBe(files.key);
-
       fleet.proxy.cut();
-      await agent.seen('certificate.expired', ({ serial }) => known.has(serial));
-      expect(await tlsFiles('life')).toMatchObject({ certificate: renewed.certificate });
+      // A busy machine may have seen more than one renewal by now; what expires is the last one.
+      const serialOf = async () => new X509Certificate((await tlsFiles('life')).certificate).serialNumber;
+      const { serial: expired } = await agent.seen('certificate.expired');
+      expect([expired, agent.all('certificate.issued').at(-1)?.serial]).toEqual([expired, expired]);
+      expect(await serialOf()).toBe(expired);
+      expect((await tlsFiles('life')).key).not.toBe(files.key);
       await fleet.until(nodePath(cluster.id, nodeId), ({ riskyStates }) =>
         riskyStates.includes('certificate_expired'),
       );
+      for (const { serial } of agent.all('certificate.issued')) known.add(serial);
       fleet.proxy.mend();
-      const last = await another(agent, known);
-      expect(new X509Certificate((await tlsFiles('life')).certificate).serialNumber).toBe(last);
-      const { riskyStates } = (await fleet.plane.api.get(nodePath(cluster.id, nodeId))).body;
-      expect(riskyStates).toEqual([]);
+      await another(agent, new Set(known));
+      expect(known).not.toContain(await serialOf());
+      await fleet.until(nodePath(cluster.id, nodeId), ({ riskyStates }) => riskyStates.length === 0);
       const path = `/audit/events?action=node_certificate.issued&actorId=${nodeId}`;
       const issued = (await fleet.plane.api.get(path)).body.items as { after: { asserted: boolean } }[];
       // The first one came with the approval: the proof of the enrollment held for its CSR.
-      expect(issued.map(({ after }) => after.asserted)).toEqual([true, true, true, false]);
+      const [atFirst, ...renewals] = issued.map(({ after }) => after.asserted).reverse();
+      expect([atFirst, new Set(renewals)]).toEqual([false, new Set([true])]);
+      expect(renewals.length).toBeGreaterThanOrEqual(3);
     },
     TIMEOUT_MS,
   );

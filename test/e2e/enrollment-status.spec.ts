@@ -62,7 +62,7 @@ describe('asking what became of a request', () => {
   it.each<[string, Record<string, unknown>]>([
     ['that was made for another request', { sub: '019ab0c4-7e11-7a52-8d3f-5a0d7f0f3c21' }],
     ['for another audience', { aud: 'https://elsewhere.example' }],
-    ['that lives too long', { exp: Math.floor(Date.now() / 1000) + 400 }],
+    ['that lives too long', { exp: Math.floor(Date.now() / 1000) + 4_000 }],
     [
       'that has expired',
       { iat: Math.floor(Date.now() / 1000) - 300, exp: Math.floor(Date.now() / 1000) - 250 },

@@ -13,7 +13,8 @@ let controlPlane: ControlPlane;
 let api: Api;
 let clusterId: string;
 beforeAll(async () => {
-  controlPlane = await startControlPlane();
+  // Without workers, which would write in the middle of a look at all rows.
+  controlPlane = await startControlPlane({ config: { role: 'api' } });
   api = controlPlane.api;
 });
 afterAll(() => controlPlane?.close());
@@ -208,7 +209,8 @@ describe('a proof that does not hold', () => {
     ['for another token', { claims: { tokenHash: 'x' } }],
     ['for another body', { afterProof: { nodeName: 'other' } }],
     ['with a token put in its place', { afterProof: { token: 'fjt_other' } }],
-    ['from ten minutes ahead', { claims: { iat: Math.floor(Date.now() / 1000) + 660 } }],
+    // Not by much more than is allowed: it comes nearer until the test is run.
+    ['from twenty minutes ahead', { claims: { iat: Math.floor(Date.now() / 1000) + 1_200 } }],
     ['from ten minutes ago', { claims: { iat: Math.floor(Date.now() / 1000) - 660 } }],
     ['that is no JWS', { afterProof: { proof: 'proof' } }],
   ])('is refused: %s', async (_, changes) => {
@@ -337,16 +339,16 @@ describe('a join token that is not good', () => {
 });
 
 describe('uses of a token', () => {
-  it('admits exactly as many of fifty racing nodes as it has uses', async () => {
+  it('admits exactly as many of twenty-four racing nodes as it has uses', async () => {
     const { id, token } = await joinToken({ maxUses: 10 });
-    const hosts = Array.from({ length: 50 }, () => applicant());
+    const hosts = Array.from({ length: 24 }, () => applicant());
     const answers = await Promise.all(hosts.map((host) => host.enroll(token)));
-    expect(countByStatus(answers)).toEqual({ 202: 10, 401: 40 });
+    expect(countByStatus(answers)).toEqual({ 202: 10, 401: 14 });
     expect(await usedCount(id)).toBe(10);
     expect(await auditCounts()).toEqual({
       'join_token.created': 1,
       'join_request.received': 10,
-      'join_token.refused': 40,
+      'join_token.refused': 14,
     });
   });
 

@@ -284,9 +284,10 @@ describe('the rotation of an identity', () => {
       expect([...refusal(answer), answer.body.expectedAudience]).toEqual([401, 'proof_invalid', plane.url]);
     });
 
-    it.each([-301, 301])('an iat that is %d s off', async (seconds) => {
+    // The future comes nearer while a busy machine takes its time.
+    it.each([-301, 360])('an iat that is %d s off', async (seconds) => {
       const node = await admittedNode(plane);
-      const iat = Math.floor(Date.now() / 1000) + seconds + Math.sign(seconds);
+      const iat = Math.floor(Date.now() / 1000) + seconds;
       const answer = await rotate(node, await freshKey(), { claims: { iat } });
       expect(refusal(answer)).toEqual([401, 'proof_invalid']);
       expect(answer.body.detail).toMatch(/300 s/);

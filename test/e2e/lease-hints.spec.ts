@@ -3,6 +3,7 @@ import { Jobs } from '../../src/common/jobs/jobs.js';
 import { type Answer, type Api, apiClient } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, several } from '../support/given.js';
+import { heldPolls } from '../support/held-polls.js';
 import { type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
@@ -29,22 +30,16 @@ beforeEach(async () => {
   tunnel = await stage.connection([owner, candidate]);
 });
 
-async function heldPolls(count: number): Promise<void> {
-  const line = new RegExp(`^fabric_held_polls ${count}$`, 'm');
-  while (!line.test((await second.api.get('//metrics')).body as string));
-}
-
-/** A poll that is held at the second instance, for what the node has. */
-async function held(
+/** What begins a poll that is held at the second instance, for what the node has. */
+async function polling(
   { node }: VpnNode,
   { waitSeconds = 55, prefer = 'lease-hints' } = {},
-): Promise<Promise<Answer>[]> {
+): Promise<() => Promise<Answer>> {
   const { access_token } = created(await node.requestToken()) as { access_token: string };
   const at: Api = apiClient(second.url, access_token);
   const path = '/node-agents/me/snapshot';
   const etag = (await at.get(path)).headers.get('etag') ?? '';
-  // In a list, since a promise that is answered by an async function is awaited by its caller.
-  return [at.get(`${path}?waitSeconds=${waitSeconds}`, undefined, { 'if-none-match': etag, prefer })];
+  return () => at.get(`${path}?waitSeconds=${waitSeconds}`, undefined, { 'if-none-match': etag, prefer });
 }
 const told = ({ status, headers }: Answer) => [status, headers.get('lease-hints')];
 
@@ -62,18 +57,20 @@ describe('a poll that is held for hints of leases', () => {
     ],
   ])('is answered when a lease %s, to those who may hold the connection', async (_, end) => {
     const { fencingToken } = await tunnel.held(owner);
-    const woken = [...(await held(owner)), ...(await held(candidate))];
-    const others = [
-      ...(await held(stranger, { waitSeconds: 2 })),
-      ...(await held(candidate, { waitSeconds: 2, prefer: 'respond-async' })),
+    const toBeWoken = [await polling(owner), await polling(candidate)];
+    const toWait = [
+      await polling(stranger, { waitSeconds: 3 }),
+      await polling(candidate, { waitSeconds: 3, prefer: 'respond-async' }),
     ];
-    await heldPolls(4);
+    // All at once, so that those which wait for a short time are still held when the last one is.
+    const [woken, others] = [toBeWoken, toWait].map((polls) => polls.map((begin) => begin()));
+    await heldPolls(second, 4);
     await end(fencingToken);
-    expect((await Promise.all(woken)).map(told)).toEqual([
+    expect((await Promise.all(woken ?? [])).map(told)).toEqual([
       [304, tunnel.id],
       [304, tunnel.id],
     ]);
-    expect((await Promise.all(others)).map(told)).toEqual([
+    expect((await Promise.all(others ?? [])).map(told)).toEqual([
       [304, null],
       [304, null],
     ]);
@@ -81,26 +78,26 @@ describe('a poll that is held for hints of leases', () => {
 
   it('is answered when the owner loses what the lease rests on', async () => {
     await tunnel.held(owner);
-    const [poll] = await held(candidate);
-    await heldPolls(1);
+    const poll = (await polling(candidate))();
+    await heldPolls(second, 1);
     created(await plane.api.post(`${owner.assignment}/disable`));
-    expect(told((await poll) as Answer)).toEqual([304, tunnel.id]);
+    expect(told(await poll)).toEqual([304, tunnel.id]);
   });
 
   it('names no more connections than fit into a header', async () => {
     const tunnels = await several(51, () => stage.connection([owner, candidate]));
     for (const each of tunnels) await each.held(owner);
-    const [poll] = await held(candidate);
-    await heldPolls(1);
+    const poll = (await polling(candidate))();
+    await heldPolls(second, 1);
     created(await plane.api.post(`${owner.assignment}/disable`));
-    expect(told((await poll) as Answer)).toEqual([304, '*']);
+    expect(told(await poll)).toEqual([304, '*']);
   });
 
   it('is not answered by a lease that begins or is renewed', async () => {
-    const [poll] = await held(candidate, { waitSeconds: 3 });
-    await heldPolls(1);
+    const poll = (await polling(candidate, { waitSeconds: 3 }))();
+    await heldPolls(second, 1);
     const { fencingToken } = await tunnel.held(owner);
     created(await tunnel.act('renew', { nodeId: owner.id, fencingToken }));
-    expect(told((await poll) as Answer)).toEqual([304, null]);
+    expect(told(await poll)).toEqual([304, null]);
   });
 });

@@ -3,6 +3,7 @@ import { ChangeReader } from '../../src/common/changes/change-reader.js';
 import { TrustRetention } from '../../src/modules/trust/trust-retention.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given } from '../support/given.js';
+import { heldPolls } from '../support/held-polls.js';
 import { freshKey, rotationBody } from '../support/rotation.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
@@ -150,8 +151,6 @@ describe('on another instance', () => {
     'a revocation of its %s cuts the held poll of a node within a second, and its every call is refused there',
     async (_, end) => {
       const other = await startControlPlane({ beside: plane, config: { publicUrlAliases: [plane.url] } });
-      const isHeld = async () =>
-        /^fabric_held_polls 1$/m.test((await other.api.get('//metrics')).body as string);
       const took: number[] = [];
       try {
         // Best of three: a machine that is busy says nothing of the way that the news takes.
@@ -163,7 +162,7 @@ describe('on another instance', () => {
           const first = await agent.get('/node-agents/me/snapshot');
           const etag = { 'if-none-match': first.headers.get('etag') ?? '' };
           const held = agent.get('/node-agents/me/snapshot?waitSeconds=50', etag);
-          while (!(await isHeld()));
+          await heldPolls(other, 1);
           await end(node);
           const revokedAt = performance.now();
           expect((await held).status).toBe(401);

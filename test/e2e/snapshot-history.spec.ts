@@ -4,7 +4,7 @@ import { GenerationKeeper, StoredSections } from '../../src/modules/snapshots/ge
 import { SnapshotRetention } from '../../src/modules/snapshots/snapshot-retention.js';
 import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created, given, unique } from '../support/given.js';
+import { created, given, several, unique } from '../support/given.js';
 import { openSecondSession } from '../support/second-session.js';
 import { type Payload, WatchingNode } from '../support/watching-node.js';
 
@@ -111,7 +111,7 @@ describe('a generation', () => {
 
   it('is kept once, whichever instances serve it at the same time and however often', async () => {
     const { id } = await given(plane).cluster();
-    const nodes = await Promise.all(Array.from({ length: 12 }, () => WatchingNode.admit(plane, id)));
+    const nodes = await several(12, () => WatchingNode.admit(plane, id));
     const everywhere = () =>
       Promise.all(nodes.flatMap((node) => [plane, second, plane, second].map((at) => node.poll({ at }))));
     const answers = await everywhere();

@@ -31,6 +31,7 @@ describe('a change of a whole cluster', () => {
     const { node, assignment } = await meshNode();
     created(await controlPlane.api.post(`${assignment}/disable`));
     created(await putPolicy(node, DENIED));
+    const api = await node.api();
     const session = await openSecondSession(controlPlane);
     try {
       // Keeps the change of the node from its commit, after it has settled: under this policy it changes nothing.
@@ -40,7 +41,6 @@ describe('a change of a whole cluster', () => {
       await session.untilWaiting(1);
       const permitting = putPolicy(node, {});
       await Promise.race([permitting, session.untilWaiting(2)]);
-      const api = await node.api();
       const etag = (await api.get('/node-agents/me/snapshot')).headers.get('etag') ?? '';
       await session.query('COMMIT');
       expect([(await enabling).status, (await permitting).status]).toEqual([200, 200]);

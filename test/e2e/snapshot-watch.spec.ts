@@ -3,7 +3,8 @@ import { DatabaseClock } from '../../src/common/database/database-clock.js';
 import { EarlyHold } from '../../src/modules/snapshots/early-hold.js';
 import { issueAt } from '../../src/modules/snapshots/issue.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
-import { created, given, unique } from '../support/given.js';
+import { created, given, several, unique } from '../support/given.js';
+import { heldPolls } from '../support/held-polls.js';
 import { decodedPayload, WatchingNode } from '../support/watching-node.js';
 
 const limits = { unknownCredentialsPerMinute: 10_000, principalPerMinute: 100_000, nodePerMinute: 100_000 };
@@ -22,11 +23,6 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-/** Waits until this many polls are held. */
-async function heldPolls(at: ControlPlane, count: number): Promise<void> {
-  const line = new RegExp(`^fabric_held_polls ${count}$`, 'm');
-  while (!line.test((await at.api.get('//metrics')).body as string));
-}
 const rename = async (watching: WatchingNode) =>
   created(await plane.api.patch(watching.path, { name: unique('renamed') }));
 
@@ -35,7 +31,8 @@ describe('a held poll', () => {
     const watching = await WatchingNode.admit(plane);
     await watching.fetch();
     const lost = jest.spyOn(EarlyHold.prototype, 'release').mockImplementation(() => undefined);
-    const held = watching.poll({ waitSeconds: 2 });
+    // Long enough for a change on a busy machine, since it is over before it is answered otherwise.
+    const held = watching.poll({ waitSeconds: 5 });
     await heldPolls(plane, 1);
     await rename(watching);
     const answer = await held;
@@ -61,7 +58,7 @@ describe('a held poll', () => {
 
   it('of many wakes for a change of their cluster, each on the instance that holds it', async () => {
     const { id } = await given(plane).cluster();
-    const nodes = await Promise.all(Array.from({ length: 12 }, () => WatchingNode.admit(plane, id)));
+    const nodes = await several(12, () => WatchingNode.admit(plane, id));
     await Promise.all(nodes.map((node) => node.fetch()));
     const polls = nodes.map((node, index) =>
       node.poll({ waitSeconds: 55, at: index % 2 === 0 ? plane : second }),

@@ -5,6 +5,7 @@ import addFormats from 'ajv-formats';
 import { ROLE_CATALOGUE, ROLE_NAMES, type RoleName } from '../../src/modules/roles/role-catalogue.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given } from '../support/given.js';
+import { heldPolls } from '../support/held-polls.js';
 import { admittedNode, type TestNode } from '../support/test-node.js';
 
 /** With every member that there is. */
@@ -345,13 +346,5 @@ describe('snapshots', () => {
       Object.entries(schema).map(([keyword, value]) => [keyword, withoutFurtherMembers(value)]),
     );
     return 'properties' in schema ? { additionalProperties: false, ...closed } : closed;
-  }
-
-  /** Waits until this many polls are held. */
-  async function heldPolls(on: ControlPlane, count: number): Promise<void> {
-    for (;;) {
-      const metrics = (await on.api.get('//metrics')).body as string;
-      if (new RegExp(`^fabric_held_polls ${count}$`, 'm').test(metrics)) return;
-    }
   }
 });

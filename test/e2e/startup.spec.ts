@@ -27,7 +27,8 @@ class Service {
         this.output += chunk.toString();
       });
     }
-    this.ended = once(this.process, 'exit').then(([code]) => code as number | null);
+    // Not at its exit: what it has printed last may come after that.
+    this.ended = once(this.process, 'close').then(([code]) => code as number | null);
   }
 
   /** Resolves when it takes requests. @throws what it printed when it ended instead */

@@ -69,9 +69,10 @@ export class OpenSsl {
     certificate: string,
     bundle: string,
     crl: Uint8Array,
+    ...more: string[]
   ): Promise<{ ok: boolean; text: string }> {
     const pem = await this.run('crl', '-inform', 'DER', '-in', await this.file(crl, 'der'));
-    return this.verify(certificate, bundle, '-crl_check', '-CRLfile', await this.file(pem.text));
+    return this.verify(certificate, bundle, '-crl_check', '-CRLfile', await this.file(pem.text), ...more);
   }
 
   /** A certificate in words. */

@@ -8,7 +8,7 @@ export interface SecondSession {
   query<T = Record<string, unknown>>(text: string, values?: unknown[]): Promise<T[]>;
   /** Resolves once `count` other sessions of this database wait for a lock. */
   untilWaiting(count?: number): Promise<void>;
-  /** Ends sessions of this database that fulfil an SQL condition over `pg_stat_activity AS a`. */
+  /** Ends sessions of this database that fulfil an SQL condition over `pg_stat_activity AS a`; resolves once they are gone. */
   terminate(condition: string): Promise<void>;
   /** Ends; its locks are gone with it. */
   end(): Promise<void>;
@@ -36,10 +36,17 @@ export async function openSecondSession(controlPlane: ControlPlane): Promise<Sec
       }
     },
     terminate: async (condition) => {
-      await watcher.query(
-        `SELECT pg_terminate_backend(a.pid, 10000) FROM pg_stat_activity AS a
+      const { rows } = await watcher.query<{ pid: number }>(
+        `SELECT a.pid, pg_terminate_backend(a.pid) FROM pg_stat_activity AS a
           WHERE a.datname = current_database() AND a.usename = 'fabric_app' AND (${condition})`,
       );
+      // Postgres would wait itself, a tenth of a second at a time.
+      for (const pids = rows.map(({ pid }) => pid); ; ) {
+        const living = await watcher.query('SELECT 1 FROM pg_stat_activity AS a WHERE a.pid = ANY($1)', [
+          pids,
+        ]);
+        if (living.rows.length === 0) return;
+      }
     },
     end: async () => {
       await client.end();
