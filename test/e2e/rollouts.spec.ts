@@ -12,7 +12,8 @@ let beside: ControlPlane;
 /** Follows a rollout to which nothing happens, from the first test to the last. */
 let quiet: EventSource;
 beforeAll(async () => {
-  plane = await startControlPlane();
+  // A tick that came at the wrong moment would do what the test looks at before.
+  plane = await startControlPlane({ config: { role: 'api' } });
   beside = await startControlPlane({ beside: plane, config: { role: 'api' } });
   const stage = await RolloutStage.open(plane, 1);
   quiet = await follow(stage, await stage.draft());
