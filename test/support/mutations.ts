@@ -104,6 +104,20 @@ export class World {
     return { path: `/clusters/${clusterId}/nodes/${nodes[0]?.id}/pins/${publisher.product}` };
   }
 
+  /** A cluster, and the body of an emergency pin of its node. */
+  async emergency(): Promise<{ clusterId: string; body: Record<string, unknown> }> {
+    const { clusterId, publisher } = await this.rolloutStage();
+    const [row] = await this.controlPlane.database.query<{ until: Date }>(
+      `SELECT fabric_now() + interval '1 hour' AS until`,
+    );
+    const expiresAt = row?.until.toISOString();
+    const reason = '1.0.0 drops sessions.';
+    return {
+      clusterId,
+      body: { product: publisher.product, version: '2.0.0', scope: { all: true }, reason, expiresAt },
+    };
+  }
+
   async draftedRollout(): Promise<WorldRollout> {
     const stage = await this.rolloutStage();
     const id = await stage.draft();
@@ -565,6 +579,39 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
       return { method: 'delete', path };
     },
     actions: ['version_pin.removed'],
+  },
+  createEmergencyPin: {
+    prepare: async (world) => {
+      const { clusterId, body } = await world.emergency();
+      return { method: 'post', path: `/clusters/${clusterId}/emergency-pins`, body };
+    },
+    actions: ['emergency_pin.created', 'emergency_pin.activated', 'rollout.created', 'rollout.started'],
+  },
+  approveEmergencyPin: {
+    prepare: async (world) => {
+      const { clusterId, body } = await world.emergency();
+      created(await world.api.put(`/clusters/${clusterId}/policy`, { rolloutApprovals: 1 }));
+      const input = {
+        name: unique('author'),
+        role: 'platform-operator',
+        highRisk: true,
+        expiresInSeconds: 3600,
+      };
+      const { token } = created(await world.api.post('/api-tokens', input)) as { token: string };
+      const path = `/clusters/${clusterId}/emergency-pins`;
+      const { id } = created(await world.controlPlane.api.as(token).post(path, body)) as { id: string };
+      return { method: 'post', path: `${path}/${id}/approvals` };
+    },
+    actions: ['rollout.approval_given', 'emergency_pin.activated'],
+  },
+  liftEmergencyPin: {
+    prepare: async (world) => {
+      const { clusterId, body } = await world.emergency();
+      const path = `/clusters/${clusterId}/emergency-pins`;
+      const { id } = created(await world.api.post(path, body)) as { id: string };
+      return { method: 'post', path: `${path}/${id}/lift`, body: { reason: 'It was the network.' } };
+    },
+    actions: ['emergency_pin.lifted', 'rollout.cancelled'],
   },
   acquireVpnLease: {
     prepare: async (world) => {

@@ -57,6 +57,11 @@ export const PERMISSIONS = {
   'clusters.create': entry('platform', ADMIN, 'Create a cluster'),
   'clusters.read': entry('cluster', READER, 'Read clusters and their summaries'),
   'clusters.update': entry('cluster', ENGINEERING, "Change a cluster's name, region, labels and metadata"),
+  'emergency_pins.update': entry(
+    'cluster',
+    OPERATOR,
+    'Pin many nodes to a version in an emergency, and lift such pins',
+  ),
   'events.read': entry('cluster', READER, 'Follow the stream of changes'),
   'join_requests.approve': entry('cluster', OPERATOR, 'Approve join requests'),
   'join_requests.read': entry('cluster', READER, 'Read join requests'),

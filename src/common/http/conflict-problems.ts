@@ -147,6 +147,18 @@ export const CONFLICTS = {
     'Another rollout of the product is unfinished in the cluster.',
     'Wait until it has ended, or cancel it.',
   ),
+  emergency_pin_overlaps: entry(
+    409,
+    'Emergency pins overlap',
+    'Another emergency pin of the product, which has not ended, covers some of these nodes; overlaps says which, and how many.',
+    'Lift the other one, or leave its nodes out.',
+  ),
+  emergency_pin_over: entry(
+    409,
+    'Emergency pin over',
+    'The emergency pin has ended; status says how.',
+    'Make another one, if it is still wanted.',
+  ),
   acknowledgement_required: entry(
     409,
     'Acknowledgement required',

@@ -30,6 +30,7 @@ export interface UpdateMember {
   arch: string;
   agentVersion: string | null;
   membershipStatus: 'active' | 'disabled';
+  lastSeenAt: Date | null;
 }
 
 /** What modules above ask of memberships and identities. */
@@ -124,8 +125,8 @@ export class MembershipsReadModel {
   updateSubjects(tx: ReadTx, clusterId: string, nodeIds: readonly string[]): Promise<UpdateMember[]> {
     return tx.query<UpdateMember>(sql`
       SELECT m.node_id AS "nodeId", m.os, m.arch, m.agent_version AS "agentVersion",
-             m.membership_status AS "membershipStatus"
-        FROM cluster_memberships AS m
+             m.membership_status AS "membershipStatus", l.last_seen_at AS "lastSeenAt"
+        FROM cluster_memberships AS m LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
        WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[])
          AND m.membership_status <> 'revoked' ORDER BY m.node_id`);
   }

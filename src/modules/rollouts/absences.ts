@@ -3,6 +3,7 @@ import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { AssignmentsRepository } from './assignments.repository.js';
+import { EmergencyHolds } from './emergency-holds.js';
 import { DISRUPTIVE_STATES } from './engine/assignment-state.js';
 import type { Portions } from './portions.js';
 import type { Rollout } from './rollout.js';
@@ -21,6 +22,7 @@ export class Absences {
     private readonly rollouts: RolloutsRepository,
     private readonly members: MembershipsReadModel,
     private readonly moves: RolloutMoves,
+    private readonly holds: EmergencyHolds,
     private readonly nudges: RolloutNudges,
   ) {}
 
@@ -67,12 +69,13 @@ export class Absences {
   /** Takes up again who was left for later. */
   async takeBack(tx: Tx, rollout: Rollout, nodeIds: readonly string[]): Promise<void> {
     if (nodeIds.length === 0 || (rollout.state !== 'running' && rollout.state !== 'paused')) return;
+    await this.holds.handBack(tx, rollout, nodeIds);
     const back = await this.assignments.move(tx, {
       rolloutId: rollout.id,
       direction: 'forward',
       from: ['deferred'],
       to: 'planned',
-      where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[])`,
+      where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[]) AND a.state_reason IS DISTINCT FROM 'emergency_pin'`,
     });
     if (back.length > 0) await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, back, 'planned');

@@ -3,6 +3,7 @@ import { empty, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment, NewAssignment } from './assignment.js';
+import { IS_AWAY_ON_ANOTHER, isHeld } from './emergency-coverage.js';
 import {
   type AssignmentState,
   type Direction,
@@ -139,6 +140,37 @@ export class AssignmentsRepository {
          AND NOT a.is_written_off AND a.node_id > ${after}::uuid ORDER BY a.node_id LIMIT ${limit}`);
   }
 
+  /** Of these nodes those that are, or may be, out of service for another rollout of the product. */
+  async underWay(
+    tx: ReadTx,
+    clusterId: string,
+    productId: string,
+    nodeIds: readonly string[],
+    rolloutId: string | null,
+  ): Promise<Set<string>> {
+    const rows = await tx.query<{ nodeId: string }>(sql`
+      SELECT a.node_id AS "nodeId" FROM rollout_assignments AS a
+       WHERE a.cluster_id = ${clusterId}::uuid AND a.product_id = ${productId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])
+         AND a.state IN ('granted', 'applying', 'health', 'lost') AND NOT a.is_written_off
+         AND a.rollout_id IS DISTINCT FROM ${rolloutId}::uuid`);
+    return new Set(rows.map(({ nodeId }) => nodeId));
+  }
+
+  /** Where rollouts of the product have last led these nodes, and when they arrived. */
+  async arrivals(
+    tx: ReadTx,
+    clusterId: string,
+    productId: string,
+    nodeIds: readonly string[],
+  ): Promise<Map<string, { version: string; at: Date }>> {
+    const rows = await tx.query<{ nodeId: string; version: string; at: Date }>(sql`
+      SELECT DISTINCT ON (a.node_id) a.node_id AS "nodeId", a.to_version AS version, a.state_changed_at AS at
+        FROM rollout_assignments AS a
+       WHERE a.cluster_id = ${clusterId}::uuid AND a.product_id = ${productId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])
+         AND a.state = 'ok' ORDER BY a.node_id, a.state_changed_at DESC, a.rollout_id DESC`);
+    return new Map(rows.map(({ nodeId, version, at }) => [nodeId, { version, at }]));
+  }
+
   /** Other rollouts of the product that were to lead these nodes back from a version, and have not begun. */
   async waitingToLeadBack(
     tx: ReadTx,
@@ -207,11 +239,12 @@ export class AssignmentsRepository {
         FROM chosen AS c WHERE m.id = c.id RETURNING m.id, m.node_id AS "nodeId", c.state AS "from"`);
   }
 
-  /** Some of the nodes that were deferred, and of which the condition does not hold any more. */
+  /** Some of the nodes that were deferred, of which the condition does not hold any more, and that nothing else has. */
   async deferredBut(tx: ReadTx, rolloutId: string, isAway: Sql, limit: number): Promise<string[]> {
     const rows = await tx.query<{ nodeId: string }>(sql`
       SELECT a.node_id AS "nodeId" FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = 'deferred' AND NOT ${isAway}
+         AND NOT ${isHeld(tx)} AND (a.state_reason IS DISTINCT FROM 'emergency_pin' OR NOT ${IS_AWAY_ON_ANOTHER})
        ORDER BY a.wave_position, a.place LIMIT ${limit}`);
     return rows.map(({ nodeId }) => nodeId);
   }

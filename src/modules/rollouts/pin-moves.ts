@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { sql } from '../../common/database/sql.js';
 import type { Actor } from '../../common/request/actor.js';
-import type { Tx } from '../../common/transaction/tx.js';
+import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
+import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { type Rollout, rolloutCreated } from './rollout.js';
 import { RolloutDrafts } from './rollout-drafts.js';
@@ -10,9 +11,11 @@ import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutPlanner } from './rollout-planner.js';
 import { RolloutsRepository } from './rollouts.repository.js';
-import type { VersionPin } from './version-pin.js';
-import { VersionPinsRepository } from './version-pins.repository.js';
+import { isInForce, type VersionPin } from './version-pin.js';
+import { type PinKey, VersionPinsRepository } from './version-pins.repository.js';
 
+/** Pins that one sweep takes up. */
+const LATER_AT_ONCE = 100;
 const OVER = { rule: 'pin_over', reason: null };
 const DAY_SECONDS = 86_400;
 /** Of one node, whose turn it is when a slot of the product is free; how long that takes is no fault of its own. */
@@ -43,6 +46,7 @@ export class PinMoves {
     private readonly moves: RolloutMoves,
     private readonly pins: VersionPinsRepository,
     private readonly policies: PolicyReadModel,
+    private readonly releases: ReleasesReadModel,
     private readonly nudges: RolloutNudges,
   ) {}
 
@@ -51,10 +55,11 @@ export class PinMoves {
     if (await this.isOnItsWay(tx, pin)) return;
     await this.letGo(tx, pin);
     await this.holdBack(tx, pin);
+    if (await this.pins.waits(tx, pin)) return this.pins.leadLater(tx, pin, true);
     const { clusterId, nodeId, product, version } = pin;
     const strategy = { ...TERMS, startAt: tx.now.toISOString() };
     const wish = { product, targetVersion: version, selector: { nodeIds: [nodeId] }, strategy };
-    const prepared = await this.planner.prepare(tx, clusterId, wish);
+    const prepared = await this.planner.prepare(tx, clusterId, wish, 'pin');
     if (prepared.plan.waves.every(({ nodes }) => nodes.length === 0)) return;
     const id = await this.drafts.write(tx, actor, clusterId, prepared, 'pin');
     const rollout = await this.rollouts.find(tx, clusterId, id);
@@ -65,6 +70,22 @@ export class PinMoves {
     if (rolloutApprovals > 0)
       tx.audit(await this.moves.enter(tx, rollout, 'pending_approval', { rule: 'pinned', reason: null }));
     this.nudges.nudge(tx, rollout);
+  }
+
+  /** Pins that have waited for what else had their nodes, and need not any more. */
+  dueLater(tx: ReadTx): Promise<PinKey[]> {
+    return this.pins.dueLater(tx, LATER_AT_ONCE);
+  }
+
+  /** Leads the node of such a pin, in the name of who has set it. */
+  async takeUp(tx: Tx, { clusterId, nodeId, productId, releaseId }: PinKey): Promise<void> {
+    await this.releases.hold(tx, releaseId);
+    await this.rollouts.lockProduct(tx, clusterId, productId);
+    const pin = await this.pins.find(tx, clusterId, nodeId, productId);
+    if (pin === null || pin.releaseId !== releaseId || (await this.pins.waits(tx, pin))) return;
+    await this.pins.leadLater(tx, pin, false);
+    const actor = { ...tx.actor, type: pin.createdByType as Actor['type'], id: pin.createdById };
+    if (isInForce(pin, tx.now)) await this.follow(tx, actor, pin);
   }
 
   /** The pin holds no more: what the node has not begun of its way is over. */

@@ -6,6 +6,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
+import { EmergencyHolds } from './emergency-holds.js';
 import { resumption } from './engine/resumption.js';
 import type { PauseReason } from './engine/rollout-state.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
@@ -31,6 +32,7 @@ export class RolloutDecisionsService {
     private readonly policies: PolicyReadModel,
     private readonly releases: ReleasesReadModel,
     private readonly views: RolloutViews,
+    private readonly holds: EmergencyHolds,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
 
@@ -49,27 +51,30 @@ export class RolloutDecisionsService {
 
   /** @throws not_found; conflict; forbidden `author_may_not_approve` */
   approve(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
-    return this.decide(actor, clusterId, id, async (tx, { rollout }) => {
-      if (rollout.state !== 'pending_approval')
-        throw wrongState(rollout, `A rollout that is ${rollout.state} waits for no approval.`);
-      if (rollout.createdByType === actor.type && rollout.createdById === actor.id)
-        throw forbidden('author_may_not_approve', 'Another person than its author approves a rollout.');
-      if (!(await this.rollouts.approve(tx, actor, rollout))) return null;
-      const approvals = await this.rollouts.approvals(tx, rollout);
-      const { rolloutApprovals } = await this.policies.hold(tx, clusterId);
-      const given: AuditEvent = {
-        ...about(rollout),
-        action: 'rollout.approval_given',
-        before: null,
-        after: { planHash: rollout.planHash },
-      };
-      if (approvals.length < rolloutApprovals) return given;
-      const inputs = { approvals: approvals.length, rolloutApprovals, planHash: rollout.planHash };
-      tx.audit(
-        await this.moves.enter(tx, rollout, 'approved', { ...byOperator('approvals_complete'), inputs }),
-      );
-      return given;
-    });
+    return this.decide(actor, clusterId, id, (tx, held) => this.giveApproval(tx, actor, held));
+  }
+
+  /** The same for whoever holds the rollout; null: they have approved it already. */
+  async giveApproval(tx: Tx, actor: Actor, { rollout }: Pick<HeldRollout, 'rollout'>): Promise<AuditEvent | null> {
+    if (rollout.state !== 'pending_approval')
+      throw wrongState(rollout, `A rollout that is ${rollout.state} waits for no approval.`);
+    if (rollout.createdByType === actor.type && rollout.createdById === actor.id)
+      throw forbidden('author_may_not_approve', 'Another person than its author approves a rollout.');
+    if (!(await this.rollouts.approve(tx, actor, rollout))) return null;
+    const approvals = await this.rollouts.approvals(tx, rollout);
+    const { rolloutApprovals } = await this.policies.hold(tx, rollout.clusterId);
+    const given: AuditEvent = {
+      ...about(rollout),
+      action: 'rollout.approval_given',
+      before: null,
+      after: { planHash: rollout.planHash },
+    };
+    if (approvals.length < rolloutApprovals) return given;
+    const inputs = { approvals: approvals.length, rolloutApprovals, planHash: rollout.planHash };
+    tx.audit(
+      await this.moves.enter(tx, rollout, 'approved', { ...byOperator('approvals_complete'), inputs }),
+    );
+    return given;
   }
 
   /** @throws not_found; conflict `rollout_state_conflict`, `rollout_in_progress`, `release_not_approved`, `release_blocked` */
@@ -78,7 +83,7 @@ export class RolloutDecisionsService {
   }
 
   /** The same for whoever holds the rollout. */
-  async begin(tx: Tx, { rollout }: HeldRollout): Promise<AuditEvent> {
+  async begin(tx: Tx, { rollout }: Pick<HeldRollout, 'rollout'>): Promise<AuditEvent> {
     if (rollout.state === 'paused') throw wrongState(rollout, 'A paused rollout is resumed.');
     requireEdge(rollout, 'running');
     const { rolloutApprovals } = await this.policies.hold(tx, rollout.clusterId);
@@ -89,9 +94,12 @@ export class RolloutDecisionsService {
       throw wrongState(rollout, 'The policy of the cluster asks for more approvals now.');
     await this.requireUsable(tx, rollout);
     const waves = await this.waves.list(tx, [rollout.id]);
-    if (waves.every(({ plannedMembers }) => plannedMembers === 0))
+    const isEmergency = rollout.kind === 'emergency';
+    if (!isEmergency && waves.every(({ plannedMembers }) => plannedMembers === 0))
       throw wrongState(rollout, 'The rollout is for no node.');
-    return this.moves.enter(tx, rollout, 'running', byOperator('started'));
+    const started = await this.moves.enter(tx, rollout, 'running', byOperator('started'));
+    if (isEmergency) await this.holds.takeOver(tx, rollout);
+    return started;
   }
 
   /** @throws not_found; conflict */

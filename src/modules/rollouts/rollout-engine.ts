@@ -7,6 +7,9 @@ import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import type { AssignmentNumbers } from './assignment-numbers.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
+import { isHeld } from './emergency-coverage.js';
+import { EmergencyHolds } from './emergency-holds.js';
+import { EmergencyPinsRepository } from './emergency-pins.repository.js';
 import type { Direction } from './engine/assignment-state.js';
 import { nextStep } from './engine/evaluation.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
@@ -79,6 +82,8 @@ export class RolloutEngine {
     private readonly facts: RolloutFactsReader,
     private readonly absences: Absences,
     private readonly openings: WaveOpenings,
+    private readonly emergencies: EmergencyPinsRepository,
+    private readonly holds: EmergencyHolds,
     private readonly releases: ReleasesReadModel,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
@@ -101,6 +106,7 @@ export class RolloutEngine {
     if (rollout.state === 'cancelled') {
       await this.finishStopping(tx, rollout, portions);
       await this.moves.leadBack(tx, rollout, portions);
+      await this.holds.hold(tx, rollout);
       return this.leadOn(tx, held, { rollout, standing: null });
     }
     if (
@@ -114,7 +120,13 @@ export class RolloutEngine {
       await this.moves.noteGood(tx, rollout, portions);
       await this.moves.leadBack(tx, rollout, portions);
     }
-    return this.leadOn(tx, held, await this.takeSteps(tx, held, portions));
+    const isConcerned = await this.holds.hold(tx, rollout);
+    await this.holds.reconsider(tx, rollout);
+    // Again: whom it has taken back since is progress.
+    const isOlder = isConcerned || seenAgain.length > 0;
+    const current = isOlder ? await this.rollouts.find(tx, rollout.clusterId, rollout.id) : null;
+    const next = { ...held, rollout: current ?? rollout };
+    return this.leadOn(tx, next, await this.takeSteps(tx, next, portions));
   }
 
   private async leadOn(tx: Tx, held: HeldRollout, { rollout, standing }: Reached): Promise<Rollout> {
@@ -243,7 +255,7 @@ export class RolloutEngine {
       to: 'offered',
       inOpenWaves: direction === 'forward',
       // What a node is to leave behind comes before what it is to have.
-      where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[])
+      where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[]) AND NOT ${isHeld(tx)}
         AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
           WHERE o.cluster_id = a.cluster_id AND o.product_id = a.product_id AND o.node_id = a.node_id AND o.id <> a.id
             AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`,
@@ -256,10 +268,15 @@ export class RolloutEngine {
   }
 
   /** Where the rollout leads its nodes now; null: nowhere. One that is over only leads away from a blocked version; it and
-   *  the rollout of a pin go by as many nodes as the rollout beside them allows. */
+   *  the rollout of a pin go by as many nodes as the rollout beside them allows. That of an emergency pin leads as long as
+   *  the pin decides, by the clock, whether or not its end has been written down. */
   private async courseOf(tx: Tx, rollout: Rollout): Promise<Course | null> {
     const { kind, state, strategy, clusterId, productId } = rollout;
     const isUnderWay = state === 'running' || state === 'paused' || state === 'rolling_back';
+    if (kind === 'emergency' && (state === 'running' || state === 'paused'))
+      return (await this.emergencies.leads(tx, rollout.id))
+        ? { direction: 'forward', state, maxUnavailable: strategy.maxUnavailable }
+        : null;
     const isOver = state === 'succeeded' || state === 'succeeded_with_deferred' || state === 'cancelled';
     if (!isUnderWay && !isOver) return null;
     const goesBeside = !isUnderWay || kind === 'pin';

@@ -5,6 +5,7 @@ import { MembershipEnded } from '../nodes/membership-events.js';
 import { ReleaseBlocked } from '../releases/release-events.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
+import { EmergencyPinsRepository } from './emergency-pins.repository.js';
 import { about, type Rollout } from './rollout.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { RolloutMoves } from './rollout-moves.js';
@@ -22,6 +23,7 @@ export class RolloutEvents implements OnModuleInit {
     private readonly assignments: AssignmentsRepository,
     private readonly decisions: DecisionsRepository,
     private readonly slots: SlotsRepository,
+    private readonly emergencies: EmergencyPinsRepository,
   ) {}
 
   onModuleInit(): void {
@@ -39,6 +41,15 @@ export class RolloutEvents implements OnModuleInit {
     const held = await this.engine.hold(tx, clusterId, id);
     if (held === null) return;
     const { rollout } = held;
+    // It waits for approvals, or for its tick: that of an emergency pin has nothing to wait for any more.
+    if (
+      rollout.kind === 'emergency' &&
+      (rollout.state === 'pending_approval' || rollout.state === 'approved')
+    ) {
+      const cause = { rule: 'version_blocked', reason: 'version_blocked' };
+      tx.audit(await this.moves.enter(tx, rollout, 'cancelled', cause));
+      return;
+    }
     if (rollout.state === 'running' || rollout.state === 'paused') await this.engine.advance(tx, held);
     if (!['succeeded', 'succeeded_with_deferred', 'cancelled'].includes(rollout.state)) return;
     if (!rollout.downgradePossible) return this.noteRetreat(tx, rollout, reason, 'irreversible_migration');
@@ -85,5 +96,6 @@ export class RolloutEvents implements OnModuleInit {
       if (rollout !== null) this.moves.tell(tx, rollout, [{ nodeId, from }], 'decommissioned');
     }
     await this.slots.releaseAll(tx, clusterId, nodeId);
+    await this.emergencies.letGo(tx, clusterId, nodeId);
   }
 }

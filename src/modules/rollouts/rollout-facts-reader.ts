@@ -2,6 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import type { AssignmentNumbers } from './assignment-numbers.js';
+import { EmergencyPinsRepository } from './emergency-pins.repository.js';
+import { EmergencyWaysRepository } from './emergency-ways.repository.js';
 import { NO_ASSIGNMENTS } from './engine/assignment-state.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts } from './engine/rollout-facts.js';
@@ -22,6 +24,8 @@ export class RolloutFactsReader {
     private readonly waves: WavesRepository,
     private readonly numbers: AssignmentCountsRepository,
     private readonly slots: SlotsRepository,
+    private readonly pins: EmergencyPinsRepository,
+    private readonly ways: EmergencyWaysRepository,
   ) {}
 
   async standing(tx: ReadTx, rollout: Rollout): Promise<Standing> {
@@ -45,6 +49,8 @@ export class RolloutFactsReader {
       runningSince: runningSince ?? tx.now,
       lastProgressAt: lastProgressAt ?? tx.now,
       slots,
+      leadsOn: rollout.kind === 'emergency' && (await this.pins.leads(tx, rollout.id)),
+      held: numbers.count('forward', ['deferred']) === 0 ? [] : await this.ways.wavesHeld(tx, rollout.id),
       waves: waves.map((wave) => ({
         ...wave,
         isApproved: wave.approvedAt !== null,

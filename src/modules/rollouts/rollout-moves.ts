@@ -6,6 +6,7 @@ import { phaseOf } from './assignment.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository, IS_LEFT_BEHIND, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
+import { EmergencyPinEnds } from './emergency-pin-ends.js';
 import type { AssignmentState } from './engine/assignment-state.js';
 import { isUnfinished, type RolloutState } from './engine/rollout-state.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
@@ -40,6 +41,7 @@ export class RolloutMoves {
     private readonly decisions: DecisionsRepository,
     private readonly nodeVersions: NodeVersionsRepository,
     private readonly waysBack: WaysBack,
+    private readonly emergencies: EmergencyPinEnds,
   ) {}
 
   /** Moves the rollout, writes down why, and does to its waves and nodes what the new state asks for. Returns the event.
@@ -55,6 +57,7 @@ export class RolloutMoves {
       stateReason: reason,
       pausedByDecisionId: to === 'paused' ? decisionId : null,
     });
+    if (rollout.kind === 'emergency') await this.emergencies.follow(tx, rollout.id, to, rule);
     if (to === 'rolling_back' || to === 'cancelled') await this.stopForward(tx, rollout);
     if (to === 'rolling_back') await this.leadBack(tx, { ...rollout, waysBackAfter: BEFORE_ALL });
     if (to === 'rolling_back' || isUnfinished(to) !== isUnfinished(rollout.state))

@@ -8,6 +8,7 @@ import type { NodeSelector } from '../nodes/node-selector.js';
 import { type KnownProduct, ReleasesReadModel } from '../releases/releases.read-model.js';
 import type { ReleaseFacts } from '../releases/version-rules.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
+import { AssignmentsRepository } from './assignments.repository.js';
 import { type Candidate, planRollout, type RolloutPlan } from './engine/plan.js';
 import { planDigest } from './engine/plan-hash.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
@@ -15,7 +16,7 @@ import { withDependencies } from './engine/wave-graph.js';
 import type { WaveShare } from './engine/wave-shares.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { ReleaseVersions } from './release-versions.js';
-import type { Strategy, WaveTerms } from './rollout.js';
+import type { Rollout, RolloutKind, Strategy, WaveTerms } from './rollout.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { CreateRollout } from './rollouts.schema.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
@@ -37,6 +38,17 @@ export interface PreparedRollout {
   platforms: ReadonlyMap<string, Pick<UpdateMember, 'os' | 'arch'>>;
 }
 
+/** What candidates are looked at for. */
+interface CandidateTerms {
+  targetVersion: string;
+  /** Pins keep nodes out of staged rollouts alone. */
+  kind: RolloutKind;
+  /** A report of arrival says as much as a heartbeat, where it is the later of the two. */
+  countsArrivals: boolean;
+  /** A rollout whose own ways say nothing against it. */
+  rolloutId?: string | null;
+}
+
 /** Says who would be updated when, from what is true now. */
 @Injectable()
 export class RolloutPlanner {
@@ -47,20 +59,30 @@ export class RolloutPlanner {
     private readonly workloads: WorkloadsReadModel,
     private readonly versions: NodeVersionsRepository,
     private readonly rollouts: RolloutsRepository,
+    private readonly assignments: AssignmentsRepository,
     private readonly pins: VersionPinsRepository,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
 
   /** @throws invalid `invalid_request` for a product, version or channel that is not there; `group_not_found`,
    *  `selection_too_large` */
-  async prepare(tx: ReadTx, clusterId: string, input: CreateRollout): Promise<PreparedRollout> {
+  async prepare(
+    tx: ReadTx,
+    clusterId: string,
+    input: CreateRollout,
+    kind: RolloutKind = 'staged',
+  ): Promise<PreparedRollout> {
     const product = await this.releases.product(tx, input.product);
     if (product === null) throw unknownMember('product', 'There is no such product.');
     const versions = new ReleaseVersions(await this.releases.releasesOf(tx, product.id));
     const release = await this.target(tx, clusterId, product, versions, input);
     const strategy = strategyOf(input.strategy);
     const members = await this.membersFor(tx, clusterId, input.selector);
-    const candidates = await this.candidates(tx, clusterId, product, members, release.version);
+    const candidates = await this.candidates(tx, clusterId, product, members, {
+      targetVersion: release.version,
+      kind,
+      countsArrivals: kind !== 'staged',
+    });
     const salt = await this.salt(tx, clusterId, product, release);
     const subjects = new Map(members.map((member) => [member.nodeId, member]));
     const plan = planRollout(
@@ -86,6 +108,25 @@ export class RolloutPlanner {
       downgradePossible: versions.canUndo(versionsOnTheWay(plan, release.version)),
       platforms: subjects,
     };
+  }
+
+  /** Nodes of a rollout from where they are now, by report or by heartbeat, whichever is later; in its first wave. */
+  async again(
+    tx: ReadTx,
+    { id, clusterId, product: name, targetVersion, kind }: Rollout,
+    nodeIds: readonly string[],
+  ): Promise<Pick<PreparedRollout, 'plan' | 'versions' | 'platforms'>> {
+    const product = await this.releases.product(tx, name);
+    if (product === null) throw new Error('the product of a rollout is gone');
+    const versions = new ReleaseVersions(await this.releases.releasesOf(tx, product.id));
+    const members = await this.members.updateSubjects(tx, clusterId, nodeIds);
+    const terms = { targetVersion, kind, countsArrivals: true, rolloutId: id };
+    const candidates = await this.candidates(tx, clusterId, product, members, terms);
+    const platforms = new Map(members.map((member) => [member.nodeId, member]));
+    const waves = [{ name: 'again', share: { kind: 'percent', percent: 100 } as const }];
+    const versionsFor = ({ nodeId }: Candidate) => versions.for(platforms.get(nodeId) ?? NOBODY);
+    const plan = planRollout({ targetVersion, salt: id, candidates, waves, versionsFor }, this.rules);
+    return { plan, versions, platforms };
   }
 
   private async target(
@@ -121,25 +162,38 @@ export class RolloutPlanner {
     clusterId: string,
     { id, serviceType }: KnownProduct,
     members: readonly UpdateMember[],
-    targetVersion: string,
+    { targetVersion, kind, countsArrivals, rolloutId = null }: CandidateTerms,
   ): Promise<Candidate[]> {
     const running = serviceType === null ? null : await this.workloads.versions(tx, clusterId, serviceType);
     const known = await this.versions.ofProduct(tx, clusterId, id);
-    const pins = await this.pins.inForce(tx, clusterId, id);
-    const led = await this.pins.led(tx, clusterId, id);
+    const isStaged = kind === 'staged';
+    const pins = isStaged ? await this.pins.inForce(tx, clusterId, id) : new Map<string, string>();
+    const led = isStaged ? await this.pins.led(tx, clusterId, id) : new Set<string>();
+    const ids = members.map(({ nodeId }) => nodeId);
+    const arrived = countsArrivals ? await this.assignments.arrivals(tx, clusterId, id, ids) : NO_ARRIVALS;
+    const busy = isStaged
+      ? new Set<string>()
+      : await this.assignments.underWay(tx, clusterId, id, ids, rolloutId);
     return members.map((member) => {
-      const { nodeId, os, arch, agentVersion } = member;
+      const { nodeId, os, arch, agentVersion, lastSeenAt } = member;
+      const arrival = arrived.get(nodeId);
       const version = known.get(nodeId);
       return {
         nodeId,
         platform: `${os}/${arch}`,
-        installed: running === null ? agentVersion : (running.get(nodeId) ?? null),
+        installed:
+          arrival !== undefined && (lastSeenAt === null || arrival.at >= lastSeenAt)
+            ? arrival.version
+            : running === null
+              ? agentVersion
+              : (running.get(nodeId) ?? null),
         lastKnownGood: version?.lastKnownGood ?? null,
         obstacle: obstacleOf(member, {
           isFenced: version?.isFenced ?? false,
           // Also to the same version: what leads it there is the rollout of its pin.
           isPinned: led.has(nodeId) || (pins.get(nodeId) ?? targetVersion) !== targetVersion,
           runsProduct: running === null || running.has(nodeId),
+          isBusy: busy.has(nodeId),
         }),
       };
     });
@@ -175,15 +229,23 @@ export class RolloutPlanner {
   }
 }
 
+const NO_ARRIVALS: ReadonlyMap<string, { version: string; at: Date }> = new Map();
 const NOBODY = { os: '', arch: '', agentVersion: null };
 
 function obstacleOf(
   { membershipStatus }: UpdateMember,
-  { isFenced, isPinned, runsProduct }: { isFenced: boolean; isPinned: boolean; runsProduct: boolean },
+  {
+    isFenced,
+    isPinned,
+    runsProduct,
+    isBusy,
+  }: { isFenced: boolean; isPinned: boolean; runsProduct: boolean; isBusy: boolean },
 ): Candidate['obstacle'] {
   if (membershipStatus === 'disabled') return 'membership_disabled';
   if (isFenced) return 'fenced';
   if (isPinned) return 'pinned';
+  // Where it comes to nobody knows before it has.
+  if (isBusy) return 'update_in_progress';
   return runsProduct ? null : 'not_running_product';
 }
 

@@ -6,7 +6,9 @@ import { LOGGER } from '../../common/observability/logger.js';
 import { systemActor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { Absences } from './absences.js';
+import { EmergencyHolds } from './emergency-holds.js';
 import { PinMoves } from './pin-moves.js';
+import type { Rollout } from './rollout.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { TICK_JOB } from './rollout-nudges.js';
@@ -26,6 +28,7 @@ export class RolloutTicks implements OnModuleInit {
     private readonly rollouts: RolloutsRepository,
     private readonly decisions: RolloutDecisionsService,
     private readonly pins: PinMoves,
+    private readonly holds: EmergencyHolds,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -42,28 +45,54 @@ export class RolloutTicks implements OnModuleInit {
   }
 
   private async sweep(): Promise<void> {
+    await this.leadLater();
     const due = await this.transactor.read((tx) => this.rollouts.due(tx));
     for (const { clusterId, id } of due) await this.tick(clusterId, id, true);
   }
 
+  /** Pins whose nodes something else had, and has no more. */
+  private async leadLater(): Promise<void> {
+    const due = await this.transactor.read((tx) => this.pins.dueLater(tx));
+    for (const pin of due)
+      await this.unlessRefused({ nodeId: pin.nodeId }, 'a pin that has waited cannot be followed yet', () =>
+        this.transactor.observe(systemActor('rollouts'), async (tx) => {
+          await this.pins.takeUp(tx, pin);
+          return { result: undefined };
+        }),
+      );
+  }
+
   /** One that may not start, since another is under way or its version was blocked, waits for the next tick. */
   private async tick(clusterId: string, id: string, looksForDeferred: boolean): Promise<void> {
-    try {
-      await this.transactor.observe(systemActor('rollouts'), async (tx) => {
+    await this.unlessRefused({ rolloutId: id }, 'a rollout that is due cannot start yet', () =>
+      this.transactor.observe(systemActor('rollouts'), async (tx) => {
         const seenAgain = looksForDeferred ? await this.absences.seenAgain(tx, clusterId, id) : [];
         const held = await this.engine.hold(tx, clusterId, id);
         if (held === null) return { result: undefined };
-        const { state, startAt } = held.rollout;
-        const isDue = startAt !== null && startAt <= tx.now && (state === 'draft' || state === 'approved');
-        const begins = isDue && (await this.pins.mayBegin(tx, held.rollout));
-        const events = begins ? [await this.decisions.begin(tx, held)] : [];
+        await this.holds.endIfExpired(tx, held.rollout);
+        const known = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
+        const begins = isDue(known, tx.now) && (await this.pins.mayBegin(tx, known));
+        const events = begins ? [await this.decisions.begin(tx, { ...held, rollout: known })] : [];
         const rollout = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
         await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
         return { result: undefined, events };
-      });
+      }),
+    );
+  }
+
+  /** What is refused now is tried again by the next sweep, and keeps nothing else from its turn. */
+  private async unlessRefused(about: object, message: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
-      this.logger.info({ rolloutId: id, code: error.code }, 'a rollout that is due cannot start yet');
+      this.logger.info({ ...about, code: error.code }, message);
     }
   }
+}
+
+/** An emergency pin begins as soon as it has its approvals; of the others some are to begin by themselves, some by a person. */
+function isDue({ kind, state, startAt }: Rollout, now: Date): boolean {
+  if (kind === 'emergency') return state === 'approved';
+  return startAt !== null && startAt <= now && (state === 'draft' || state === 'approved');
 }

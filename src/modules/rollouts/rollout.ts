@@ -32,8 +32,9 @@ export interface Strategy {
   retryBudget?: number;
 }
 
-/** `staged`: by an operator, and one unfinished for each product; `pin`: of one node, where its pin leads. */
-export type RolloutKind = 'staged' | 'pin';
+/** `staged`: by an operator, and one unfinished for each product; `pin`: of one node, where its pin leads; `emergency`: of
+ *  the nodes of an emergency pin. */
+export type RolloutKind = 'staged' | 'pin' | 'emergency';
 
 /** A version on its way to the nodes of a cluster. */
 export interface Rollout {

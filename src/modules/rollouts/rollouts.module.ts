@@ -9,6 +9,13 @@ import { Absences } from './absences.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
+import { EmergencyHolds } from './emergency-holds.js';
+import { EmergencyPinEnds } from './emergency-pin-ends.js';
+import { EmergencyPinViews } from './emergency-pin-views.js';
+import { EmergencyPinsController } from './emergency-pins.controller.js';
+import { EmergencyPinsRepository } from './emergency-pins.repository.js';
+import { EmergencyPinsService } from './emergency-pins.service.js';
+import { EmergencyWaysRepository } from './emergency-ways.repository.js';
 import { ROLLOUT_RULES, RULES } from './engine/rules.js';
 import { LeaseCare } from './lease-care.js';
 import { LeaseHandovers } from './lease-handovers.js';
@@ -17,6 +24,7 @@ import { NodeDecisionsService } from './node-decisions.service.js';
 import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { PinMoves } from './pin-moves.js';
+import { PinnableReleases } from './pinnable-releases.js';
 import { RolloutDecisionsController } from './rollout-decisions.controller.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutDrafts } from './rollout-drafts.js';
@@ -53,6 +61,7 @@ import { WaysBack } from './ways-back.js';
     RolloutDecisionsController,
     UpdateReportsController,
     NodeVersionsController,
+    EmergencyPinsController,
     RolloutStreamController,
   ],
   providers: [
@@ -62,12 +71,19 @@ import { WaysBack } from './ways-back.js';
     AssignmentCountsRepository,
     AssignmentsRepository,
     DecisionsRepository,
+    EmergencyHolds,
+    EmergencyPinEnds,
+    EmergencyPinViews,
+    EmergencyPinsRepository,
+    EmergencyPinsService,
+    EmergencyWaysRepository,
     LeaseCare,
     LeaseHandovers,
     LeaseWaitsRepository,
     NodeDecisionsService,
     NodeVersionsRepository,
     PinMoves,
+    PinnableReleases,
     RolloutDecisionsService,
     RolloutDrafts,
     RolloutEngine,

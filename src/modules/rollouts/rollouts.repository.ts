@@ -129,6 +129,8 @@ export class RolloutsRepository {
       SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r
        WHERE r.state IN ('running', 'paused', 'rolling_back')
           OR (r.state IN ('draft', 'approved') AND r.start_at <= ${tx.now})
+          OR r.id IN (SELECT p.rollout_id FROM emergency_pins AS p
+                       WHERE p.ended_at IS NULL AND (r.state = 'approved' OR p.expires_at <= ${tx.now}))
           OR r.id IN (SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
                        WHERE a.state IN ('granted', 'applying', 'health'))
           OR r.ways_back_after IS NOT NULL OR r.good_after IS NOT NULL
@@ -152,13 +154,15 @@ export class RolloutsRepository {
        ORDER BY r.cluster_id, r.product_id, r.id`);
   }
 
-  /** The last rollout of a product that has the node; one that is under way before any other. */
+  /** The last rollout of a product that has the node; one that is under way before any other, and that of
+   *  an emergency pin before these. */
   async lastOf(tx: ReadTx, clusterId: string, productId: string, nodeId: string): Promise<Rollout | null> {
     const [row] = await tx.query<Rollout>(sql`
       SELECT ${COLUMNS} FROM ${TABLES}
        WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid AND r.state <> 'draft'
          AND EXISTS (SELECT 1 FROM rollout_assignments AS a WHERE a.rollout_id = r.id AND a.node_id = ${nodeId}::uuid)
-       ORDER BY r.state = ANY(${[...UNFINISHED_STATES]}::text[]) DESC, r.created_at DESC LIMIT 1`);
+       ORDER BY r.state = ANY(${[...UNFINISHED_STATES]}::text[]) DESC,
+                r.kind = 'emergency' AND r.state = ANY(${[...UNFINISHED_STATES]}::text[]) DESC, r.created_at DESC LIMIT 1`);
     return row ?? null;
   }
 

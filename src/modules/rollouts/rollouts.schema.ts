@@ -192,8 +192,10 @@ export const RolloutView = z
     product: z.string().meta({ example: 'rap-node-agent' }),
     targetVersion: z.string().meta({ example: '2.0.0' }),
     kind: z
-      .enum(['staged', 'pin'])
-      .describe('`pin`: it brings one node to the version that it is pinned to, beside any other rollout.')
+      .enum(['staged', 'pin', 'emergency'])
+      .describe(
+        '`pin`: it brings one node to the version that it is pinned to, beside any other rollout; `emergency`: the nodes of an emergency pin.',
+      )
       .meta({ example: 'staged' }),
     state: z.enum(ROLLOUT_STATES),
     stateReason: z.string().nullable().meta({ example: null }),

@@ -3,6 +3,7 @@ import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
 import type { Moved } from './assignments.repository.js';
+import { isHeld } from './emergency-coverage.js';
 import type { Direction } from './engine/assignment-state.js';
 import type { ReadyNode } from './engine/lease-care.js';
 
@@ -38,6 +39,7 @@ export class SlotsRepository {
          AND a.to_release_id = ANY(${[...releaseIds]}::uuid[])
          AND NOT EXISTS (SELECT 1 FROM update_slots AS h WHERE h.cluster_id = a.cluster_id AND h.product_id = a.product_id
                                                             AND h.node_id = a.node_id)
+         AND NOT ${isHeld(tx)}
        ORDER BY a.wave_position, a.place LIMIT ${limit}`);
   }
 

@@ -7,6 +7,8 @@ import { type KnownProduct, ReleasesReadModel } from '../releases/releases.read-
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import { type Assignment, phaseOf } from './assignment.js';
 import { AssignmentsRepository } from './assignments.repository.js';
+import type { EmergencyPin } from './emergency-pin.js';
+import { EmergencyPinsRepository } from './emergency-pins.repository.js';
 import { type DesiredVersion, desiredVersion, type VersionSources } from './engine/desired-version.js';
 import { isUnfinished } from './engine/rollout-state.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
@@ -39,6 +41,7 @@ export class VersionExplainer {
     private readonly assignments: AssignmentsRepository,
     private readonly nodeVersions: NodeVersionsRepository,
     private readonly pins: VersionPinsRepository,
+    private readonly emergencies: EmergencyPinsRepository,
   ) {}
 
   /** @throws not_found */
@@ -52,9 +55,10 @@ export class VersionExplainer {
       const known = await this.nodeVersions.find(tx, { clusterId, nodeId, productId: product.id });
       const part = await this.partOf(tx, clusterId, product, nodeId);
       const pin = await this.pins.find(tx, clusterId, nodeId, product.id);
+      const emergency = await this.emergencies.ofNode(tx, clusterId, nodeId, product.id);
       const sources: VersionSources = {
         isFenced: known?.isFenced ?? false,
-        emergencyPin: null,
+        emergencyPin: emergency?.version ?? null,
         nodePin: pin !== null && isInForce(pin, tx.now) ? pin.version : null,
         ...sourcesOf(part, installed),
         channel: await this.channel(tx, clusterId, product),
@@ -72,6 +76,7 @@ export class VersionExplainer {
         installed,
         lastKnownGood,
         desired,
+        emergencyPin: emergency === null ? null : pinOf(emergency),
         rollout: told,
         ...reasons(desired, installed, told, away),
       };
@@ -128,6 +133,10 @@ export class VersionExplainer {
       retriesLeft: assignment.retriesLeft,
     };
   }
+}
+
+function pinOf({ id, reason, expiresAt }: EmergencyPin): VersionExplanation['emergencyPin'] {
+  return { id, reason, expiresAt: expiresAt.toISOString() };
 }
 
 /** What the rollout says of the node. */

@@ -50,6 +50,18 @@ const OF_ASSIGNMENT: Record<string, Obstacle> = {
   cancelled: { because: 'The rollout has ended before its turn.', remedy: 'Another rollout.' },
 };
 
+/** Reasons that say more than the state does. */
+const OF_REASON: Record<string, Obstacle> = {
+  emergency_pin: {
+    because: 'An emergency pin has led it elsewhere.',
+    remedy: 'It is free, and heard of while the rollout runs.',
+  },
+  update_in_progress: {
+    because: 'It has begun another update.',
+    remedy: 'It has finished that, or has come back from it.',
+  },
+};
+
 function obstacleIn({
   assignmentState,
   assignmentReason,
@@ -64,8 +76,16 @@ function obstacleIn({
         remedy: 'The candidate acquires the lease, or the wait for it is over.',
       },
     ];
-  return [OF_ASSIGNMENT[assignmentState] ?? []].flat();
+  const isOut = assignmentState === 'deferred' || assignmentState === 'skipped';
+  const told = isOut ? OF_REASON[assignmentReason ?? ''] : undefined;
+  return [told ?? OF_ASSIGNMENT[assignmentState] ?? []].flat();
 }
+
+/** By rollouts of which kind pins lead. */
+const KIND_OF_RULE: Partial<Record<DesiredVersion['rule'], string>> = {
+  emergency_pin: 'emergency',
+  node_pin: 'pin',
+};
 
 /** All that keeps the node from the version that it is to have; nothing, where it has it or is on its way. */
 export function whyNot(
@@ -90,7 +110,7 @@ export function whyNot(
   if (rollout?.state === 'pending_approval' || rollout?.state === 'approved')
     found.push({ because: 'Its rollout has not begun.', remedy: 'It is approved, and its time has come.' });
   // Of a pinned node other rollouts decide nothing.
-  else if (rollout !== null && (rule !== 'node_pin' || rollout.kind === 'pin'))
+  else if (rollout !== null && (KIND_OF_RULE[rule] ?? rollout.kind) === rollout.kind)
     found.push(...obstacleIn(rollout));
   const isElsewhere =
     version !== null && version !== installed && found.length === 0 && rollout?.phase !== 'granted';

@@ -1,11 +1,23 @@
 import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { decidesNow } from './emergency-coverage.js';
 import type { VersionPin } from './version-pin.js';
 
 const COLUMNS = sql`v.cluster_id AS "clusterId", v.node_id AS "nodeId", v.product_id AS "productId", p.name AS product,
   v.release_id AS "releaseId", v.version, v.reason, v.expires_at AS "expiresAt", v.created_by_type AS "createdByType",
   v.created_by_id AS "createdById", v.created_at AS "createdAt"`;
+
+/** Which pin, and the release to which it leads. */
+export type PinKey = Pick<VersionPin, 'clusterId' | 'nodeId' | 'productId' | 'releaseId'>;
+
+/** The node of the pin `v` is another's for now. */
+const somethingElseHas = (tx: ReadTx): Sql => sql`(
+  EXISTS (SELECT 1 FROM emergency_pin_nodes AS e JOIN emergency_pins AS p ON p.id = e.pin_id
+           WHERE e.cluster_id = v.cluster_id AND e.product_id = v.product_id AND e.node_id = v.node_id AND ${decidesNow(tx)})
+  OR EXISTS (SELECT 1 FROM rollout_assignments AS a
+              WHERE a.cluster_id = v.cluster_id AND a.product_id = v.product_id AND a.node_id = v.node_id
+                AND a.state IN ('granted', 'applying', 'health', 'lost') AND NOT a.is_written_off))`;
 
 const WAYS_OF_PINS = sql`rollout_assignments AS l JOIN rollouts AS o ON o.id = l.rollout_id`;
 const ARE_OPEN = sql`o.kind = 'pin' AND o.finished_at IS NULL AND l.direction = 'forward'
@@ -55,6 +67,30 @@ export class VersionPinsRepository {
     return rows.length === 1;
   }
 
+  /** An emergency pin decides about the node, or it is in the middle of another update. */
+  async waits(tx: ReadTx, { clusterId, nodeId, productId }: VersionPin): Promise<boolean> {
+    const rows = await tx.query(sql`
+      SELECT 1 AS waits FROM version_pins AS v
+       WHERE v.cluster_id = ${clusterId}::uuid AND v.node_id = ${nodeId}::uuid AND v.product_id = ${productId}::uuid
+         AND ${somethingElseHas(tx)}`);
+    return rows.length === 1;
+  }
+
+  /** Whether the node is to be led there when nothing else has it. */
+  async leadLater(tx: Tx, { clusterId, nodeId, productId }: VersionPin, later: boolean): Promise<void> {
+    await tx.query(sql`
+      UPDATE version_pins AS v SET leads_later = ${later} WHERE v.cluster_id = ${clusterId}::uuid
+         AND v.node_id = ${nodeId}::uuid AND v.product_id = ${productId}::uuid`);
+  }
+
+  /** Some of those that waited and need not any more. */
+  dueLater(tx: ReadTx, limit: number): Promise<PinKey[]> {
+    return tx.query<PinKey>(sql`
+      SELECT v.cluster_id AS "clusterId", v.node_id AS "nodeId", v.product_id AS "productId", v.release_id AS "releaseId"
+        FROM version_pins AS v WHERE v.leads_later AND NOT ${somethingElseHas(tx)}
+       ORDER BY v.cluster_id, v.product_id, v.node_id LIMIT ${limit}`);
+  }
+
   async set(tx: Tx, pin: VersionPin): Promise<void> {
     await tx.query(sql`
       INSERT INTO version_pins AS v (cluster_id, node_id, product_id, release_id, version, reason, expires_at,
@@ -64,7 +100,7 @@ export class VersionPinsRepository {
       ON CONFLICT (cluster_id, node_id, product_id) DO UPDATE
          SET release_id = excluded.release_id, version = excluded.version, reason = excluded.reason,
              expires_at = excluded.expires_at, created_by_type = excluded.created_by_type,
-             created_by_id = excluded.created_by_id, created_at = excluded.created_at`);
+             created_by_id = excluded.created_by_id, created_at = excluded.created_at, leads_later = false`);
   }
 
   async remove(tx: Tx, { clusterId, nodeId, productId }: VersionPin): Promise<void> {

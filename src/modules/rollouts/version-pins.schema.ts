@@ -45,10 +45,16 @@ export const VersionExplanation = z
         wanted: z.string().nullable().describe('What the rule asked for.').meta({ example: '2.0.0' }),
       })
       .describe('What it is to run, and why.'),
+    emergencyPin: z
+      .object({ id: Id, reason: z.string().meta({ example: '2.0.0 drops sessions.' }), expiresAt: Instant })
+      .nullable()
+      .describe('The emergency pin that decides about the node now.'),
     rollout: z
       .object({
         rolloutId: Id,
-        kind: z.enum(['staged', 'pin']).describe('`pin`: it leads the node to where it is pinned.'),
+        kind: z
+          .enum(['staged', 'pin', 'emergency'])
+          .describe('`pin`, `emergency`: it leads the node to where it is pinned.'),
         state: z.string().meta({ example: 'running' }),
         stateReason: z.string().nullable().meta({ example: null }),
         wave: z.string().nullable().meta({ example: 'canary' }),

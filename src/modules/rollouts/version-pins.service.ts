@@ -1,14 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
-import { conflict, invalid, notFound } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsService } from '../nodes/memberships.service.js';
-import { type KnownProduct, ReleasesReadModel } from '../releases/releases.read-model.js';
-import type { ReleaseFacts } from '../releases/version-rules.js';
 import { PinMoves } from './pin-moves.js';
+import { PinnableReleases } from './pinnable-releases.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { isInForce, noSuchPin, pinRemoved, pinSet, type VersionPin } from './version-pin.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
@@ -23,13 +20,13 @@ export class VersionPinsService {
     private readonly rollouts: RolloutsRepository,
     private readonly pinMoves: PinMoves,
     private readonly members: MembershipsService,
-    private readonly releases: ReleasesReadModel,
+    private readonly pinnable: PinnableReleases,
   ) {}
 
   /** @throws not_found */
   read(clusterId: string, nodeId: string, name: string): Promise<VersionPinView> {
     return this.transactor.read(async (tx) => {
-      const { id } = await this.product(tx, name);
+      const { id } = await this.pinnable.product(tx, name);
       const pin = await this.pins.find(tx, clusterId, nodeId, id);
       if (pin === null) throw noSuchPin();
       return view(pin, tx.now);
@@ -45,9 +42,9 @@ export class VersionPinsService {
     { version, reason, expiresAt }: z.infer<typeof PutVersionPin>,
   ): Promise<{ pin: VersionPinView; isNew: boolean }> {
     return this.transactor.mutateDirect(actor, async (tx) => {
-      const product = await this.product(tx, name);
+      const product = await this.pinnable.product(tx, name);
       await this.members.requireMember(tx, clusterId, nodeId);
-      const release = await this.usable(tx, product, version);
+      const release = await this.pinnable.usable(tx, product, version);
       await this.rollouts.lockProduct(tx, clusterId, product.id);
       const known = await this.pins.find(tx, clusterId, nodeId, product.id);
       tx.requireMatch(known === null ? null : contentEtag(view(known, tx.now)));
@@ -75,7 +72,7 @@ export class VersionPinsService {
   /** @throws not_found; stale */
   remove(actor: Actor, clusterId: string, nodeId: string, name: string): Promise<void> {
     return this.transactor.mutateDirect(actor, async (tx) => {
-      const { id } = await this.product(tx, name);
+      const { id } = await this.pinnable.product(tx, name);
       await this.rollouts.lockProduct(tx, clusterId, id);
       const pin = await this.pins.find(tx, clusterId, nodeId, id);
       if (pin === null) throw noSuchPin();
@@ -84,25 +81,6 @@ export class VersionPinsService {
       await this.pinMoves.letGo(tx, pin);
       return { result: undefined, events: [pinRemoved(pin)] };
     });
-  }
-
-  private async usable(tx: Tx, product: KnownProduct, version: string): Promise<ReleaseFacts> {
-    const release = await this.releases.release(tx, product.id, version);
-    if (release === null) {
-      const message = 'The product has no such release.';
-      throw invalid('invalid_request', message, { errors: [{ pointer: '#/version', message }] });
-    }
-    const held = await this.releases.hold(tx, release.releaseId);
-    if (held?.isBlocked === true) throw conflict('release_blocked', `Version ${version} is blocked.`);
-    if (held?.isApproved !== true)
-      throw conflict('release_not_approved', `Version ${version} is not approved.`);
-    return release;
-  }
-
-  private async product(tx: ReadTx, name: string): Promise<KnownProduct> {
-    const product = await this.releases.product(tx, name);
-    if (product === null) throw notFound('not_found', 'There is no such product.');
-    return product;
   }
 }
 

@@ -47,8 +47,11 @@ export class WaveOpenings {
          AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`;
     // On their way to where they are, or were, pinned: the same version, too, has one rollout that leads there.
     const led = this.pins.ledElsewhere(ofProduct('l'), rollout.id);
+    // An emergency pin comes before those of nodes.
+    const isBefore = rollout.kind === 'emergency';
     const areAll =
-      (await skip('fenced', fenced)) && (await skip('pinned', pinned)) && (await skip('pinned', led));
+      (await skip('fenced', fenced)) &&
+      (isBefore || ((await skip('pinned', pinned)) && (await skip('pinned', led))));
     if (!areAll) this.nudges.nudge(tx, rollout);
     return areAll;
   }

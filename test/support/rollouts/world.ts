@@ -255,6 +255,8 @@ export class RolloutWorld {
       progressDeadlineSeconds: 2 * DEADLINE_SECONDS,
       isBlocked: this.isBlocked,
       windowOpen: true,
+      leadsOn: false,
+      held: [],
       runningSince: new Date(this.runningSince),
       lastProgressAt: new Date(this.lastProgressAt),
       slots: { held: this.slots.size, stuck },

@@ -21,7 +21,8 @@ export type Direction = 'forward' | 'back';
 
 /** What may follow a state. A lost node goes on where it turns out to be, as long as nobody has written it off; one that
  *  has reached a stop on its way has the next part of the way before it. Who was let go and failed to begin is back where
- *  it prepares, if it may try again. */
+ *  it prepares, if it may try again. An emergency pin leads nodes that it first had to leave out, and leaves others where a
+ *  rollout that it held has no way for them any more. */
 export const NEXT_ASSIGNMENT_STATES: Record<AssignmentState, readonly AssignmentState[]> = {
   planned: ['offered', 'deferred', 'skipped', 'cancelled', 'decommissioned'],
   offered: ['planned', 'granted', 'failed', 'fenced', 'deferred', 'cancelled', 'decommissioned'],
@@ -43,8 +44,8 @@ export const NEXT_ASSIGNMENT_STATES: Record<AssignmentState, readonly Assignment
     'fenced',
     'decommissioned',
   ],
-  deferred: ['planned', 'cancelled', 'decommissioned'],
-  skipped: ['decommissioned'],
+  deferred: ['planned', 'skipped', 'cancelled', 'decommissioned'],
+  skipped: ['planned', 'decommissioned'],
   cancelled: ['decommissioned'],
   decommissioned: [],
 };

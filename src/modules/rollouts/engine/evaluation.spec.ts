@@ -48,6 +48,8 @@ function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
     lastProgressAt: ago(100),
     slots: { held: 0, stuck: 0 },
     waves: [wave()],
+    leadsOn: false,
+    held: [],
     openBack: 0,
     onBadVersion: 0,
     ...change,

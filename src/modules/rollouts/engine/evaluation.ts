@@ -63,7 +63,8 @@ function advancing(facts: RolloutFacts, judged: readonly Judged[], rules: Rules)
     if (step !== null) return step;
   }
   const isOver = judged.every(({ wave, evidence }) => wave.state === 'done' && evidence.open === 0);
-  if (!isOver) return null;
+  // Who is held goes on from where it is, so that the rollout is there for it.
+  if (!isOver || facts.held.length > 0) return null;
   const deferred = facts.waves.reduce((sum, { counts }) => sum + counts.deferred, 0);
   const to = deferred === 0 ? 'succeeded' : 'succeeded_with_deferred';
   return { kind: 'rollout', to, reason: null, rule: 'all_waves_done', wave: null, evidence: null };
@@ -83,13 +84,14 @@ function stepOf(facts: RolloutFacts, judged: Judged, rules: Rules): Step | null 
       return rules.dependenciesDone(statesBefore(facts, wave)) ? move('gated', 'dependencies_done') : null;
     case 'gated':
       // It was empty from the start: it holds nobody up, and proves nothing for those that did not depend on it.
-      if (wave.plannedMembers === 0) return move('done', 'nothing_planned');
+      if (wave.plannedMembers === 0 && !facts.leadsOn) return move('done', 'nothing_planned');
       if (wave.requiresApproval && !wave.isApproved) return null;
       return facts.windowOpen ? move('active', 'wave_opened') : null;
     case 'active':
-      return afterClosing(judged, () => move('soaking', 'wave_closed'));
+      if (facts.leadsOn) return null;
+      return afterClosing(facts, judged, () => move('soaking', 'wave_closed'));
     case 'soaking':
-      return afterClosing(judged, () =>
+      return afterClosing(facts, judged, () =>
         soakedSeconds(facts, wave) >= wave.soakSeconds ? move('done', 'soaked') : null,
       );
     default:
@@ -97,10 +99,12 @@ function stepOf(facts: RolloutFacts, judged: Judged, rules: Rules): Step | null 
   }
 }
 
-/** A wave in which nothing is open any more goes on when it has proved the version, and stops the rollout otherwise. */
-function afterClosing(judged: Judged, passed: () => Step | null): Step | null {
-  const { verdict } = judged;
+/** A wave in which nothing is open any more goes on when it has proved the version, and stops the rollout otherwise: after
+ *  the nodes that are held, where there are any, have had their turn. */
+function afterClosing({ held }: RolloutFacts, judged: Judged, passed: () => Step | null): Step | null {
+  const { verdict, wave } = judged;
   if (verdict === 'passed') return passed();
+  if (held.includes(wave.name)) return null;
   return verdict === 'no_evidence' || verdict === 'success_threshold_missed'
     ? pause(verdict, verdict, judged)
     : null;

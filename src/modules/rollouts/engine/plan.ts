@@ -11,7 +11,7 @@ export interface Candidate {
   installed: string | null;
   lastKnownGood: string | null;
   /** What keeps it out of any rollout. */
-  obstacle: 'membership_disabled' | 'fenced' | 'pinned' | 'not_running_product' | null;
+  obstacle: 'membership_disabled' | 'fenced' | 'pinned' | 'not_running_product' | 'update_in_progress' | null;
 }
 
 export type SkipReason = NonNullable<Candidate['obstacle']> | Refusal | 'already_on_target' | 'in_no_wave';

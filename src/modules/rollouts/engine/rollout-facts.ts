@@ -44,6 +44,10 @@ export interface RolloutFacts {
     stuck: number;
   };
   waves: readonly WaveFacts[];
+  /** It leads nodes as long as an emergency pin decides, and comes to no end before that. */
+  leadsOn: boolean;
+  /** Waves of which nodes wait for the end of an emergency pin. */
+  held: readonly string[];
   /** Ways back that are still open. */
   openBack: number;
   /** Nodes that have, or may have, the version that is to go; fenced ones and those written off left out. */

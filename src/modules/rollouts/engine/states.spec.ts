@@ -70,8 +70,8 @@ describe('the states', () => {
         failed > fenced decommissioned
         fenced > rolled_back decommissioned
         lost > planned granted applying health ok rolled_back failed fenced decommissioned
-        deferred > planned cancelled decommissioned
-        skipped > decommissioned
+        deferred > planned skipped cancelled decommissioned
+        skipped > planned decommissioned
         cancelled > decommissioned`),
     );
   });
