@@ -32,7 +32,11 @@ const bodyOf = async ({ publisher }: RolloutStage, more: object = {}) => ({
   expiresAt: await inSeconds(3_600),
   ...more,
 });
-const pinned = async (stage: RolloutStage, more: object = {}, api: Api = plane.api): Promise<Answer['body']> =>
+const pinned = async (
+  stage: RolloutStage,
+  more: object = {},
+  api: Api = plane.api,
+): Promise<Answer['body']> =>
   created(await api.post(pathOf(stage), await bodyOf(stage, more))) as Answer['body'];
 const read = async (stage: RolloutStage, id: string): Promise<Answer['body']> =>
   created(await plane.api.get(`${pathOf(stage)}/${id}`)) as Answer['body'];
@@ -46,12 +50,22 @@ const told = async (node: UpdatingNode): Promise<ToldUpdate> => {
 const waysOf = async (stage: RolloutStage, rolloutId: string) => {
   const path = `${stage.path}/${rolloutId}/nodes?limit=200`;
   const { items } = created(await plane.api.get(path)) as { items: Answer['body'][] };
-  return new Map(items.map(({ nodeId, direction, state, stateReason }) => [`${direction} ${nodeId}`, [state, stateReason]]));
+  return new Map(
+    items.map(({ nodeId, direction, state, stateReason }) => [
+      `${direction} ${nodeId}`,
+      [state, stateReason],
+    ]),
+  );
 };
 const installed = ({ nodes }: RolloutStage) => nodes.map((node) => node.installed);
 /** Somebody else than the author, who may do what is high-risk. */
 async function another(): Promise<Api> {
-  const input = { name: unique('other'), role: 'platform-operator', highRisk: true, expiresInSeconds: 86_400 };
+  const input = {
+    name: unique('other'),
+    role: 'platform-operator',
+    highRisk: true,
+    expiresInSeconds: 86_400,
+  };
   const { token } = created(await plane.api.post('/api-tokens', input)) as { token: string };
   return plane.api.as(token);
 }
@@ -59,7 +73,12 @@ async function another(): Promise<Api> {
 describe('an emergency pin', () => {
   it('comes before the pin of a node and a rollout, and both take up where they were when it has expired', async () => {
     const stage = await RolloutStage.open(plane, 4);
-    const [busy, waiting, outside, kept] = stage.nodes as [UpdatingNode, UpdatingNode, UpdatingNode, UpdatingNode];
+    const [busy, waiting, outside, kept] = stage.nodes as [
+      UpdatingNode,
+      UpdatingNode,
+      UpdatingNode,
+      UpdatingNode,
+    ];
     await stage.publisher.release('3.0.0');
     const own = `/clusters/${stage.clusterId}/nodes/${kept.id}/pins/${stage.publisher.product}`;
     created(await plane.api.put(own, { version: '1.0.0', reason: 'A driver needs it.' }));
@@ -73,7 +92,14 @@ describe('an emergency pin', () => {
     expect(pin).toMatchObject({
       status: 'in_force',
       maxUnavailable: 2,
-      nodes: { covered: 3, onVersion: 0, waiting: 0, inProgress: 2, failed: 0, deferred: { update_in_progress: 1 } },
+      nodes: {
+        covered: 3,
+        onVersion: 0,
+        waiting: 0,
+        inProgress: 2,
+        failed: 0,
+        deferred: { update_in_progress: 1 },
+      },
     });
     const held = await waysOf(stage, rollout);
     expect(held.get(`forward ${waiting.id}`)).toEqual(['deferred', 'emergency_pin']);
@@ -154,7 +180,10 @@ describe('an emergency pin', () => {
     await stage.run();
     expect(installed(stage)).toEqual(['1.0.0', '1.0.0']);
     expect((await read(stage, pin.id)).rolloutState).toBe('rolled_back');
-    expect(refusal(await plane.api.post(pathOf(stage), await bodyOf(stage)))).toEqual([409, 'release_blocked']);
+    expect(refusal(await plane.api.post(pathOf(stage), await bodyOf(stage)))).toEqual([
+      409,
+      'release_blocked',
+    ]);
     expect(refusal(await plane.api.post(`${pathOf(stage)}/${pin.id}/lift`, { reason: 'Over.' }))).toEqual([
       409,
       'emergency_pin_over',
@@ -174,13 +203,18 @@ describe('an emergency pin', () => {
     await stage.tick();
     const { pausedByDecisionId: acknowledge, state } = await stage.rollout(pin.rolloutId);
     expect(state).toBe('paused');
-    expect(await read(stage, pin.id)).toMatchObject({ status: 'in_force', nodes: { failed: 1, inProgress: 1 } });
+    expect(await read(stage, pin.id)).toMatchObject({
+      status: 'in_force',
+      nodes: { failed: 1, inProgress: 1 },
+    });
     created(await stage.act(pin.rolloutId, 'resume', { acknowledge }));
     await stage.run();
     await away.beat();
     await stage.run();
     expect(installed(stage)).toEqual(['1.0.0', '2.0.0', '2.0.0']);
-    const lifted = created(await plane.api.post(`${pathOf(stage)}/${pin.id}/lift`, { reason: 'It was the network.' }));
+    const lifted = created(
+      await plane.api.post(`${pathOf(stage)}/${pin.id}/lift`, { reason: 'It was the network.' }),
+    );
     expect(lifted).toMatchObject({
       status: 'lifted',
       endReason: 'It was the network.',
@@ -196,7 +230,11 @@ describe('an emergency pin', () => {
     const [node] = stage.nodes as [UpdatingNode];
     created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 1 }));
     const pin = await pinned(stage);
-    expect([pin.status, pin.rolloutState, await node.told()]).toEqual(['pending_approval', 'pending_approval', null]);
+    expect([pin.status, pin.rolloutState, await node.told()]).toEqual([
+      'pending_approval',
+      'pending_approval',
+      null,
+    ]);
     const approvals = `${pathOf(stage)}/${pin.id}/approvals`;
     expect(refusal(await plane.api.post(approvals))).toEqual([403, 'author_may_not_approve']);
     const other = await another();
@@ -207,7 +245,10 @@ describe('an emergency pin', () => {
 
     const late = await pinned(stage);
     await stage.advance(3_600);
-    expect(refusal(await other.post(`${pathOf(stage)}/${late.id}/approvals`))).toEqual([409, 'emergency_pin_over']);
+    expect(refusal(await other.post(`${pathOf(stage)}/${late.id}/approvals`))).toEqual([
+      409,
+      'emergency_pin_over',
+    ]);
     await stage.tick();
     expect(await read(stage, late.id)).toMatchObject({ status: 'expired', rolloutState: 'cancelled' });
     expect(await node.told()).toBeNull();
@@ -248,7 +289,12 @@ describe('an emergency pin', () => {
     expect((await pinned(stage)).status).toBe('in_force');
     const list = async (query: string) =>
       (created(await plane.api.get(`${pathOf(stage)}?${query}`)) as { items: Answer['body'][] }).items;
-    expect((await list('limit=200')).map(({ status }) => status)).toEqual(['in_force', 'expired', 'expired', 'lifted']);
+    expect((await list('limit=200')).map(({ status }) => status)).toEqual([
+      'in_force',
+      'expired',
+      'expired',
+      'lifted',
+    ]);
     expect(await list(`status=expired&product=${stage.publisher.product}`)).toHaveLength(2);
     expect(await list('status=in_force&product=nothing')).toEqual([]);
   });

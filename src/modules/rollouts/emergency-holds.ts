@@ -64,8 +64,10 @@ export class EmergencyHolds {
       await this.rollouts.progressed(tx, rollout.id);
       if (ids.length === AT_ONCE) this.nudges.nudge(tx, rollout);
     };
-    await take('forward', ['planned', 'offered'], 'deferred');
-    await this.ways.markHeld(tx, rollout);
+    if (rollout.state === 'running' || rollout.state === 'paused') {
+      await take('forward', ['planned', 'offered'], 'deferred');
+      await this.ways.markHeld(tx, rollout);
+    }
     // A way back stays open, so that nobody takes the rollback for stalled.
     await take('back', ['offered'], 'planned');
     if (rollout.state === 'rolling_back' && (await this.ways.holdsBack(tx, rollout.id)))

@@ -38,7 +38,7 @@ export class EmergencyWaysRepository {
         JOIN rollout_assignments AS a ON a.cluster_id = e.cluster_id AND a.node_id = e.node_id AND a.product_id = e.product_id
         JOIN rollouts AS r ON r.id = a.rollout_id
        WHERE p.rollout_id = ${rolloutId}::uuid AND a.rollout_id <> ${rolloutId}::uuid
-         AND a.state IN ('planned', 'offered', 'deferred') AND r.started_at IS NOT NULL ORDER BY 1`);
+         AND a.state IN ('planned', 'offered', 'deferred') AND (r.state IN ('running', 'paused') OR a.direction = 'back') ORDER BY 1`);
     return rows.map(({ id }) => id);
   }
 

@@ -55,7 +55,11 @@ export class RolloutDecisionsService {
   }
 
   /** The same for whoever holds the rollout; null: they have approved it already. */
-  async giveApproval(tx: Tx, actor: Actor, { rollout }: Pick<HeldRollout, 'rollout'>): Promise<AuditEvent | null> {
+  async giveApproval(
+    tx: Tx,
+    actor: Actor,
+    { rollout }: Pick<HeldRollout, 'rollout'>,
+  ): Promise<AuditEvent | null> {
     if (rollout.state !== 'pending_approval')
       throw wrongState(rollout, `A rollout that is ${rollout.state} waits for no approval.`);
     if (rollout.createdByType === actor.type && rollout.createdById === actor.id)

@@ -65,6 +65,38 @@ const soaking = (seconds: number): Partial<WaveFacts> => ({
 describe('the next step', () => {
   it.each<[string, Partial<RolloutFacts>, [string, string | null] | null]>([
     ['soaks a wave that has proved the version', {}, ['soaking', null]],
+    [
+      'waits for nodes that an emergency pin holds where the others have not proved the version',
+      { held: ['canary'], ...inWave({ counts: members({ deferred: 10 }) }) },
+      null,
+    ],
+    ['goes on without them where they have', { held: ['canary'] }, ['soaking', null]],
+    [
+      'does not wait where too many have failed',
+      { held: ['canary'], ...inWave({ counts: members({ failed: 3, deferred: 7 }) }) },
+      ['paused', 'error_threshold'],
+    ],
+    [
+      'does not end before they have had their turn',
+      { held: ['canary'], ...inWave({ state: 'done', counts: members({ ok: 9, deferred: 1 }) }) },
+      null,
+    ],
+    [
+      'ends without those that were away',
+      inWave({ state: 'done', counts: members({ ok: 9, deferred: 1 }) }),
+      ['succeeded_with_deferred', null],
+    ],
+    ['leads on while an emergency pin decides', { leadsOn: true }, null],
+    [
+      'begins for it where nothing was planned',
+      { leadsOn: true, ...inWave({ state: 'gated', plannedMembers: 0, counts: members({}) }) },
+      ['active', null],
+    ],
+    [
+      'pauses for it at too many failures',
+      { leadsOn: true, ...inWave({ counts: members({ failed: 2, planned: 8 }) }) },
+      ['paused', 'error_threshold'],
+    ],
     ['waits for open nodes', inWave({ counts: members({ ok: 9, health: 1 }) }), null],
     [
       'allows failures, rounded down',
