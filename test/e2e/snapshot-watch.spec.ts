@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jes
 import { DatabaseClock } from '../../src/common/database/database-clock.js';
 import { EarlyHold } from '../../src/modules/snapshots/early-hold.js';
 import { issueAt } from '../../src/modules/snapshots/issue.js';
+import { SecondTurn } from '../../src/modules/snapshots/second-turn.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, given, several, unique } from '../support/given.js';
 import { heldPolls } from '../support/held-polls.js';
@@ -69,6 +70,23 @@ describe('a held poll', () => {
     expect(answers.map(({ body }) => decodedPayload(body.jws).degradedGraceSeconds)).toEqual(
       nodes.map(() => 88),
     );
+  });
+
+  it('of a crowd is answered before those who have their answer are heard again, and these are heard then', async () => {
+    const watching = await WatchingNode.admit(plane);
+    await watching.fetch();
+    const [, , clusterId] = watching.path.split('/');
+    const turns = jest.spyOn(SecondTurn.prototype, 'add');
+    // More than are looked at together; on a connection each.
+    const crowd = Array.from({ length: 600 }, () => watching.poll({ waitSeconds: 55 }));
+    await heldPolls(plane, 600);
+    created(await plane.api.put(`/clusters/${clusterId}/policy`, { degradedGraceSeconds: 99 }));
+    const answers = await Promise.all(crowd);
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(turns).toHaveBeenCalled();
+    await watching.fetch();
+    const again = await Promise.all(answers.map(() => watching.poll({ waitSeconds: 0 })));
+    expect(new Set(again.map(({ status }) => status))).toEqual(new Set([304]));
   });
 
   it('ends when the service stops, and says when its node may come back', async () => {

@@ -6,6 +6,7 @@ import { EarlyHold } from './early-hold.js';
 import { type EarlyPoll, POLL_ROUTE, respond } from './early-poll.js';
 import { HeldPolls } from './held-polls.js';
 import { currentSnapshot } from './issue.js';
+import { SecondTurn } from './second-turn.js';
 import { type SignedSnapshot, SnapshotIssuer } from './snapshot-issuer.js';
 import type { PollAnswer } from './snapshot-polls.service.js';
 import type { Wanted } from './snapshot-preparer.js';
@@ -34,6 +35,7 @@ export class EarlyCrowd {
   private readonly leave = (hold: EarlyHold): void => void this.drop(hold);
   private timer: NodeJS.Timeout | null = null;
   private groups = 0;
+  private readonly second = new SecondTurn();
 
   constructor(
     private readonly held: HeldPolls,
@@ -46,6 +48,8 @@ export class EarlyCrowd {
   /** Holds a poll until its time is over or something concerns it, from the state on that its node is known by. */
   hold(poll: EarlyPoll): void {
     const { clusterId, nodeId, state } = poll.node;
+    // To its end: what is left unread is read when it has been answered, and the connection with it.
+    poll.request.resume();
     const hold = new EarlyHold(poll, this.wake, this.leave);
     this.held.add(clusterId, nodeId, hold, poll.wantsHints);
     if (!hold.isOver) this.stay(hold, currentSnapshot(nodeId, state, this.clock.now()).untilMs);
@@ -64,8 +68,14 @@ export class EarlyCrowd {
       void this.look(group).finally(() => {
         this.groups -= 1;
         this.begin();
+        if (this.groups === 0) this.second.begin();
       });
     }
+  }
+
+  /** Whether others wait than those of the group that is being answered. */
+  private get hasMore(): boolean {
+    return this.groups > 1 || this.woken.size > 0;
   }
 
   /** Whatever goes wrong is for the usual way to tell. */
@@ -101,7 +111,8 @@ export class EarlyCrowd {
     if (signed === undefined) this.send(hold);
     // Another instance may have told the node what this one has not heard of yet.
     else if (signed.etag === hold.poll.ifNoneMatch) this.stay(hold, 1);
-    else this.end(hold, { ...signed, hints: hold.hints });
+    else if (this.end(hold, { ...signed, hints: hold.hints }) && this.hasMore)
+      this.second.add(hold.poll.request.socket);
   }
 
   /** Nothing new: it waits on, unless there is another reason to answer. */
@@ -114,10 +125,12 @@ export class EarlyCrowd {
     else if (!hold.isOver) hold.stay(Math.min(leftMs, untilMs));
   }
 
-  private end(hold: EarlyHold, answer: PollAnswer): void {
-    if (!this.drop(hold)) return;
+  /** False: it was over already. */
+  private end(hold: EarlyHold, answer: PollAnswer): boolean {
+    if (!this.drop(hold)) return false;
     respond(hold.poll, answer);
     this.metrics.countHeld('GET', POLL_ROUTE, hold.poll.response.statusCode);
+    return true;
   }
 
   private send(hold: EarlyHold): void {
