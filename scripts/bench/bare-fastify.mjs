@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import Fastify from 'fastify';
 
 /** The least that could answer the same requests: what the machine, Node and Fastify allow. */
@@ -6,6 +7,8 @@ const app = Fastify();
 let body = '{}';
 let issue = 1;
 let held = [];
+/** As many of them, and as long, as the service's own answer has. */
+const RATE_LIMIT = { 'RateLimit-Policy': '"default";q=9999999;w=60', RateLimit: '"default";r=9999998;t=60' };
 
 app.get('/snapshot', (request, reply) => {
   if (request.headers['if-none-match'] === ETAG) return reply.code(304).header('ETag', ETAG).send();
@@ -25,7 +28,8 @@ app.post('/release', async ({ body: sent }) => {
   const waiting = held;
   held = [];
   for (const reply of waiting) {
-    reply.type('application/json; charset=utf-8').header('ETag', `"1.${issue}.1"`).send(body);
+    reply.type('application/json; charset=utf-8');
+    reply.headers({ 'X-Request-Id': randomUUID(), ...RATE_LIMIT, ETag: `"1.${issue}.1"` }).send(body);
   }
   return { released: waiting.length };
 });

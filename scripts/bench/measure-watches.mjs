@@ -15,7 +15,10 @@ export async function measureWatches(stage, fleet, sizes, { signsPerSecond }, te
     tell(`  ${count} of them`);
     await fleet.growTo(count);
     await fleet.authenticate(count);
-    const bare = await holdBare(stage, count, sizes, await snapshotBytes(stage, fleet));
+    const bare = await holdBare(stage, count, sizes, {
+      token: fleet.nodes[0].token,
+      sizeBytes: await snapshotBytes(stage, fleet),
+    });
     const held = await holdService(stage, fleet, count, sizes);
     rows.push(...rowsOf(count, held, bare, signsPerSecond));
   }
@@ -103,10 +106,11 @@ async function holdService(stage, fleet, count, sizes) {
   return { memoryKb, one, all: { ...wideLatencies(wide), callMs: median(wide.map(({ callMs }) => callMs)) } };
 }
 
-async function holdBare(stage, count, { wideChanges }, sizeBytes) {
+/** The requests carry what those of the service do, and the answers have the same headers and size. */
+async function holdBare(stage, count, { wideChanges }, { token, sizeBytes }) {
   const { load } = stage;
   await stage.startBareFastify();
-  const nodes = Array.from({ length: count }, () => ({ nodeId: '', etag: '"1.1.1"' }));
+  const nodes = Array.from({ length: count }, () => ({ nodeId: '', token, etag: '"1.1.1"' }));
   const memoryKb = await memoryOfWatches(stage, stage.bare, count, async () => {
     await load.do('hold', { port: stage.barePort, path: BARE_PATH, nodes });
     await stage.bareHolds(count);
