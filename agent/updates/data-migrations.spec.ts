@@ -218,5 +218,4 @@ it.each(['before', 'after'] as const)(
       if (nth === 1) expect([isKilled, isKilledBack]).toEqual([true, true]);
     }
   },
-  60_000,
 );
