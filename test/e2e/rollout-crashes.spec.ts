@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 const OF_ROLLOUT = ['rollout_waves', 'rollout_assignments', 'rollout_counts', 'rollout_decisions'];
-const OF_CLUSTER = ['update_slots', 'node_versions'];
+const OF_CLUSTER = ['update_slots', 'node_versions', 'emergency_pins', 'emergency_pin_nodes'];
 const OF_RESOURCE = ['audit_events', 'change_feed'];
 /** All rows of a rollout ($1) in its cluster ($2), by table. Numbers that have come to nothing say nothing. */
 const ROWS = `SELECT ${[
@@ -162,13 +162,34 @@ const tick: Act = async (twin) => async () => {
   return undefined;
 };
 
+const pinsOf = ({ clusterId }: RolloutStage) => `/clusters/${clusterId}/emergency-pins`;
+
 /** A rollout's life: what leads to each act, uncut, and the act. */
 const LIFE: [string, Act, ((twin: Twin) => Promise<unknown>)?][] = [
   ['is started', decide('start')],
   [
+    'is held by an emergency pin',
+    async ({ stage }) => {
+      const expiresAt = new Date(Date.now() + 86_400_000).toISOString();
+      const what = { product: stage.publisher.product, version: '1.0.0', scope: { all: true } };
+      return () => plane.api.post(pinsOf(stage), { ...what, reason: 'To be sure.', expiresAt });
+    },
+  ],
+  [
+    'is let go by it',
+    async ({ stage }) => {
+      const { items } = created(await plane.api.get(pinsOf(stage))) as { items: { id: string }[] };
+      return () => plane.api.post(`${pinsOf(stage)}/${items[0]?.id}/lift`, { reason: 'It is good.' });
+    },
+  ],
+  [
     'lets a node go out of service',
     report(0, 'staging'),
-    (twin) => twin.tell(0, 'checking', 'downloading', 'verifying'),
+    async (twin) => {
+      // All of them: who was held is looked for by the sweep.
+      await twin.stage.tick();
+      await twin.tell(0, 'checking', 'downloading', 'verifying');
+    },
   ],
   [
     'takes a node back into service',

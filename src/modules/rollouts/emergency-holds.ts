@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
-import { AssignmentsRepository } from './assignments.repository.js';
+import { AssignmentsRepository, type Moved } from './assignments.repository.js';
 import { type EmergencyEnd, type EmergencyPin, emergencyPinEnded } from './emergency-pin.js';
 import { EmergencyPinEnds } from './emergency-pin-ends.js';
 import { EmergencyPinsRepository } from './emergency-pins.repository.js';
@@ -60,7 +60,12 @@ export class EmergencyHolds {
       const moved = await this.assignments.move(tx, {
         ...{ rolloutId: rollout.id, direction, from, to, reason: 'emergency_pin', where },
       });
-      this.moves.tell(tx, rollout, moved, to);
+      this.moves.tell(
+        tx,
+        rollout,
+        inOrder(moved, ids, ({ id }) => id),
+        to,
+      );
       await this.rollouts.progressed(tx, rollout.id);
       if (ids.length === AT_ONCE) this.nudges.nudge(tx, rollout);
     };
@@ -139,7 +144,12 @@ export class EmergencyHolds {
       }),
     );
     const planned = await this.ways.plan(tx, rollout, from, rows);
-    this.moves.tell(tx, rollout, planned, 'planned');
+    this.moves.tell(
+      tx,
+      rollout,
+      inOrder(planned, nodeIds, ({ nodeId }) => nodeId),
+      'planned',
+    );
     const reasons = new Set(plan.skipped.map(({ reason }) => reason));
     for (const reason of reasons) {
       const out = plan.skipped.filter((each) => each.reason === reason).map(({ nodeId }) => nodeId);
@@ -152,4 +162,11 @@ export class EmergencyHolds {
     }
     if (planned.length > 0) await this.rollouts.progressed(tx, rollout.id);
   }
+}
+
+/** As they stand in the rollout: an event of the same nodes says the same. */
+function inOrder(moved: readonly Moved[], order: readonly string[], keyOf: (row: Moved) => string): Moved[] {
+  const places = new Map(order.map((key, place) => [key, place]));
+  const placeOf = (row: Moved) => places.get(keyOf(row)) ?? order.length;
+  return [...moved].sort((one, other) => placeOf(one) - placeOf(other));
 }

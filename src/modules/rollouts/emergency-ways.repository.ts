@@ -62,7 +62,7 @@ export class EmergencyWaysRepository {
   ): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(sql`
       SELECT a.id FROM ${this.covered(tx, rolloutId)}
-       WHERE a.direction = ${direction} AND a.state = ANY(${[...states]}::text[]) ORDER BY a.state, a.place LIMIT ${limit}`);
+       WHERE a.direction = ${direction} AND a.state = ANY(${[...states]}::text[]) ORDER BY a.state, a.wave_position, a.place LIMIT ${limit}`);
     return rows.map(({ id }) => id);
   }
 
@@ -98,7 +98,7 @@ export class EmergencyWaysRepository {
     const rows = await tx.query<{ nodeId: string }>(sql`
       SELECT a.node_id AS "nodeId" FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[]) AND ${IS_HELD_FORWARD}
-         AND NOT ${isHeld(tx)} AND NOT ${IS_AWAY_ON_ANOTHER} ORDER BY a.place`);
+         AND NOT ${isHeld(tx)} AND NOT ${IS_AWAY_ON_ANOTHER} ORDER BY a.wave_position, a.place`);
     return rows.map(({ nodeId }) => nodeId);
   }
 
