@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
-import { type Sql, sql } from '../../common/database/sql.js';
+import { sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { phaseOf } from './assignment.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
@@ -105,8 +105,8 @@ export class RolloutMoves {
   async leadBack(tx: Tx, rollout: Rollout, { waysBack }: Portions = AT_LENGTH): Promise<boolean> {
     if (rollout.waysBackAfter === null) return true;
     const reached = await this.assignments.reached(tx, rollout.id, rollout.waysBackAfter, waysBack);
-    const areThese = sql`a.node_id = ANY(${reached.map(({ nodeId }) => nodeId)}::uuid[])`;
-    const gone = reached.length === 0 ? new Set() : await this.letGoWhoWentOn(tx, rollout, areThese);
+    const nodeIds = reached.map(({ nodeId }) => nodeId);
+    const gone = reached.length === 0 ? new Set() : await this.letGoWhoWentOn(tx, rollout, nodeIds);
     const still = reached.filter(({ nodeId }) => !gone.has(nodeId));
     await this.assignments.insert(tx, rollout, await this.waysBack.of(tx, rollout, still));
     const last = reached.length < waysBack ? null : (reached.at(-1)?.nodeId ?? null);
@@ -128,26 +128,27 @@ export class RolloutMoves {
   async endWaysBack(tx: Tx, arrivedBy: Rollout, nodeIds: readonly string[]): Promise<void> {
     for (const rolloutId of await this.assignments.waitingToLeadBack(tx, arrivedBy, nodeIds)) {
       const rollout = await this.rollouts.find(tx, arrivedBy.clusterId, rolloutId);
-      const areThese = sql`a.node_id = ANY(${[...nodeIds]}::uuid[])`;
-      if (rollout !== null) await this.letGoWhoWentOn(tx, rollout, areThese);
+      if (rollout !== null) await this.letGoWhoWentOn(tx, rollout, nodeIds);
     }
   }
 
-  /** @returns nodes that have gone on */
-  private async letGoWhoWentOn(tx: Tx, rollout: Rollout, isAmong: Sql): Promise<Set<string>> {
+  /** @returns those of the nodes that have gone on */
+  private async letGoWhoWentOn(tx: Tx, rollout: Rollout, among: readonly string[]): Promise<Set<string>> {
+    const areAmong = (nodeIds: readonly string[]) => sql`a.node_id = ANY(${[...nodeIds]}::uuid[])`;
     const gone = await this.assignments.move(tx, {
       ...{ rolloutId: rollout.id, direction: 'forward', from: ['ok'], to: 'rolled_back', reason: 'moved_on' },
-      where: sql`${isAmong} AND ${IS_LEFT_BEHIND}`,
+      where: sql`${areAmong(among)} AND ${IS_LEFT_BEHIND}`,
     });
+    if (gone.length === 0) return new Set();
     this.tell(tx, rollout, gone, 'rolled_back');
+    const nodeIds = gone.map(({ nodeId }) => nodeId);
     const over = await this.assignments.move(tx, {
       ...{ rolloutId: rollout.id, direction: 'back', from: ['planned'], to: 'cancelled', reason: 'moved_on' },
-      where: sql`${isAmong} AND EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id
-        AND f.node_id = a.node_id AND f.direction = 'forward' AND f.state = 'rolled_back')`,
+      where: areAmong(nodeIds),
     });
     this.tell(tx, rollout, over, 'cancelled');
     if (over.length > 0) await this.rollouts.progressed(tx, rollout.id);
-    return new Set(gone.map(({ nodeId }) => nodeId));
+    return new Set(nodeIds);
   }
 
   /** Makes known that nodes have moved. The snapshots of those change that are told something else now. */
