@@ -31,6 +31,19 @@ describe('a rollout at two instances of the service', () => {
     60_000 + 30_000 * HISTORIES,
   );
 
+  it(
+    'leads over the version that may not be left out, whatever happens at once',
+    async () => {
+      const behindFloor = setups.map((setup) => ({ ...setup, hasFloor: true }));
+      const property = fc.asyncProperty(behindFloor, histories, atOnce, async (...history) => {
+        await liveOverHttp(fabric, ...history);
+      });
+      const numRuns = Math.ceil(HISTORIES / 3);
+      await fc.assert(property, { numRuns, seed: SEED + 1, endOnFailure: true });
+    },
+    60_000 + 30_000 * HISTORIES,
+  );
+
   it.each(MISTAKES)('would be caught at it if $name', async ({ plant, setup, history, breaks }) => {
     await liveOverHttp(fabric, setup, history);
     const remove = await plant(fabric);

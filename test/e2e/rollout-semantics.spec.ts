@@ -381,6 +381,46 @@ describe('a pin', () => {
     });
   });
 
+  it('is no way past an approval, a block, a floor, or a migration that cannot be undone', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const { publisher } = stage;
+    await publisher.publish('2.5.0', testFile());
+    expect(refusal(await pin(stage, node, '2.5.0'))).toEqual([409, 'release_not_approved']);
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.0.0'] }, migrations });
+    await publisher.release('4.0.0', { compatibility: { fromVersions: ['>=3.0.0'] } });
+    created(await pin(stage, node, '4.0.0'));
+    const way = [];
+    for (const _ of [1, 2, 3]) {
+      await stage.tick();
+      const update = await told(node);
+      way.push(update.toVersion);
+      expect(await node.prepare(update)).toBe(true);
+      await node.change(update);
+    }
+    expect(way).toEqual(['2.0.0', '3.0.0', '4.0.0']);
+
+    created(await pin(stage, node, '1.0.0'));
+    await stage.tick();
+    expect(await node.told()).toBeNull();
+    expect(await explained(stage, node)).toMatchObject({
+      desired: { version: null, rule: 'node_pin', reason: 'downgrade_not_possible' },
+    });
+    await publisher.release('5.0.0');
+    created(await pin(stage, node, '5.0.0'));
+    await stage.tick();
+    const last = await told(node);
+    created(await plane.api.post(publisher.path('5.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.tick();
+    expect(await node.told()).toBeNull();
+    expect((await node.report(last, 'checking')).status).not.toBe(200);
+    expect(await explained(stage, node)).toMatchObject({
+      desired: { version: null, rule: 'node_pin', reason: 'release_blocked' },
+    });
+    expect(node.installed).toBe('4.0.0');
+  });
+
   it('leads nowhere when it has expired before it was approved', async () => {
     const stage = await RolloutStage.open(plane, 1);
     const [node] = stage.nodes as [UpdatingNode];

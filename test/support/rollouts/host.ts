@@ -3,6 +3,8 @@ import type { NodeUpdateState } from '../../../src/modules/rollouts/engine/node-
 import type { UpdateReport } from '../../../src/modules/rollouts/engine/update-report.js';
 
 export const OLD = '1.0.0';
+/** Between them, where the new version can be reached from no older one. */
+export const FLOOR = '1.5.0';
 export const NEW = '2.0.0';
 
 /** How the next step of a host turns out. */
@@ -86,7 +88,9 @@ export class Host<T extends Told = Told> {
   private *begin(fate: Fate): Doing<T> {
     const { heard, work } = this;
     if (heard === null) return;
-    if (work === null || work.direction !== heard.direction || work.epoch !== heard.epoch) {
+    const isAnother = (one: T): boolean =>
+      one.direction !== heard.direction || one.epoch !== heard.epoch || one.toVersion !== heard.toVersion;
+    if (work === null || isAnother(work)) {
       this.work = heard;
       this.state = 'idle';
     }
@@ -120,10 +124,8 @@ export class Host<T extends Told = Told> {
   }
 
   private *goBack(): Doing<T> {
-    const from = this.work?.direction === 'back' ? NEW : OLD;
     yield* this.tell('rollback_required');
     yield* this.tell('rolling_back');
-    this.version = from;
     this.disruptedBy = null;
     yield* this.tell('rolled_back');
   }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Jobs } from '../../../src/common/jobs/jobs.js';
 import { ROLLOUT_RULES, RULES, type Rules } from '../../../src/modules/rollouts/engine/rules.js';
+import { ReleaseVersions } from '../../../src/modules/rollouts/release-versions.js';
 import { type HeldRollout, RolloutEngine } from '../../../src/modules/rollouts/rollout-engine.js';
 import type { Happens } from './history.js';
 import type { Fate } from './host.js';
@@ -44,7 +45,7 @@ const acts = (who: number, fate: Fate): Happens => ({ do: 'act', who, fate });
 const updates = (who: number): Happens[] => works(who, 5);
 const tick: Happens = { do: 'tick' };
 
-/** Those of the pure model once more, each where the service would make it. */
+/** Those of the pure model once more, each where the service would make it, and two that only the service can make. */
 export const MISTAKES: readonly Mistake[] = [
   {
     name: 'a wave that is complete goes on',
@@ -117,7 +118,38 @@ export const MISTAKES: readonly Mistake[] = [
     history: [...updates(0), ...updates(1), ...updates(2), ...updates(3), tick],
     breaks: 'I2',
   },
+  {
+    name: 'a version is left out that has to come before',
+    plant: leavingOutFloors,
+    setup: fleetOf(1, { hasFloor: true }),
+    history: [...updates(0), tick, ...updates(0)],
+    breaks: 'I14',
+  },
+  {
+    name: 'a file of another system is offered',
+    plant: triggering(`
+      CREATE FUNCTION planted() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        NEW.arch := 'x64';
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER planted BEFORE INSERT ON rollout_assignments FOR EACH ROW EXECUTE FUNCTION planted()`),
+    setup: fleetOf(2, { platforms: ['linux/x64', 'linux/arm64'] }),
+    history: [...works(0), ...works(1)],
+    breaks: 'I14',
+  },
 ];
+
+/** What is planned and led on knows of no stop. */
+async function leavingOutFloors(): Promise<() => Promise<void>> {
+  const sound = ReleaseVersions.prototype.for;
+  ReleaseVersions.prototype.for = function (subject) {
+    return { ...sound.call(this, subject), nextOnPath: (_, to) => to };
+  };
+  return async () => {
+    ReleaseVersions.prototype.for = sound;
+  };
+}
 
 function ruling(mistake: Partial<Rules>): Mistake['plant'] {
   return async ({ instances }) => {

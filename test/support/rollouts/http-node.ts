@@ -5,7 +5,7 @@ import { created } from '../given.js';
 import type { TestNode } from '../test-node.js';
 import { decodedPayload, type Payload } from '../watching-node.js';
 import { expectThat } from './broken-invariant.js';
-import { type Doing, type Fate, Host, NEW, OLD, type Told } from './host.js';
+import { type Doing, type Fate, FLOOR, Host, NEW, OLD, type Told } from './host.js';
 
 const canonicalJson = canonicalize as unknown as (value: unknown) => string;
 
@@ -118,12 +118,13 @@ export class HttpNode {
     this.last = generation;
   }
 
-  /** I14: what it is told to fetch is made for its platform. */
+  /** I14: what it is told to fetch is made for its platform, and leaves no version out that has to come before. */
   private toldBy({ assignmentId, epoch, phase, toVersion, artifact }: Payload): ToldOfAssignment {
     const isOwn = artifact.sha256 === this.wanted.get(toVersion);
     expectThat('I14', isOwn, `${this.id} is to install another platform's ${toVersion}`);
-    const direction = toVersion === NEW ? 'forward' : 'back';
-    expectThat('I14', toVersion === NEW || toVersion === OLD, `${this.id} is to install ${toVersion}`);
+    const isAhead = toVersion === NEW && this.wanted.has(FLOOR) && this.host.version === OLD;
+    expectThat('I14', !isAhead, `${this.id} is to leave out ${FLOOR}`);
+    const direction = toVersion === OLD ? 'back' : 'forward';
     return { assignmentId, epoch, phase, toVersion, direction };
   }
 }

@@ -1,22 +1,24 @@
 import type { Api } from '../api.js';
 import { created } from '../given.js';
 import { migrationOf, Publisher, testFile } from '../publisher.js';
-import { NEW, OLD } from './host.js';
+import { FLOOR, NEW, OLD } from './host.js';
 import type { Setup } from './world.js';
 
-/** A product with both versions, approved, and the digest of the file for each platform and version. */
+/** A product with its versions, approved, and the digest of the file for each platform and version. */
 export async function publishBoth(
   api: Api,
-  { platforms, downgradePossible }: Setup,
+  { platforms, downgradePossible, hasFloor = false }: Setup,
 ): Promise<{ publisher: Publisher; files: Map<string, Map<string, string>> }> {
   const publisher = await Publisher.make(api, { kind: 'node-agent' });
   const files = new Map<string, Map<string, string>>();
-  for (const version of [OLD, NEW]) {
+  for (const version of hasFloor ? [OLD, FLOOR, NEW] : [OLD, NEW]) {
     const made = [...new Set(platforms)].map((platform) => artifactFor(platform, version));
     const artifacts = made.map(({ artifact }) => artifact);
     const migration = migrationOf(testFile(), { downgradePossible: false });
     const migrations = version === NEW && !downgradePossible ? [migration] : [];
-    await publisher.publish(version, testFile(), { artifacts, migrations });
+    const isBehind = version === NEW && hasFloor;
+    const compatibility = isBehind ? { fromVersions: [`>=${FLOOR}`] } : {};
+    await publisher.publish(version, testFile(), { artifacts, migrations, compatibility });
     for (const { platform, artifact, bytes } of made) {
       created(await publisher.upload(version, bytes, platform));
       const known = files.get(platform) ?? new Map<string, string>();

@@ -44,6 +44,8 @@ export interface Setup {
   minEvidence: number;
   autoRollback: boolean;
   downgradePossible: boolean;
+  /** The new version can be reached from the old one only over another. */
+  hasFloor?: boolean;
 }
 
 interface Assignment extends ReportedUpdate {
