@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,13 +10,14 @@ import { lockHolder } from '../../agent/state-lock.js';
 import { projectRoot } from '../../src/common/project-root.js';
 import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
-import { created, unique } from '../support/given.js';
+import { created, given, unique } from '../support/given.js';
+import { endNodeServices, nodeServices } from '../support/node-services.js';
 import { Publisher } from '../support/publisher.js';
 import { runReleaseTool } from '../support/service-process.js';
 import { archiveOf } from '../support/service-release.js';
 import { isAlive } from '../support/supervised-node.js';
 import { until } from '../support/until.js';
-import { UpdateStage } from '../support/updated-nodes.js';
+import { RESTART, UpdateStage } from '../support/updated-nodes.js';
 
 /** Real processes on a busy machine. */
 const TIMEOUT_MS = 300_000;
@@ -39,16 +41,59 @@ beforeAll(async () => {
   const publicKey = JSON.parse(await readFile(join(folder, 'ada.key.pub.json'), 'utf8'));
   created(await api.post('/signing-keys', { name: 'ada', publicKey, products: [publisher.product] }));
   name = unique('updating');
-  nodeId = await fleet.admit(name, stage.clusterId, {}, '--no-discover');
+  const abilities = ['--no-discover', '--capability', 'can_run_vpn_exit'];
+  nodeId = await fleet.admit(name, stage.clusterId, {}, ...abilities);
   const pins = { products: { [publisher.product]: { threshold: 1, keys: [publicKey] } } };
   await writeFile(join(fleet.host.directory(name), 'release-keys.json'), JSON.stringify(pins), {
     mode: 0o600,
   });
+  await giveWork();
 }, 300_000);
 afterAll(async () => {
   await launcher?.end('SIGTERM');
   await fleet?.close();
+  await endNodeServices(nodeId);
 });
+
+const SERVICE = 'config-storage';
+const workload = () => `/clusters/${stage.clusterId}/nodes/${nodeId}/workloads/${SERVICE}`;
+const tunnel = () => join(fleet.host.directory(name), 'tunnel');
+const sh = (script: string) => ['/bin/sh', '-c', script];
+/** A tunnel is a folder: a second one beside it cannot be made, and that it was tried is written down. */
+const BEGIN = 'mkdir "$TUNNEL" || { echo again > "$TUNNEL.twice"; exit 1; }';
+const END = '[ ! -d "$TUNNEL" ] || rmdir "$TUNNEL"';
+
+/** The node runs a service and holds a VPN connection, whichever agent it has. */
+async function giveWork(): Promise<void> {
+  const { api } = fleet.plane;
+  const directory = fleet.host.directory(name);
+  const service = { command: ['/bin/sleep', '600'], stopTimeoutSeconds: 2 };
+  const driver = { driver: 'command', start: sh(BEGIN), stop: sh(END), stopTimeoutSeconds: 2 };
+  await mkdir(join(directory, 'services'), { mode: 0o700 });
+  const write = (file: string, content: object) =>
+    writeFile(join(directory, file), JSON.stringify(content), { mode: 0o600 });
+  await write(join('services', `${SERVICE}.json`), service);
+  await write('vpn-driver.json', { ...driver, env: { TUNNEL: tunnel() } });
+  for (const role of [SERVICE, 'vpn-exit'])
+    created(await api.post(`/clusters/${stage.clusterId}/role-assignments`, { nodeId, role }));
+  created(await api.put(workload(), { desiredState: 'running', runtime: 'native', restartPolicy: RESTART }));
+  await given(fleet.plane).vpnConnection(stage.clusterId, { allowedNodeIds: [nodeId], leaseTtlSeconds: 10 });
+}
+
+/** The service runs once, under the agent that tells of it, and the tunnel is up and never was so twice. */
+async function keepsItsWork(): Promise<void> {
+  await fleet.until(workload(), ({ reportedState }) => reportedState === 'running');
+  await until(
+    async () => [await fleet.plane.api.get(workload()), await nodeServices(nodeId)] as const,
+    ([{ body }, services]) =>
+      services.length > 0 && services.every(({ instanceId }) => instanceId === body.instanceId),
+  );
+  await until(
+    async () => existsSync(tunnel()),
+    (isUp) => isUp,
+  );
+  expect(await readFileIfPresent(`${tunnel()}.twice`)).toBeNull();
+}
 
 /** Runs a command of `fabric-release` that is to succeed. */
 async function tool(...args: string[]): Promise<void> {
@@ -126,6 +171,7 @@ describe('an agent under its launcher', () => {
       await release('0.2.0', join(folder, 'rap-node-agent-0.2.0.tar.gz'));
       launch();
       await launcher.seen('heartbeat.ok');
+      await keepsItsWork();
       const rollout = await stage.rollOut('0.2.0');
       const killed: string[] = [];
       for (const whom of VICTIMS) {
@@ -137,6 +183,7 @@ describe('an agent under its launcher', () => {
       expect(killed.length).toBeGreaterThan(2);
       expect(await stage.reaches(rollout, 'succeeded', 'paused')).toMatchObject({ state: 'succeeded' });
       await runs('0.2.0');
+      await keepsItsWork();
       expect(await boot()).toMatchObject({ current: 'a', trial: null, last: { outcome: 'confirmed' } });
     },
     TIMEOUT_MS,
@@ -165,6 +212,7 @@ describe('an agent under its launcher', () => {
         { state: 'rolled_back', updateState: 'rolled_back', message: expect.stringContaining(reason) },
       ]);
       await runs('0.2.0');
+      await keepsItsWork();
       expect(await boot()).toMatchObject({
         current: 'a',
         last: { agentVersion: version, outcome: 'reverted' },

@@ -12,7 +12,7 @@ import { OWN_CHECK } from './service-release.js';
 type Json = any;
 
 const SERVICE = 'config-storage';
-const RESTART = { mode: 'always', initialDelaySeconds: 0, maxDelaySeconds: 1, resetAfterSeconds: 600 };
+export const RESTART = { mode: 'always', initialDelaySeconds: 0, maxDelaySeconds: 1, resetAfterSeconds: 600 };
 
 /** Nodes report every second, and count as away after hours. */
 const PATIENT = { heartbeatSeconds: 1, offlineAfterMissed: 10_000 };
