@@ -12,9 +12,12 @@ let controlPlane: ControlPlane;
 let beside: ControlPlane;
 let api: Api;
 beforeAll(async () => {
-  controlPlane = await startControlPlane({ config: { limits } });
+  controlPlane = await startControlPlane({ config: { role: 'api', limits } });
   const publicUrlAliases = [controlPlane.url];
-  beside = await startControlPlane({ beside: controlPlane, config: { limits, publicUrlAliases } });
+  beside = await startControlPlane({
+    beside: controlPlane,
+    config: { role: 'api', limits, publicUrlAliases },
+  });
   ({ api } = controlPlane);
 });
 afterAll(async () => {

@@ -134,7 +134,8 @@ describe('an agent that keeps a lease', () => {
   it(
     'has its tunnel up with the token of the lease, renews it, and gives it back when it is stopped',
     async () => {
-      const path = await connection(SHORT_SECONDS);
+      // Renewed soon, and not lost on a machine that lets an agent wait.
+      const path = await connection(2 * SHORT_SECONDS);
       const agent = run('one');
       const { fencingToken, acquiredAt } = await heldBy(path, 'one');
       await until(() => isUp('one'));
