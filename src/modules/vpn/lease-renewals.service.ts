@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { Counter } from 'prom-client';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
+import type { CausedEvent } from '../../common/audit/audit-writer.js';
 import { Batches } from '../../common/batching/batches.js';
 import { Database } from '../../common/database/database.js';
 import { Metrics } from '../../common/observability/metrics.js';
 import { type Actor, systemActor } from '../../common/request/actor.js';
+import { currentRequest, runOutsideRequests } from '../../common/request/request-context.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { decisionTime, isHolder, isInForce, type Lease, leaseLost, renewed } from './lease.js';
@@ -30,10 +32,15 @@ export interface Renewed {
   now: Date;
 }
 
-/** Renewals of locked connections, and what was found over meanwhile. */
+/** What a node asks, and by which request. */
+interface Call extends HolderAsk {
+  requestId: string | null;
+}
+
+/** Renewals of locked connections, and the ends of leases that were found over meanwhile, by connection. */
 interface Decided {
   renewals: Map<string, Renewed>;
-  events: AuditEvent[];
+  ends: Map<string, AuditEvent[]>;
 }
 
 /** `busy`: somebody else is at the connection; whoever asks waits for it alone. */
@@ -53,7 +60,7 @@ const MAX_WAITING = 20_000;
  */
 @Injectable()
 export class LeaseRenewals {
-  private readonly batches: Batches<HolderAsk, BatchResult>;
+  private readonly batches: Batches<Call, BatchResult>;
   private readonly counter: Counter<'outcome'>;
 
   constructor(
@@ -64,9 +71,9 @@ export class LeaseRenewals {
     private readonly database: Database,
     metrics: Metrics,
   ) {
-    this.batches = new Batches<HolderAsk, BatchResult>({
+    this.batches = new Batches<Call, BatchResult>({
       keyOf: ({ connectionId }) => connectionId,
-      write: (asks) => this.renewAll(asks),
+      write: (calls) => runOutsideRequests(() => this.renewAll(calls)),
       gatherMs: GATHER_MS,
       size: BATCH,
       maxWrites: MAX_WRITES,
@@ -82,7 +89,7 @@ export class LeaseRenewals {
 
   /** By the node itself: durable when answered. @throws not_found; conflict `lease_lost`; unavailable */
   async renewOwn(ask: HolderAsk): Promise<Renewed> {
-    const batched = await this.batches.add(ask);
+    const batched = await this.batches.add({ ...ask, requestId: currentRequest()?.requestId ?? null });
     const renewal = batched === 'busy' ? await this.renewAlone(ask) : batched;
     this.counter.inc({ outcome: renewal === null ? 'lost' : 'renewed' });
     if (renewal !== null) return renewal;
@@ -109,19 +116,25 @@ export class LeaseRenewals {
     );
   }
 
-  private async renewAll(asks: readonly HolderAsk[]): Promise<ReadonlyMap<string, BatchResult>> {
+  private async renewAll(calls: readonly Call[]): Promise<ReadonlyMap<string, BatchResult>> {
+    const actor = systemActor('vpn-leases');
     const work = async (tx: Tx) => {
       const free = await this.leases.lockFree(
         tx,
-        asks.map(({ connectionId }) => connectionId),
+        calls.map(({ connectionId }) => connectionId),
       );
-      const { renewals, events } = await this.renewLocked(tx, asks, free);
+      const { renewals, ends } = await this.renewLocked(tx, calls, free);
       const results = new Map<string, BatchResult>(renewals);
       const isFree = new Set(free);
-      for (const { connectionId } of asks) if (!isFree.has(connectionId)) results.set(connectionId, 'busy');
-      return { result: results, events };
+      const caused: CausedEvent[] = [];
+      for (const { connectionId, requestId } of calls) {
+        if (!isFree.has(connectionId)) results.set(connectionId, 'busy');
+        const by = { actor, requestId, highRisk: false };
+        caused.push(...(ends.get(connectionId) ?? []).map((event) => ({ event, by })));
+      }
+      return { result: results, caused };
     };
-    return this.transactor.observe(systemActor('vpn-leases'), work, { prepares: true });
+    return this.transactor.observe(actor, work, { prepares: true });
   }
 
   /** Waits for the lock; null when the lease is lost. */
@@ -129,8 +142,8 @@ export class LeaseRenewals {
     const { clusterId, connectionId } = ask;
     return this.transactions.observe(connectionId, async (tx) => {
       if (!(await this.leases.lock(tx, clusterId, connectionId))) return { result: null };
-      const { renewals, events } = await this.renewLocked(tx, [ask], [connectionId]);
-      return { result: renewals.get(connectionId) ?? null, events };
+      const { renewals, ends } = await this.renewLocked(tx, [ask], [connectionId]);
+      return { result: renewals.get(connectionId) ?? null, events: ends.get(connectionId) ?? [] };
     });
   }
 
@@ -141,7 +154,7 @@ export class LeaseRenewals {
   private async renewLocked(tx: Tx, asks: readonly HolderAsk[], locked: readonly string[]): Promise<Decided> {
     const renewals = new Map<string, Renewed>();
     const overAt = new Map<string, Date>();
-    if (locked.length === 0) return { renewals, events: [] };
+    if (locked.length === 0) return { renewals, ends: new Map() };
     const byConnection = new Map(asks.map((ask) => [ask.connectionId, ask]));
     for (const { lease, leaseTtlSeconds, now, ...reserved } of await this.leases.renewable(tx, locked)) {
       const ask = byConnection.get(lease.connectionId);
@@ -155,15 +168,17 @@ export class LeaseRenewals {
         tx,
         [...renewals.values()].map(({ lease }) => lease),
       );
-    return { renewals, events: await this.endOver(tx, overAt) };
+    return { renewals, ends: await this.endOver(tx, overAt) };
   }
 
-  private async endOver(tx: Tx, overAt: ReadonlyMap<string, Date>): Promise<AuditEvent[]> {
-    if (overAt.size === 0) return [];
-    const events: AuditEvent[] = [];
-    for (const state of await this.leases.states(tx, [...overAt.keys()]))
-      events.push(...(await this.expiry.endOver(tx, state, overAt.get(state.connection.id) ?? tx.now)));
-    return events;
+  private async endOver(tx: Tx, overAt: ReadonlyMap<string, Date>): Promise<Map<string, AuditEvent[]>> {
+    const ends = new Map<string, AuditEvent[]>();
+    if (overAt.size === 0) return ends;
+    for (const state of await this.leases.states(tx, [...overAt.keys()])) {
+      const { id } = state.connection;
+      ends.set(id, await this.expiry.endOver(tx, state, overAt.get(id) ?? tx.now));
+    }
+    return ends;
   }
 
   /** @throws not_found where the node may not know the connection */
