@@ -6,8 +6,8 @@ import type { EmergencyPinView } from './emergency-pins.schema.js';
 import { type AssignmentState, FAILED_STATES, isOneOf } from './engine/assignment-state.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 
-/** Nodes of a rollout by state and its reason. */
-interface Number {
+/** How many nodes of a rollout are in a state, by its reason. */
+interface NodeNumber {
   state: AssignmentState;
   reason: string | null;
   nodes: number;
@@ -56,7 +56,7 @@ export class EmergencyPinViews {
 }
 
 /** Each node is counted once; those that are left out for a reason stand with it. */
-export function emergencyPinNodes(numbers: readonly Number[]): EmergencyPinView['nodes'] {
+export function emergencyPinNodes(numbers: readonly NodeNumber[]): EmergencyPinView['nodes'] {
   const nodes = { covered: 0, onVersion: 0, waiting: 0, inProgress: 0, failed: 0 };
   const deferred: Record<string, number> = {};
   for (const { state, reason, nodes: count } of numbers) {
