@@ -5,9 +5,9 @@ import type { BootFiles } from '../launcher/boot-files.js';
 import { freeSlot, type SlotName, type UpdateSlot } from '../launcher/boot-record.js';
 import type { Slots } from '../launcher/slots.js';
 import type { Installed } from './installed-releases.js';
-import type { ReleaseStore } from './product-updater.js';
 import { ReleaseRefused } from './release-envelope.js';
 import { formatOf, unpack } from './unpack.js';
+import type { ReleaseStore } from './updater-context.js';
 
 /** In a slot: which release was put there. */
 const MARK = 'release';

@@ -2,11 +2,12 @@ import type { BootFiles } from '../launcher/boot-files.js';
 import type { LauncherLink } from '../launcher/launcher-link.js';
 import type { AgentReleases } from './agent-releases.js';
 import type { ArtifactDownloads } from './artifact-download.js';
-import { NotPossible, ProductUpdater, type ReleaseStore, type UpdaterContext } from './product-updater.js';
+import { ProductUpdater } from './product-updater.js';
 import { verifyRelease } from './release-envelope.js';
 import type { SnapshotUpdate } from './snapshot-update.js';
 import { trialFate, trialMove } from './trial-fate.js';
 import type { UpdateUnderWay } from './update-record.js';
+import { NotPossible, type UpdaterContext } from './updater-context.js';
 
 /** What the agent's own update works with, besides what those of services do. */
 export interface AgentHost {
@@ -31,28 +32,24 @@ export class AgentUpdater extends ProductUpdater {
     context: UpdaterContext,
     private readonly agent: AgentHost,
   ) {
-    super(agent.product, downloads, context);
+    super(agent.product, downloads, context, agent.slots);
     agent.launcher?.onLook(() => this.ring());
   }
 
   /** No service is held for it. */
   override async prepare(): Promise<void> {}
 
-  protected override get store(): ReleaseStore {
-    return this.agent.slots;
-  }
-
   protected override async check(wanted: SnapshotUpdate): Promise<void> {
     if (this.agent.launcher === null) throw new NotPossible(NO_LAUNCHER);
-    const pin = await this.pin();
-    const { manifest, artifact } = verifyRelease(wanted.manifest, pin, this.toldBy(wanted));
+    const pin = await this.preparation.pin();
+    const { manifest, artifact } = verifyRelease(wanted.manifest, pin, this.preparation.toldBy(wanted));
     // Its state is only added to, so that the agent before it can read it (docs/adr/0051).
     if (manifest.migrations.length > 0) throw new NotPossible('the state of an agent is not migrated');
-    await this.enter('downloading', { artifact, maxBytes: pin.maxBytes });
+    await this.journal.enter('downloading', { artifact, maxBytes: pin.maxBytes });
   }
 
   protected override leave(): Promise<void> {
-    return this.enter('starting');
+    return this.journal.enter('starting');
   }
 
   protected override async carryOut(update: UpdateUnderWay): Promise<void> {
@@ -63,7 +60,7 @@ export class AgentUpdater extends ProductUpdater {
     const move = trialMove(update.state, fate, update.message);
     switch (move.kind) {
       case 'enter':
-        await this.enter(move.state, { message: move.message ?? null });
+        await this.journal.enter(move.state, { message: move.message ?? null });
         return this.prune();
       case 'order':
         return this.order(update);
@@ -76,7 +73,8 @@ export class AgentUpdater extends ProductUpdater {
     const { launcher, boot, slots } = this.agent;
     const slot = await slots.slotOf(update.to);
     const obstacle = launcher === null ? NO_LAUNCHER : 'the agent that was made ready is gone';
-    if (launcher === null || slot === null) return this.enter('rollback_required', { message: obstacle });
+    if (launcher === null || slot === null)
+      return this.journal.enter('rollback_required', { message: obstacle });
     await boot.writeOrder({ orderId: orderIdOf(update), slot, agentVersion: update.to.version });
     launcher.say({ ordered: true });
     // The launcher ends this agent now.

@@ -2,9 +2,10 @@ import { join } from 'node:path';
 import type { Snapshot } from '../snapshot.js';
 import { type AgentHost, AgentUpdater } from './agent-updater.js';
 import { ArtifactDownloads } from './artifact-download.js';
-import { ProductUpdater, type UpdaterContext } from './product-updater.js';
+import { ProductUpdater } from './product-updater.js';
 import type { ReleaseCommands } from './release-commands.js';
 import type { SnapshotUpdate } from './snapshot-update.js';
+import type { UpdaterContext } from './updater-context.js';
 
 /** Runs an updater for each product that the snapshot has an update of, and for each whose update is not over. */
 export class UpdateKeeper {
