@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { SecondTurn } from './second-turn.js';
 
 let server: Server;
@@ -46,6 +46,26 @@ describe('a connection whose node has its answer', () => {
     there.write('again');
     await once(here, 'data');
     expect(read).toEqual(['again']);
+  });
+
+  it('is read on when its own while is over, and not with who waited before it', async () => {
+    const [first, later] = [await connection(), await connection()];
+    const paused = () => [first.here.isPaused(), later.here.isPaused()];
+    jest.useFakeTimers({ now: 0 });
+    try {
+      const turn = new SecondTurn(200);
+      turn.add(first.here);
+      jest.advanceTimersByTime(150);
+      turn.add(later.here);
+      jest.advanceTimersByTime(50);
+      expect(paused()).toEqual([false, true]);
+      jest.advanceTimersByTime(149);
+      expect(paused()).toEqual([false, true]);
+      jest.advanceTimersByTime(1);
+      expect(paused()).toEqual([false, false]);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('may be gone before that', async () => {

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 
-/** Not longer, however many there are: what comes next on a connection may be more urgent than a poll. */
+/** No connection waits longer, however many there are: what comes next on a connection may be more urgent than a poll. */
 const AT_MOST_MS = 1_000;
 
 /**
@@ -8,7 +8,7 @@ const AT_MOST_MS = 1_000;
  * all have been answered: thousands that ask again at once would be read, judged and held before the last is told.
  */
 export class SecondTurn {
-  private readonly sockets = new Set<Socket>();
+  private waiting: { socket: Socket; untilMs: number }[] = [];
   private timer: NodeJS.Timeout | null = null;
 
   constructor(private readonly atMostMs = AT_MOST_MS) {}
@@ -16,15 +16,23 @@ export class SecondTurn {
   /** @param socket of a request that has been read to its end, and answered */
   add(socket: Socket): void {
     socket.pause();
-    this.sockets.add(socket);
-    this.timer ??= setTimeout(() => this.begin(), this.atMostMs);
+    this.waiting.push({ socket, untilMs: performance.now() + this.atMostMs });
+    this.timer ??= setTimeout(() => this.readOn(performance.now()), this.atMostMs);
   }
 
   /** Reads on from all of them. */
   begin(): void {
+    this.readOn(Number.POSITIVE_INFINITY);
+  }
+
+  /** Reads on from those whose time is over, and comes back for the next of the others. */
+  private readOn(nowMs: number): void {
     if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
-    for (const socket of this.sockets) socket.resume();
-    this.sockets.clear();
+    const over = this.waiting.findIndex(({ untilMs }) => untilMs > nowMs);
+    for (const { socket } of this.waiting.splice(0, over === -1 ? this.waiting.length : over))
+      socket.resume();
+    const [next] = this.waiting;
+    this.timer =
+      next === undefined ? null : setTimeout(() => this.readOn(performance.now()), next.untilMs - nowMs);
   }
 }
