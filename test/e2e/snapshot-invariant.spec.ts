@@ -119,6 +119,9 @@ const TELLING = [
   'cancelRollout',
   'approveRolloutWave',
   'writeOffRolloutNode',
+  'createEmergencyPin',
+  'approveEmergencyPin',
+  'liftEmergencyPin',
   'approveJoinRequest',
   'startTrustRotation',
 ];
