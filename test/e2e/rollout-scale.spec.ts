@@ -199,8 +199,8 @@ describe('the engine', () => {
 
     // Those who come first have nowhere to go: others may, who have not been looked at.
     await plane.database.query(
-      `UPDATE rollout_assignments SET from_version = NULL WHERE rollout_id = $1 AND node_id IN (
-         SELECT node_id FROM rollout_assignments WHERE rollout_id = $1 ORDER BY node_id LIMIT 1000)`,
+      `UPDATE rollout_assignments SET from_version = NULL WHERE rollout_id = $1 AND (node_id IN (
+         SELECT node_id FROM rollout_assignments WHERE rollout_id = $1 ORDER BY node_id LIMIT 1000)) IS TRUE`,
       [id],
     );
     expect((await stage.act(id, 'rollback')).body.state).toBe('rolling_back');
@@ -211,8 +211,8 @@ describe('the engine', () => {
     await expectCountsToBeTrue(id);
     await plane.database.query(
       `UPDATE rollout_assignments SET state = CASE direction WHEN 'back' THEN 'ok' ELSE 'rolled_back' END
-        WHERE rollout_id = $1 AND node_id IN (
-          SELECT node_id FROM rollout_assignments WHERE rollout_id = $1 AND state IN ('planned', 'offered'))`,
+        WHERE rollout_id = $1 AND (node_id IN (
+          SELECT node_id FROM rollout_assignments WHERE rollout_id = $1 AND state IN ('planned', 'offered'))) IS TRUE`,
       [id],
     );
     await stage.tick();

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { decidesNow } from './emergency-coverage.js';
+import type { Rollout } from './rollout.js';
 import type { VersionPin } from './version-pin.js';
 
 const COLUMNS = sql`v.cluster_id AS "clusterId", v.node_id AS "nodeId", v.product_id AS "productId", p.name AS product,
@@ -19,9 +20,14 @@ const somethingElseHas = (tx: ReadTx): Sql => sql`(
               WHERE a.cluster_id = v.cluster_id AND a.product_id = v.product_id AND a.node_id = v.node_id
                 AND a.state IN ('granted', 'applying', 'health', 'lost') AND NOT a.is_written_off))`;
 
-const WAYS_OF_PINS = sql`rollout_assignments AS l JOIN rollouts AS o ON o.id = l.rollout_id`;
-const ARE_OPEN = sql`o.kind = 'pin' AND o.finished_at IS NULL AND l.direction = 'forward'
-  AND l.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost', 'deferred') AND NOT l.is_written_off`;
+/** The nodes that unfinished rollouts of pins lead. Found from these, and not from all that any rollout has to do. */
+const ledByPins = (clusterId: string, productId: string): Sql => sql`
+  SELECT l.node_id, l.rollout_id
+    FROM (SELECT r.id FROM rollouts AS r WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid
+             AND r.kind = 'pin' AND r.finished_at IS NULL OFFSET 0) AS o
+    JOIN rollout_assignments AS l ON l.rollout_id = o.id
+   WHERE l.direction = 'forward' AND NOT l.is_written_off
+     AND l.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost', 'deferred')`;
 
 @Injectable()
 export class VersionPinsRepository {
@@ -43,17 +49,15 @@ export class VersionPinsRepository {
 
   /** Nodes that unfinished rollouts of pins are to lead, or lead. */
   async led(tx: ReadTx, clusterId: string, productId: string): Promise<Set<string>> {
-    const isOfProduct = sql`l.cluster_id = ${clusterId}::uuid AND l.product_id = ${productId}::uuid`;
     const rows = await tx.query<{ nodeId: string }>(
-      sql`SELECT l.node_id AS "nodeId" FROM ${WAYS_OF_PINS} WHERE ${isOfProduct} AND ${ARE_OPEN}`,
+      sql`SELECT w.node_id AS "nodeId" FROM (${ledByPins(clusterId, productId)}) AS w`,
     );
     return new Set(rows.map(({ nodeId }) => nodeId));
   }
 
-  /** What finds the nodes that unfinished rollouts of pins other than this rollout lead, as far as the condition on `l`
-   *  holds. */
-  ledElsewhere(isAmong: Sql, rolloutId: string): Sql {
-    return sql`SELECT l.node_id FROM ${WAYS_OF_PINS} WHERE ${isAmong} AND ${ARE_OPEN} AND l.rollout_id <> ${rolloutId}::uuid`;
+  /** What finds the nodes that unfinished rollouts of pins other than this rollout lead. */
+  ledElsewhere({ id, clusterId, productId }: Pick<Rollout, 'id' | 'clusterId' | 'productId'>): Sql {
+    return sql`SELECT w.node_id FROM (${ledByPins(clusterId, productId)}) AS w WHERE w.rollout_id <> ${id}::uuid`;
   }
 
   /** Whether the pin for which the rollout was made still holds. */

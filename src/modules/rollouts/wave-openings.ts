@@ -33,7 +33,8 @@ export class WaveOpenings {
         from: ['planned'],
         to: 'skipped',
         reason,
-        where: sql`a.wave_position = ${wavePosition} AND a.node_id IN (${who})`,
+        // Not a condition by itself: the planner joined by it, and with numbers that were out of date each with each.
+        where: sql`a.wave_position = ${wavePosition} AND (a.node_id IN (${who})) IS TRUE`,
         limit,
       });
       this.moves.tell(tx, rollout, moved, 'skipped');
@@ -46,7 +47,7 @@ export class WaveOpenings {
       SELECT v.node_id FROM version_pins AS v WHERE ${ofProduct('v')} AND v.version <> ${rollout.targetVersion}
          AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`;
     // On their way to where they are, or were, pinned: the same version, too, has one rollout that leads there.
-    const led = this.pins.ledElsewhere(ofProduct('l'), rollout.id);
+    const led = this.pins.ledElsewhere(rollout);
     // An emergency pin comes before those of nodes.
     const isBefore = rollout.kind === 'emergency';
     const areAll =
