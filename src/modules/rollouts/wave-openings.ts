@@ -48,11 +48,16 @@ export class WaveOpenings {
          AND (v.expires_at IS NULL OR v.expires_at > ${tx.now})`;
     // On their way to where they are, or were, pinned: the same version, too, has one rollout that leads there.
     const led = this.pins.ledElsewhere(rollout);
+    // Mostly there is nobody, which is cheaper to see than whether somebody is one of very many.
+    const [found] = await tx.query<{ fenced: boolean; pinned: boolean; led: boolean }>(
+      sql`SELECT EXISTS (${fenced}) AS fenced, EXISTS (${pinned}) AS pinned, EXISTS (${led}) AS led`,
+    );
     // An emergency pin comes before those of nodes.
     const isBefore = rollout.kind === 'emergency';
     const areAll =
-      (await skip('fenced', fenced)) &&
-      (isBefore || ((await skip('pinned', pinned)) && (await skip('pinned', led))));
+      (found?.fenced !== true || (await skip('fenced', fenced))) &&
+      (isBefore || found?.pinned !== true || (await skip('pinned', pinned))) &&
+      (isBefore || found?.led !== true || (await skip('pinned', led)));
     if (!areAll) this.nudges.nudge(tx, rollout);
     return areAll;
   }
