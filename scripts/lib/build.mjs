@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { hashOf, inRoot, ROOT, readText } from './project.mjs';
 import { Failure, runNode } from './run.mjs';
 
@@ -7,6 +7,8 @@ import { Failure, runNode } from './run.mjs';
 const GENERATED_STAMP = inRoot('src', 'generated', '.stamp');
 const BUILD_STAMP = inRoot('dist', '.stamp');
 const SCHEMA = ['prisma/schema.prisma', 'prisma.config.ts', 'package-lock.json'];
+/** What `npx` runs here by name. */
+const COMMANDS = ['dist/src/admin.js', 'dist/src/release.js', 'dist/agent/main.js'];
 const SOURCES = ['src', 'agent', 'tsconfig.json', 'tsconfig.build.json', ...SCHEMA];
 
 /** Whether the Prisma client is that of the present schema. */
@@ -29,6 +31,8 @@ export async function build() {
   if (!isGenerated()) generate();
   const code = await runNode([inRoot('node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
   if (code !== 0) throw new Failure(`The build failed with exit code ${code}; what it says is above.`);
+  // npx does so when it links them for the first time, and never again for what a later build has made.
+  for (const path of COMMANDS) chmodSync(inRoot(path), 0o755);
   writeFileSync(BUILD_STAMP, wanted);
 }
 
@@ -51,8 +55,9 @@ export function generate() {
 }
 
 function isComplete() {
-  const programs = ['dist/src/main.js', 'dist/src/admin.js', 'dist/src/release.js', 'dist/agent/main.js'];
-  return programs.every((path) => existsSync(inRoot(path))) && existsSync(BUILD_STAMP);
+  return (
+    ['dist/src/main.js', ...COMMANDS].every((path) => existsSync(inRoot(path))) && existsSync(BUILD_STAMP)
+  );
 }
 
 function sourcesHash() {

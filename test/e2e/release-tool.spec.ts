@@ -71,6 +71,14 @@ async function recipe(env: Record<string, string>): Promise<string> {
   );
 }
 
+it('is made so that npx can run it, as are the other commands', async () => {
+  const { bin } = JSON.parse(await readFile(join(projectRoot(), 'package.json'), 'utf8')) as {
+    bin: Record<string, string>;
+  };
+  for (const path of Object.values(bin))
+    expect((await stat(join(projectRoot(), path))).mode & 0o111).toBe(0o111);
+});
+
 describe('fabric-release', () => {
   it(
     'leads two people from their keys to a release that is served, and openssl finds their signatures good',
