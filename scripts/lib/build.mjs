@@ -9,14 +9,14 @@ const BUILD_STAMP = inRoot('dist', '.stamp');
 const SCHEMA = ['prisma/schema.prisma', 'prisma.config.ts', 'package-lock.json'];
 /** What `npx` runs here by name. */
 const COMMANDS = ['dist/src/admin.js', 'dist/src/release.js', 'dist/agent/main.js'];
-const SOURCES = ['src', 'agent', 'tsconfig.json', 'tsconfig.build.json', ...SCHEMA];
+const SOURCES = ['src', 'agent', 'tsconfig.json', 'tsconfig.build.json', 'scripts/lib/build.mjs', ...SCHEMA];
 
 /** Whether the Prisma client is that of the present schema. */
 export function isGenerated() {
   return readText(GENERATED_STAMP) === hashOf(SCHEMA);
 }
 
-/** Whether `dist` holds the service and the agent as compiled from the present sources. */
+/** Whether `dist` holds the service and the agent as compiled from the present sources, and in the present way. */
 export function isBuilt() {
   return isComplete() && readText(BUILD_STAMP) === sourcesHash();
 }
