@@ -131,12 +131,19 @@ class Twin {
       [this.stage.clusterId, 'the cluster'],
       ...this.nodes.map(({ id }, at): [string, string] => [id, `node ${at}`]),
     ]);
-    return JSON.stringify(row)
-      .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (id) => names.get(id) ?? 'another id')
-      .replace(/"\d{4}-\d\d-\d\dT[^"]*"/g, '"an instant"')
-      .replace(/"id": ?\d+/g, '"id"')
-      .replaceAll(this.stage.publisher.product, 'the product')
-      .replace(/"(salt|plan_hash|planHash|request_id|xid|position|soaked_ms)": ?("[^"]*"|\d+|null)/g, '"$1"');
+    return (
+      JSON.stringify(row)
+        .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, (id) => names.get(id) ?? 'another id')
+        // They moved together: in which order their rows were found says nothing.
+        .replace(/(?<="nodeIds": ?\[)[^\]]*/g, (names) => names.split(/, ?/).sort().join(','))
+        .replace(/"\d{4}-\d\d-\d\dT[^"]*"/g, '"an instant"')
+        .replace(/"id": ?\d+/g, '"id"')
+        .replaceAll(this.stage.publisher.product, 'the product')
+        .replace(
+          /"(salt|plan_hash|planHash|request_id|xid|position|soaked_ms)": ?("[^"]*"|\d+|null)/g,
+          '"$1"',
+        )
+    );
   }
 }
 
