@@ -235,7 +235,7 @@ describe('an emergency pin', () => {
       'pending_approval',
       null,
     ]);
-    const approvals = `${pathOf(stage)}/${pin.id}/approvals`;
+    const approvals = `${pathOf(stage)}/${pin.id}/approve`;
     expect(refusal(await plane.api.post(approvals))).toEqual([403, 'author_may_not_approve']);
     const other = await another();
     expect(created(await other.post(approvals))).toMatchObject({ status: 'in_force', approvals: [{}] });
@@ -245,7 +245,7 @@ describe('an emergency pin', () => {
 
     const late = await pinned(stage);
     await stage.advance(3_600);
-    expect(refusal(await other.post(`${pathOf(stage)}/${late.id}/approvals`))).toEqual([
+    expect(refusal(await other.post(`${pathOf(stage)}/${late.id}/approve`))).toEqual([
       409,
       'emergency_pin_over',
     ]);

@@ -600,7 +600,7 @@ export const ADMIN_MUTATIONS: Readonly<Record<string, Mutation>> = {
       const { token } = created(await world.api.post('/api-tokens', input)) as { token: string };
       const path = `/clusters/${clusterId}/emergency-pins`;
       const { id } = created(await world.controlPlane.api.as(token).post(path, body)) as { id: string };
-      return { method: 'post', path: `${path}/${id}/approvals` };
+      return { method: 'post', path: `${path}/${id}/approve` };
     },
     actions: ['rollout.approval_given', 'emergency_pin.activated'],
   },

@@ -85,7 +85,7 @@ export class EmergencyPinsController {
     return this.pins.read(clusterId, id);
   }
 
-  @Post(':pin/approvals')
+  @Post(':pin/approve')
   @Route({
     ...ANSWER,
     id: 'approveEmergencyPin',
