@@ -577,14 +577,17 @@ describe('a maintenance window', () => {
     progressDeadlineSeconds: 2_592_000,
   });
   const isOffered = async (stage: RolloutStage) => (await stage.nodes[0]?.told()) !== null;
+  const goTo = (instant: string) =>
+    plane.database.query('UPDATE database_clock SET recorded_at = $1', [instant]);
   /** Which of them were offered their update by then. */
   async function offeredAt(instant: string, ...stages: readonly RolloutStage[]): Promise<boolean[]> {
-    await plane.database.query('UPDATE database_clock SET recorded_at = $1', [instant]);
+    await goTo(instant);
     await stages[0]?.tick();
     return Promise.all(stages.map(isOffered));
   }
 
   it('that lies in the hour that summer time leaves out opens a day later, and one that reaches beyond it at its end', async () => {
+    await goTo('2027-03-27T12:00:00Z'); // begun at any hour of the day, it would be offered at once in some
     const [inside, beyond] = [await RolloutStage.open(plane, 1), await RolloutStage.open(plane, 2)];
     const ids = [
       await inside.started(window('Europe/Berlin', '02:15', '02:45')),
@@ -612,6 +615,7 @@ describe('a maintenance window', () => {
   });
 
   it('that lies in the hour that comes twice opens twice', async () => {
+    await goTo('2027-04-03T03:00:00Z');
     const stage = await RolloutStage.open(plane, 2);
     await stage.started(window('Australia/Sydney', '02:15', '02:45'));
     const [one, other] = stage.nodes as [UpdatingNode, UpdatingNode];
