@@ -1,4 +1,5 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
+import { promisify } from 'node:util';
 import { calculateJwkThumbprint } from 'jose';
 
 /** The private half of a node's identity as it rests in the state directory. It never leaves the host. */
@@ -20,9 +21,12 @@ export interface NodeKey {
   signer: KeyObject;
 }
 
-/** Makes a new Ed25519 identity key. */
+/**
+ * Makes a new Ed25519 identity key. Not by `generateKeyPairSync`: what that leaves behind locks the key when it is collected,
+ * and its export, which holds that lock, may be what lets the collector run; the process would wait for itself for ever.
+ */
 export async function generateNodeKey(): Promise<NodeKey> {
-  const { privateKey } = generateKeyPairSync('ed25519');
+  const { privateKey } = await promisify(generateKeyPair)('ed25519');
   return loadNodeKey(privateKey.export({ format: 'jwk' }));
 }
 

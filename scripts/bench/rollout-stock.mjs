@@ -18,8 +18,12 @@ export class RolloutStock {
 
   /** Publishes the release, uploads its file and approves it. */
   async publish() {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    const { crv, kty, x } = publicKey.export({ format: 'jwk' });
+    // Encoded at once, as in BenchNode.
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519', {
+      publicKeyEncoding: { format: 'jwk' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    });
+    const { crv, kty, x } = publicKey;
     const bytes = randomBytes(ARTIFACT_BYTES);
     const call = (method, path, body) => this.#stage.call(method, path, body);
     await call('POST', '/products', { name: PRODUCT, kind: 'node-agent', signatureThreshold: 1 });

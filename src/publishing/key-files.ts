@@ -1,5 +1,6 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { newKeyPair } from '../common/crypto/new-key-pair.js';
 import { type NodeKey, readNodeKey } from '../modules/nodes/node-key.js';
 import { Failure } from './failure.js';
 
@@ -13,10 +14,7 @@ export interface SigningPair {
 }
 
 export function newPair(type: 'ed25519' | 'p256'): SigningPair {
-  const { privateKey } =
-    type === 'ed25519'
-      ? generateKeyPairSync('ed25519')
-      : generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { privateKey } = newKeyPair(type);
   return { privateKey, publicKey: publicHalf(privateKey) };
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { enrollmentProof, joinRequestBearer } from '../../agent/assertions.js';
 import { describeHost } from '../../agent/host-description.js';
 import { generateNodeKey } from '../../agent/keys.js';
+import { newKeyPair } from '../../src/common/crypto/new-key-pair.js';
 import type { Answer, Api } from '../support/api.js';
 import { Applicant, countByStatus, type EnrollmentChanges, send } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
@@ -150,7 +151,7 @@ describe('a body that is no enrollment', () => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
   const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'jwk' });
   const ed448 = generateKeyPairSync('ed448').publicKey.export({ format: 'jwk' });
-  const withPrivate = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+  const withPrivate = newKeyPair('ed25519').privateKey.export({ format: 'jwk' });
   const facts = { os: 'linux', arch: 'x64', hostname: 'h' };
   const many = Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`fact${index}`, index]));
 
@@ -194,7 +195,7 @@ describe('a body that is no enrollment', () => {
 });
 
 describe('a proof that does not hold', () => {
-  const stranger = generateKeyPairSync('ed25519');
+  const stranger = newKeyPair('ed25519');
 
   it.each<[string, EnrollmentChanges]>([
     ['by another key', { signer: stranger.privateKey }],

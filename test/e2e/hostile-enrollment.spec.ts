@@ -1,5 +1,6 @@
-import { createHmac, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { newKeyPair } from '../../src/common/crypto/new-key-pair.js';
 import type { Answer, Api } from '../support/api.js';
 import { Applicant, countByStatus, send } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
@@ -215,10 +216,7 @@ describe('a key that is not what it says', () => {
     ['a secp256k1 key', { kty: 'EC', crv: 'secp256k1', x: 'A'.repeat(43), y: 'A'.repeat(43) }],
     ['the point at infinity', { kty: 'EC', crv: 'P-256', x: `${'A'.repeat(43)}`, y: `${'A'.repeat(43)}` }],
     ['another spelling of the same bytes', { kty: 'OKP', crv: 'Ed25519', x: `${'A'.repeat(42)}B` }],
-    [
-      'a key with its private part',
-      { ...generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }) },
-    ],
+    ['a key with its private part', { ...newKeyPair('ed25519').privateKey.export({ format: 'jwk' }) }],
   ])('%s is refused', async (_, publicKey) => {
     const { id, token } = await joinToken();
     const answer = await send(

@@ -1,13 +1,7 @@
-import {
-  createHash,
-  createPublicKey,
-  generateKeyPairSync,
-  type JsonWebKey,
-  type KeyObject,
-  randomUUID,
-} from 'node:crypto';
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject, randomUUID } from 'node:crypto';
 import canonicalize from 'canonicalize';
 import { type CompactJWSHeaderParameters, CompactSign, SignJWT } from 'jose';
+import { newKeyPair } from '../../src/common/crypto/new-key-pair.js';
 import { type Answer, apiClient } from './api.js';
 import { unique } from './given.js';
 
@@ -37,10 +31,7 @@ export class Applicant {
     readonly nodeName = unique('node'),
     readonly kind: 'ed25519' | 'p256' = 'ed25519',
   ) {
-    const { publicKey, privateKey } =
-      kind === 'ed25519'
-        ? generateKeyPairSync('ed25519')
-        : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { publicKey, privateKey } = newKeyPair(kind);
     this.publicKey = { ...publicKey.export({ format: 'jwk' }) };
     this.privateKey = privateKey;
   }

@@ -1,4 +1,5 @@
-import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { createHash, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { newKeyPair } from '../../src/common/crypto/new-key-pair.js';
 import type { Answer, Api } from './api.js';
 import { created, unique } from './given.js';
 
@@ -27,10 +28,7 @@ export interface TestEnvelope {
 }
 
 export function releaseKey(kind: 'ed25519' | 'p256' = 'ed25519'): ReleaseKey {
-  const { publicKey, privateKey } =
-    kind === 'ed25519'
-      ? generateKeyPairSync('ed25519')
-      : generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { publicKey, privateKey } = newKeyPair(kind);
   return keyOf(privateKey, publicKey.export({ format: 'jwk' }) as Record<string, string>);
 }
 

@@ -1,5 +1,6 @@
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { type KeyObject, sign } from 'node:crypto';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { newKeyPair } from '../../src/common/crypto/new-key-pair.js';
 import { newSerial } from '../../src/modules/trust/certificate.js';
 import { type CrlInput, type LeafInput, makeCrl, makeLeaf, makeRoot } from '../../src/modules/trust/x509.js';
 
@@ -17,7 +18,7 @@ export class TestAuthority {
 
   /** @param validHours from when until when it is good, from now */
   static async make(clusterId: string, [from, to]: [number, number] = [-1, 24]): Promise<TestAuthority> {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { publicKey, privateKey } = newKeyPair('p256');
     const kid = await calculateJwkThumbprint(publicKey.export({ format: 'jwk' }) as JWK);
     const validity = { notBefore: hours(from), notAfter: hours(to) };
     const root = { clusterId, kid, serial: newSerial(), publicKey, ...validity };

@@ -1,10 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { compactVerify } from 'jose';
 import { compactSigner } from './compact-signer.js';
+import { newKeyPair } from './new-key-pair.js';
 
-const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+const { publicKey, privateKey } = newKeyPair('ed25519');
 
 it('makes what a JOSE library verifies, whatever is signed', async () => {
   await fc.assert(

@@ -1,10 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, expect, it } from '@jest/globals';
 import { compactSigner, encodedHeader } from './compact-signer.js';
 import { ManySignatures } from './many-signatures.js';
+import { newKeyPair } from './new-key-pair.js';
 import { SigningThread } from './signing-thread.js';
 
-const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+const { publicKey, privateKey } = newKeyPair('ed25519');
 const header = { typ: 'rap-snapshot+jws', kid: 'key-1' };
 const head = encodedHeader(header);
 /** Some with letters of every width. */

@@ -1,7 +1,8 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { MasterKeyring } from '../../common/crypto/envelope.js';
+import { newKeyPair } from '../../common/crypto/new-key-pair.js';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
@@ -59,7 +60,7 @@ export class ClusterKeys implements JwksProvider, OnModuleInit {
 
   /** A new key pair, its private part sealed; nothing knows of it yet. */
   async make(clusterId: string): Promise<NewSnapshotKey> {
-    const pair = generateKeyPairSync('ed25519');
+    const pair = newKeyPair('ed25519');
     const { x } = pair.publicKey.export({ format: 'jwk' }) as { x: string };
     const jwk = { kty: 'OKP', crv: 'Ed25519', x } as const;
     const kid = await calculateJwkThumbprint(jwk);

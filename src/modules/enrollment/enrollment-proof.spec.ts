@@ -1,6 +1,7 @@
-import { createHash, createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHash, createHmac, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { type CompactJWSHeaderParameters, CompactSign } from 'jose';
+import { newKeyPair } from '../../common/crypto/new-key-pair.js';
 import { readNodeKey } from '../nodes/node-key.js';
 import { bodyHashOf, checkProof, type ProofRule } from './enrollment-proof.js';
 
@@ -8,8 +9,8 @@ const now = new Date('2026-11-23T08:00:00.000Z');
 const iat = now.getTime() / 1000;
 const token = 'fjt_some_token';
 const tokenHash = createHash('sha256').update(token).digest('base64url');
-const ed25519 = generateKeyPairSync('ed25519');
-const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const ed25519 = newKeyPair('ed25519');
+const p256 = newKeyPair('p256');
 const sentBody = { token, nodeName: 'edge-1', somethingNew: [1], proof: 'the proof' };
 const claims = { jti: 'one', iat, aud: 'http://here', tokenHash };
 
@@ -73,14 +74,14 @@ describe('checkProof', () => {
   });
 
   it('refuses what the key in the body did not sign', async () => {
-    const another = generateKeyPairSync('ed25519');
+    const another = newKeyPair('ed25519');
     expect(await checkProof(await sign(claims, another.privateKey), rule())).toMatchObject({
       fault: 'signature',
     });
   });
 
   it('refuses to believe a key or an algorithm that the header brings along', async () => {
-    const another = generateKeyPairSync('ed25519');
+    const another = newKeyPair('ed25519');
     const jwk = another.publicKey.export({ format: 'jwk' });
     const proof = await sign(claims, another.privateKey, { alg: 'EdDSA', jwk });
     expect(await checkProof(proof, rule())).toMatchObject({ fault: 'signature' });

@@ -1,15 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { newKeyPair } from '../../common/crypto/new-key-pair.js';
 import { readNodeKey } from './node-key.js';
 
-const ed25519 = () =>
-  generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }) as Record<string, string>;
-const p256 = () =>
-  generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' }) as Record<
-    string,
-    string
-  >;
+const ed25519 = () => newKeyPair('ed25519').publicKey.export({ format: 'jwk' }) as Record<string, string>;
+const p256 = () => newKeyPair('p256').publicKey.export({ format: 'jwk' }) as Record<string, string>;
 
 /** The same bytes in another spelling: base64url of 32 bytes leaves two bits of its last character unused. */
 function respelled(text: string): string {
@@ -63,11 +59,8 @@ describe("a node's key", () => {
     ['a text', 'ssh-ed25519 AAAA'],
     ['an array', [ed25519()]],
     ['an empty object', {}],
-    ['a private key', generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' })],
-    [
-      'a private P-256 key',
-      generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }),
-    ],
+    ['a private key', newKeyPair('ed25519').privateKey.export({ format: 'jwk' })],
+    ['a private P-256 key', newKeyPair('p256').privateKey.export({ format: 'jwk' })],
     ['an RSA key', generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' })],
     ['an X25519 key', generateKeyPairSync('x25519').publicKey.export({ format: 'jwk' })],
     ['an Ed448 key', generateKeyPairSync('ed448').publicKey.export({ format: 'jwk' })],

@@ -1,7 +1,8 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import { MasterKeyring } from '../../common/crypto/envelope.js';
+import { newKeyPair } from '../../common/crypto/new-key-pair.js';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
 
@@ -51,7 +52,7 @@ export class PlatformKeys {
   private async load(): Promise<SigningKey> {
     const known = await this.find();
     if (known !== null) return this.open(known);
-    const pair = generateKeyPairSync('ed25519');
+    const pair = newKeyPair('ed25519');
     const jwk = pair.publicKey.export({ format: 'jwk' }) as JWK;
     const kid = await calculateJwkThumbprint(jwk);
     const publicJwk = { ...jwk, kid, alg: 'EdDSA', use: 'sig' };

@@ -1,9 +1,9 @@
 // The certificate library resolves its parts by decorators' metadata.
 import 'reflect-metadata';
-import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import fc from 'fast-check';
+import { newKeyPair } from '../../common/crypto/new-key-pair.js';
 import { DomainError } from '../../common/errors/domain-error.js';
 import { readNodeKey } from '../nodes/node-key.js';
 import { readCsr } from './csr.js';
@@ -68,7 +68,7 @@ describe('a certificate request', () => {
         expect(refusal(asPem(Buffer.from(bytes)))).toBe('csr_invalid');
       }),
     );
-    const { publicKey } = generateKeyPairSync('ed25519');
+    const { publicKey } = newKeyPair('ed25519');
     expect(refusal(publicKey.export({ format: 'pem', type: 'spki' }).toString())).toBe('csr_invalid');
   });
 });

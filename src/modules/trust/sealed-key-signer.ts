@@ -1,6 +1,7 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { MasterKeyring, type SealContext } from '../../common/crypto/envelope.js';
+import { newKeyPair } from '../../common/crypto/new-key-pair.js';
 import type { AuthorityKey, CertificateSigner } from './certificate-signer.js';
 
 /** Signs with keys that rest in the database, sealed under the master key and bound to their cluster. */
@@ -9,7 +10,7 @@ export class SealedKeySigner implements CertificateSigner {
   constructor(private readonly keyring: MasterKeyring) {}
 
   async generate(clusterId: string): Promise<{ publicKey: KeyObject; handle: Buffer }> {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { publicKey, privateKey } = newKeyPair('p256');
     const handle = this.keyring.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), context(clusterId));
     return { publicKey, handle };
   }
