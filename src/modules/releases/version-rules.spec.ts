@@ -188,6 +188,15 @@ describe('the way to a version', () => {
   ])('%s', (_, target, others, subject, expected) => expect(told(target, others, subject)).toEqual(expected));
 });
 
+it('names the latest of the migrations that keep a node from going back, in whatever order releases come', () => {
+  const left = ['1.5.0', '2.0.0'].map((version) => release(version, { migrations: [migration(false)] }));
+  const named = [left, [...left].reverse()].map(
+    (releases) => versionPath(release('1.0.0'), { ...NODE, fromVersion: '2.0.0' }, releases).obstacles,
+  );
+  const message = 'Migration m of version 2.0.0 cannot be undone.';
+  expect(named).toEqual(Array(2).fill([{ code: 'downgrade_not_possible', message }]));
+});
+
 const range = fc
   .tuple(fc.constantFrom('>=', '<', '^', '~', ''), fc.nat(4), fc.nat(2))
   .map(([sign, major, minor]) => `${sign}${major}.${minor}.0`);

@@ -154,10 +154,13 @@ function downgrade(
   fromVersion: string,
   releases: readonly ReleaseFacts[],
 ): VersionPath {
-  const left = releases.filter(
-    ({ version }) =>
-      compareVersions(version, target.version) > 0 && compareVersions(version, fromVersion) <= 0,
-  );
+  // The latest first, as they would be left: the same obstacle is named in whatever order they come.
+  const left = releases
+    .filter(
+      ({ version }) =>
+        compareVersions(version, target.version) > 0 && compareVersions(version, fromVersion) <= 0,
+    )
+    .sort((one, other) => compareVersions(other.version, one.version));
   if (!left.some(({ version }) => compareVersions(version, fromVersion) === 0)) {
     const message = `Nothing is known of version ${fromVersion}, so that going back from it may break its data.`;
     return { steps: null, obstacles: [{ code: 'from_version_unknown', message }] };
