@@ -1,5 +1,6 @@
-import { mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '../../agent/atomic-file.js';
 import { Jobs } from '../../src/common/jobs/jobs.js';
 import type { AgentFleet } from './agent-fleet.js';
 import type { AgentProcess } from './agent-process.js';
@@ -61,10 +62,11 @@ export class UpdatedNode {
       env: { NOTES: join(this.directory, 'notes') },
       stopTimeoutSeconds: 2,
       execChecks: [OWN_CHECK],
-      update: { settleSeconds: 0, ...terms },
+      // What is not well says so by its check; that a good one is slow to come up is the machine's doing.
+      update: { settleSeconds: 0, healthSeconds: 600, ...terms },
     };
-    const file = join(this.directory, 'services', `${SERVICE}.json`);
-    await writeFile(file, JSON.stringify(definition), { mode: 0o600 });
+    // The agent may read it at any moment.
+    await writeFileAtomic(join(this.directory, 'services', `${SERVICE}.json`), JSON.stringify(definition));
   }
 
   /** Pins the keys of the publisher, or others. */
@@ -74,7 +76,7 @@ export class UpdatedNode {
   ): Promise<void> {
     const pin = { threshold: keys.length, keys: keys.map(({ publicKey }) => publicKey), ...more };
     const pins = { products: { [this.stage.publisher.product]: pin } };
-    await writeFile(join(this.directory, 'release-keys.json'), JSON.stringify(pins), { mode: 0o600 });
+    await writeFileAtomic(join(this.directory, 'release-keys.json'), JSON.stringify(pins));
   }
 
   /** What its migrations were asked to do. */
@@ -152,7 +154,7 @@ export class UpdateStage {
       type: 'exec',
       command: OWN_CHECK,
       intervalSeconds: 1,
-      timeoutSeconds: 10,
+      timeoutSeconds: 120,
       failureThreshold,
     };
     created(
