@@ -37,6 +37,8 @@ export class ProductUpdater {
   /** Ends what is being made ready for another update than the one that is wanted. */
   private preparing = new AbortController();
   private isActive = false;
+  /** What the agent before this one had no time to remove is gone. */
+  private isTidy = false;
   private retryAt: number | null = null;
   private askedAt = Number.NEGATIVE_INFINITY;
 
@@ -103,6 +105,8 @@ export class ProductUpdater {
   }
 
   private async step(signal: AbortSignal): Promise<void> {
+    if (!this.isTidy) await this.prune();
+    this.isTidy = true;
     const { wanted, service } = this;
     const { update } = this.record;
     if (service.isHeld && (update === null || !HELD_STATES.includes(update.state))) await service.letRun();

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
@@ -102,9 +102,16 @@ describe('an agent with a service that is run from releases', () => {
       expect(await stage.assignments(bad)).toMatchObject([{ state: 'rolled_back' }]);
       await runsOn(node, '2.0.0');
       expect((await node.notes()).at(-1)).toBe('state-3 rollback');
-      // What it runs on and what it could go back to, and no more.
+      // What it runs on and what it could go back to, and no more, though it was killed before it had cleared away the rest.
       const versions = join(node.directory, 'releases', stage.publisher.product, 'versions');
-      expect((await readdir(versions)).map((name) => name.split('_')[0]).sort()).toEqual(['1.0.0', '2.0.0']);
+      await node.agent.end('SIGKILL');
+      await mkdir(join(versions, '3.0.0_0123456789abcdef'), { recursive: true });
+      node.run();
+      const kept = await until(
+        () => readdir(versions),
+        ({ length }) => length < 3,
+      );
+      expect(kept.map((name) => name.split('_')[0]).sort()).toEqual(['1.0.0', '2.0.0']);
 
       created(await fleet.plane.api.post(`${stage.path}/${bad}/cancel`));
       created(await fleet.plane.api.post(`${stage.path}/${good}/rollback`));
