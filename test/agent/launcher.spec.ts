@@ -147,6 +147,10 @@ async function dies(next: Behaviour, step: number, when: 'before' | 'after'): Pr
     () => true,
   );
   const launcher = hasDied ? stage.launchProcess() : first;
+  // By it: the agent of one that has died may live on for a moment.
+  await launcher.seen('launcher.agent_started', ({ slot, trial }) =>
+    next === 'good' ? slot === 'b' : slot === 'a' && trial === null,
+  );
   const { current, last } = await stage.settled();
   const expected = next === 'good' ? ['b', 'confirmed'] : ['a', 'reverted'];
   expect([step, current, last?.outcome]).toEqual([step, ...expected]);
