@@ -275,13 +275,21 @@ describe('a real agent with the role of a cache', () => {
       expect((await ask(path, context, { agent })).status).toBe(200);
       const [socket] = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []) as TLSSocket[];
       if (socket === undefined) throw new Error('no connection was kept');
-      const cutOff = once(socket, 'close');
       created(
         await fleet.plane.api.post(`/clusters/${clusterId}/nodes/${leaver.nodeId}/revoke`, {
           reason: 'Gone.',
         }),
       );
-      await cutOff;
+      // Asked again and again, so that nobody cuts the connection off for having been idle.
+      await until(
+        () =>
+          ask(path, context, { agent }).then(
+            ({ status }) => status,
+            () => 'refused' as const,
+          ),
+        (status) => status === 'refused',
+      );
+      expect(socket.destroyed).toBe(true);
       expect(await statusOf(path, context)).toBe('refused');
       await cache.agent.seen('cache.refused', ({ detail }) => detail === 'revoked');
       expect(await statusOf(path, contextOf(reader))).toBe(200);
