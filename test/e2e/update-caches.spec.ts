@@ -21,6 +21,11 @@ afterAll(() => plane?.close());
 const clusterOf = async () => (await given(plane).cluster()).id;
 const snapshot = async (clusterId: string, nodeId: string): Promise<Json> =>
   created(await plane.api.get(`/clusters/${clusterId}/nodes/${nodeId}/snapshot`));
+/** All of it but its times: it is issued anew twice a day, for each node at another time. */
+const numbered = async (clusterId: string, nodeId: string): Promise<Json> => {
+  const { issuedAt: _, expiresAt: __, ...content } = await snapshot(clusterId, nodeId);
+  return content;
+};
 const mirrored = async ({ node }: TestCache): Promise<string[]> =>
   (await snapshot(node.clusterId, node.nodeId)).mirror.files.map(({ sha256 }: Json) => sha256);
 const generation = async ({ node }: TestCache): Promise<number> =>
@@ -37,7 +42,7 @@ describe('what a cache is to mirror', () => {
     const clusterId = await clusterOf();
     const cache = await admittedCache(plane, clusterId);
     const other = await admittedNode(plane, clusterId);
-    const before = await snapshot(clusterId, other.nodeId);
+    const before = await numbered(clusterId, other.nodeId);
     expect(await mirrored(cache)).toEqual([]);
     expect(await download(cache, file.sha256)).toBe(404);
     created(await point(clusterId, 'current', version));
@@ -46,7 +51,7 @@ describe('what a cache is to mirror', () => {
     expect(mirror.files).toEqual([
       { product: publisher.product, version, sha256: file.sha256, size: file.size, path },
     ]);
-    expect(await snapshot(clusterId, other.nodeId)).toEqual(before);
+    expect(await numbered(clusterId, other.nodeId)).toEqual(before);
     const answer = await cache.api.get(`/node-agents/me/artifacts/${file.sha256}`);
     expect(answer.status).toBe(200);
     expect(
@@ -131,7 +136,7 @@ describe('where caches are', () => {
         selector: { nodeIds: [updating] },
       },
     );
-    const idle = await snapshot(stage.clusterId, waiting);
+    const idle = await numbered(stage.clusterId, waiting);
     expect(await near(stage, updating)).toBeUndefined();
     for (const cache of [far, here, around])
       created(await cache.serve(`https://${cache.node.nodeId}.test:7443`));
@@ -144,11 +149,11 @@ describe('where caches are', () => {
       })),
     );
     // Holdings and repeats concern nobody.
-    const before = await snapshot(stage.clusterId, updating);
+    const before = await numbered(stage.clusterId, updating);
     const said = { url: told[0].url, held: ['a'.repeat(64)], usedBytes: 1, capacityBytes: 2, servedFiles: 3 };
     const answer = created(await here.api.put('/node-agents/me/update-cache', said)) as Json;
     expect(answer).toMatchObject({ ...said, nodeId: here.node.nodeId, isTold: true });
-    expect(await snapshot(stage.clusterId, updating)).toEqual(before);
+    expect(await numbered(stage.clusterId, updating)).toEqual(before);
     // What moves a cache away moves it in the list; what takes its role, or its place, out of it.
     await file(here.node.nodeId, null);
     const ids = async () => (await near(stage, updating)).map(({ nodeId }) => nodeId);
@@ -162,7 +167,7 @@ describe('where caches are', () => {
     expect(await near(stage, updating)).toBeUndefined();
     created(await plane.api.post(`${cluster}/nodes/${here.node.nodeId}/enable`));
     expect(await ids()).toEqual([here.node.nodeId]);
-    expect(await snapshot(stage.clusterId, waiting)).toEqual(idle);
+    expect(await numbered(stage.clusterId, waiting)).toEqual(idle);
     const { items } = created(await plane.api.get(`${cluster}/update-caches`)) as Json;
     expect(items.map(({ nodeId, isTold }: Json) => [nodeId, isTold]).sort()).toEqual(
       [
