@@ -402,8 +402,9 @@ describe('a store that is away', () => {
 });
 
 describe('a service that is killed while it puts a file into a bucket', () => {
+  beforeAll(buildService, 300_000);
+
   it('serves nothing of it, and takes the file when it is sent again', async () => {
-    await buildService();
     const database = await createTestDatabase();
     const gate = await Gate.open(
       Number(new URL(places.s3.kind === 's3' ? (places.s3.endpoint ?? '') : '').port),

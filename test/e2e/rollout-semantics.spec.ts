@@ -569,7 +569,7 @@ describe('a rollout that cannot lead its nodes back', () => {
   });
 });
 
-/** The clock is set months ahead and does not come back: these are the last of the file. */
+/** The clock is set years ahead, beyond that of any machine, and does not come back: these are the last of the file. */
 describe('a maintenance window', () => {
   const window = (timeZone: string, from: string, to: string) => ({
     maintenanceWindows: [{ timeZone, from, to }],
@@ -587,7 +587,7 @@ describe('a maintenance window', () => {
   }
 
   it('that lies in the hour that summer time leaves out opens a day later, and one that reaches beyond it at its end', async () => {
-    await goTo('2027-03-27T12:00:00Z'); // begun at any hour of the day, it would be offered at once in some
+    await goTo('2036-03-29T12:00:00Z'); // begun at any hour of the day, it would be offered at once in some
     const [inside, beyond] = [await RolloutStage.open(plane, 1), await RolloutStage.open(plane, 2)];
     const ids = [
       await inside.started(window('Europe/Berlin', '02:15', '02:45')),
@@ -595,18 +595,18 @@ describe('a maintenance window', () => {
     ];
     const at = (instant: string) => offeredAt(instant, inside, beyond);
     // 01:59:59 in winter time, 03:00 and 03:30 in summer time.
-    expect(await at('2027-03-28T00:59:59Z')).toEqual([false, false]);
-    expect(await at('2027-03-28T01:00:00Z')).toEqual([false, true]);
+    expect(await at('2036-03-30T00:59:59Z')).toEqual([false, false]);
+    expect(await at('2036-03-30T01:00:00Z')).toEqual([false, true]);
     const [one, other] = beyond.nodes as [UpdatingNode, UpdatingNode];
     const updates = [await told(one), await told(other)] as const;
     expect(await one.prepare(updates[0])).toBe(true);
-    expect(await at('2027-03-28T01:30:00Z')).toEqual([false, true]);
+    expect(await at('2036-03-30T01:30:00Z')).toEqual([false, true]);
     await one.change(updates[0]);
     expect(await other.prepare(updates[1])).toBe(false);
-    expect(await at('2027-03-29T00:14:59Z')).toEqual([false, false]);
-    expect(await at('2027-03-29T00:15:00Z')).toEqual([true, false]);
+    expect(await at('2036-03-31T00:14:59Z')).toEqual([false, false]);
+    expect(await at('2036-03-31T00:15:00Z')).toEqual([true, false]);
     expect((await told(other)).phase).toBe('offered');
-    expect(await at('2027-03-29T00:30:00Z')).toEqual([true, false]);
+    expect(await at('2036-03-31T00:30:00Z')).toEqual([true, false]);
     expect((await told(other)).phase).toBe('granted');
     await other.change(updates[1]);
     await beyond.tick();
@@ -615,21 +615,21 @@ describe('a maintenance window', () => {
   });
 
   it('that lies in the hour that comes twice opens twice', async () => {
-    await goTo('2027-04-03T03:00:00Z');
+    await goTo('2036-04-05T03:00:00Z');
     const stage = await RolloutStage.open(plane, 2);
     await stage.started(window('Australia/Sydney', '02:15', '02:45'));
     const [one, other] = stage.nodes as [UpdatingNode, UpdatingNode];
     const at = (instant: string) => offeredAt(instant, stage);
-    expect(await at('2027-04-03T15:14:59Z')).toEqual([false]);
-    expect(await at('2027-04-03T15:15:00Z')).toEqual([true]);
+    expect(await at('2036-04-05T15:14:59Z')).toEqual([false]);
+    expect(await at('2036-04-05T15:15:00Z')).toEqual([true]);
     const updates = [await told(one), await told(other)] as const;
     expect(await one.prepare(updates[0])).toBe(true);
-    await at('2027-04-03T15:45:00Z');
+    await at('2036-04-05T15:45:00Z');
     await one.change(updates[0]);
     expect(await other.prepare(updates[1])).toBe(false);
-    await at('2027-04-03T16:14:59Z');
+    await at('2036-04-05T16:14:59Z');
     expect((await told(other)).phase).toBe('offered');
-    await at('2027-04-03T16:15:00Z');
+    await at('2036-04-05T16:15:00Z');
     expect((await told(other)).phase).toBe('granted');
   });
 });
