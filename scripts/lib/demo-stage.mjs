@@ -3,7 +3,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { freePort } from './free-port.mjs';
 import { inRoot, ROOT } from './project.mjs';
 import { Failure } from './run.mjs';
 
@@ -14,17 +13,22 @@ const PATIENCE_MS = 240_000;
 export class Actor {
   #lines = [];
   #listeners = new Set();
+  #hasEnded = false;
 
   constructor(name, args, env) {
     this.name = name;
     this.process = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    // Not at its exit: what it has printed last may come after that.
     this.ended = new Promise((resolve) =>
-      this.process.once('exit', (code, signal) => resolve(code ?? signal)),
+      this.process.once('close', (code, signal) => resolve(code ?? signal)),
     );
     for (const stream of [this.process.stdout, this.process.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.#hear(line));
     }
-    void this.ended.then(() => this.#hear(''));
+    void this.ended.then(() => {
+      this.#hasEnded = true;
+      this.#hear('');
+    });
   }
 
   /** The first line, past or to come, for which `pick` returns something. */
@@ -36,7 +40,7 @@ export class Actor {
           const found = pick(this.#lines[at]);
           if (found !== undefined && found !== null && found !== false) return finish(resolve, found);
         }
-        if (this.process.exitCode !== null)
+        if (this.#hasEnded)
           finish(reject, new Failure(`${this.name} ended before it ${what}:\n${this.tail()}`));
       };
       const timer = setTimeout(
@@ -84,16 +88,14 @@ export class Stage {
 
   /** Starts the service and waits until it takes requests. */
   async startService() {
-    const port = await freePort();
-    this.url = `http://127.0.0.1:${port}`;
     const data = join(this.directory, 'data');
     this.service = this.#start('the service', [inRoot('dist/src/main.js')], {
       ...withoutSettings(process.env),
       FABRIC_DATA_DIR: data,
-      PORT: String(port),
+      PORT: '0',
       LOG_LEVEL: 'warn',
     });
-    await this.service.until('come up', (line) => line.includes('is up.'));
+    this.url = await this.service.until('come up', (line) => /^ {2}URL +(\S+)$/.exec(line)?.[1]);
     this.token = readFileSync(join(data, 'owner-token'), 'utf8').trim();
   }
 

@@ -7,7 +7,7 @@ import { projectRoot } from '../../src/common/project-root.js';
 import { createScratchDataDirectory } from '../support/scratch-data-directory.js';
 
 /** Building comes first where nobody has built yet. */
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 600_000;
 
 /**
  * Nothing is written for a refusal, and nobody else woken; pgbench and etcd are not on every machine; so short a time

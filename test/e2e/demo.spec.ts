@@ -5,7 +5,7 @@ import { expect, it } from '@jest/globals';
 import { projectRoot } from '../../src/common/project-root.js';
 
 /** Building comes first where nobody has built yet. */
-const PATIENCE_MS = 300_000;
+const PATIENCE_MS = 600_000;
 
 it(
   'the demo tells the whole story with real processes, and everything is as it should be',

@@ -264,10 +264,13 @@ describe('the partitions of the audit log', () => {
       )
     ).rows.map(({ name }) => name);
 
-  it('are those of this month and the twelve that follow, and a default one', async () => {
-    // The template may be of another month.
+  // The template may be of another month.
+  beforeEach(async () => {
     await emptied();
     await migrate(database);
+  });
+
+  it('are those of this month and the twelve that follow, and a default one', async () => {
     const { rows } = await owner.query<{ name: string }>(
       `SELECT 'audit_events_' || to_char(date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => m), 'YYYY_MM') AS name
          FROM generate_series(0, 12) AS m`,

@@ -54,6 +54,10 @@ describe('tracing that is configured', () => {
     await plane.database.query('ALTER TABLE clusters_away RENAME TO clusters');
     await plane.app.get(Jobs).enqueue('maintenance', 'retention', 'traced');
     await receiver.until(({ name }) => name === 'process maintenance/retention');
+    // Not left to the handing over at the end, for which there are but two seconds.
+    for (const traceId of [TRACES.read, TRACES.change, TRACES.refusal, TRACES.fault])
+      await receiver.until((span) => span.traceId === traceId && span.kind === SERVER);
+    await receiver.until(({ name }) => name === 'GET /api/v1/audit/events');
     // In the order of the real shutdown: spans end with their connections, and the last are handed over.
     await plane.close();
     await stopTracing();

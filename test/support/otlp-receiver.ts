@@ -46,7 +46,8 @@ interface Batch {
 export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = [];
   const arrivals = new EventEmitter();
-  const server = createServer((request, response) => {
+  // No connection is ended while the exporter is about to use it again.
+  const server = createServer({ keepAliveTimeout: 3_600_000 }, (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {

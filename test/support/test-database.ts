@@ -58,7 +58,7 @@ export function databaseUrls(server: TestServer, name: string): { appUrl: string
 }
 
 /** Repeats a statement while somebody else is in its way. */
-async function alone(client: pg.Client, statement: string): Promise<void> {
+export async function alone(client: pg.Client, statement: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await client.query(statement);

@@ -5,7 +5,7 @@ import { createFabricRoles, OWNER_ROLE } from '../../src/common/database/embedde
 import { readPostgresCredentials } from '../../src/common/database/embedded/postgres-credentials.js';
 import { migrate } from '../../src/common/database/migrations/migrator.js';
 import { createScratchDataDirectory } from './scratch-data-directory.js';
-import { databaseUrls, TEST_SERVER_VARIABLE, type TestServer } from './test-database.js';
+import { alone, databaseUrls, TEST_SERVER_VARIABLE, type TestServer } from './test-database.js';
 
 /** On a server that outlives the run its databases are named `fabric_test_<seconds>_<random>_...`. */
 const PREFIX = 'fabric_test_';
@@ -109,7 +109,7 @@ async function dropDatabases(client: pg.Client, which: (name: string) => boolean
   const { rows } = await client.query<{ name: string }>('SELECT d.datname AS name FROM pg_database AS d');
   for (const { name } of rows) {
     if (which(name))
-      await client.query(`DROP DATABASE IF EXISTS ${client.escapeIdentifier(name)} WITH (FORCE)`);
+      await alone(client, `DROP DATABASE IF EXISTS ${client.escapeIdentifier(name)} WITH (FORCE)`);
   }
 }
 

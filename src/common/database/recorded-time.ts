@@ -76,6 +76,8 @@ export class RecordedTime implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   private async state(): Promise<PartState> {
+    // What an earlier look has seen must not be noted after this one, as an alarm about what is over.
+    await this.looking;
     this.note(await this.behind());
     if (this.behindSeconds <= TOLERATED_SECONDS) return { ok: true };
     const seconds = Math.round(this.behindSeconds);
