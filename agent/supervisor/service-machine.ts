@@ -26,6 +26,8 @@ export interface Live {
   nextCheckAt: number | null;
   /** It is being stopped because it is unhealthy, and not because it is no longer wanted. */
   isUnhealthyStop: boolean;
+  /** What it had started is still being ended: it neither comes up any more nor falls ill. */
+  hasExited: boolean;
 }
 
 /** The process ended; another is started at `until`. */
@@ -59,6 +61,8 @@ export interface ServiceState {
 export type ServiceEvent =
   | { kind: 'ordered'; order: Order }
   | { kind: 'started' }
+  /** The process is gone; what it had started may not be. */
+  | { kind: 'exited' }
   /** The process and all that it had started are gone, or it could not be started. */
   | { kind: 'ended'; ending: Ending }
   | ({ kind: 'checked' } & CheckResult)
@@ -102,6 +106,8 @@ export function advance(state: ServiceState, event: ServiceEvent, moment: Moment
       return onOrder({ ...state, order: event.order }, state.order, moment);
     case 'started':
       return onStarted(state, moment.now);
+    case 'exited':
+      return onExited(state);
     case 'ended':
       return onEnded(state, event.ending, moment);
     case 'checked':
@@ -115,7 +121,7 @@ export function advance(state: ServiceState, event: ServiceEvent, moment: Moment
 export function wakeAt(state: ServiceState): number | null {
   const { phase } = state;
   if (phase.at === 'waiting') return phase.until;
-  if (phase.at !== 'live' || phase.stage === 'stopping' || phase.startedAt === null) return null;
+  if (phase.at !== 'live' || !isWatched(phase) || phase.startedAt === null) return null;
   const settledAt =
     phase.stage === 'starting' && !isChecked(state.order) ? phase.startedAt + SETTLING_MS : null;
   return settledAt ?? phase.nextCheckAt;
@@ -156,6 +162,11 @@ function onStarted(state: ServiceState, now: number): Step {
   return still({ ...state, phase: { ...phase, startedAt: now, nextCheckAt } });
 }
 
+function onExited(state: ServiceState): Step {
+  const { phase } = state;
+  return still(phase.at === 'live' ? { ...state, phase: { ...phase, hasExited: true } } : state);
+}
+
 function onEnded(state: ServiceState, ending: Ending, moment: Moment): Step {
   const { phase, order } = state;
   if (phase.at !== 'live') return still(state);
@@ -176,7 +187,7 @@ function onEnded(state: ServiceState, ending: Ending, moment: Moment): Step {
 
 function onChecked(state: ServiceState, result: CheckResult, now: number): Step {
   const { phase, order } = state;
-  if (phase.at !== 'live' || phase.stage === 'stopping') return still(state);
+  if (phase.at !== 'live' || !isWatched(phase)) return still(state);
   if (result.instanceId !== state.instanceId || result.checkRound !== phase.checkRound) return still(state);
   if (order.kind === 'rest' || !isChecked(order)) return still(state);
   const { intervalSeconds, failureThreshold } = order.check.make;
@@ -222,6 +233,7 @@ function started(state: ServiceState, order: RunOrder, { newId }: Moment): Step 
     checkRound: 0,
     nextCheckAt: null,
     isUnhealthyStop: false,
+    hasExited: false,
   };
   return { state: { ...state, phase, instanceId: newId }, effects: ['start'] };
 }
@@ -255,6 +267,11 @@ function checkedAnew(state: ServiceState, phase: Live, order: RunOrder, now: num
 
 function still(state: ServiceState): Step {
   return { state, effects: [] };
+}
+
+/** Whether time and checks may still change what is said of it. */
+function isWatched({ stage, hasExited }: Live): boolean {
+  return stage !== 'stopping' && !hasExited;
 }
 
 type CheckedOrder = RunOrder & { check: Extract<CheckOrder, { make: unknown }> };

@@ -59,7 +59,8 @@ export class ServiceProcess {
     private readonly root: TreeRoot,
     private readonly launch: Launch,
     private readonly home: ProcessHome,
-    exited: Promise<Ending>,
+    /** Resolves when its first process has; what that has started may live on. */
+    readonly exited: Promise<Ending>,
     drained: Promise<unknown>,
   ) {
     this.ended = this.end(exited, drained);

@@ -146,8 +146,10 @@ export class ServiceRunner {
       instanceId: this.state.instanceId,
     });
     this.handle({ kind: 'started' });
+    await process.exited;
+    checks.abort(); // also one that hangs, which would be waited for as a part of it
+    this.handle({ kind: 'exited' });
     const ending = await process.ended;
-    checks.abort();
     this.context.log.info('workload.ended', { serviceType, pid: process.pid, detail: ending.text });
     this.handle({ kind: 'ended', ending });
   }

@@ -1,8 +1,10 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { readFileIfPresent } from '../../agent/atomic-file.js';
 import type { Workload } from '../../agent/snapshot-workload.js';
-import { supervisedNode, workload } from '../support/supervised-node.js';
+import { isAlive, shell, supervisedNode, workload } from '../support/supervised-node.js';
+import { until } from '../support/until.js';
 
 const node = supervisedNode();
 
@@ -47,6 +49,26 @@ describe('a health check', () => {
     await writeFile(flag(), '');
     await node().seen('workload.changed', { reportedState: 'running', health: 'healthy' }, 3);
     expect(node().events('workload.started')).toHaveLength(1);
+  });
+
+  it('ends with the process that it looks at, though something of that lives on', async () => {
+    const held = join(node().directory, 'check');
+    const hangs = ['/bin/sh', '-c', `trap "" TERM; echo $$ > ${held}; exec sleep 600`];
+    const leaves = shell('trap "" TERM; sleep 600 & echo $!; wait');
+    await node().define('relay-node', { command: leaves, stopTimeoutSeconds: 600, execChecks: [hangs] });
+    const healthCheck = { type: 'exec', command: hangs, ...timing, timeoutSeconds: 600 } as const;
+    node().wants([workload({ healthCheck })]);
+    const pid = await node().starts('relay-node');
+    const left = Number(/ (\d+)\n/.exec(await node().said(/ \d+\n/))?.[1]);
+    const asked = await until(
+      () => readFileIfPresent(held),
+      (text) => text?.endsWith('\n') === true,
+    );
+    process.kill(pid, 'SIGKILL');
+    while (isAlive(Number(asked))) await new Promise(setImmediate);
+    expect(isAlive(left)).toBe(true);
+    process.kill(left, 'SIGKILL');
+    await node().seen('workload.changed', { reportedState: 'failed' });
   });
 
   it.each<[string, () => Workload['healthCheck'], string]>([

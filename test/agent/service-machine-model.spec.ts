@@ -29,6 +29,7 @@ describe('any service, whatever happens', () => {
         .map((ms) => ({ kind: 'pass' as const, ms: ms as number })),
     },
     { weight: 2, arbitrary: fc.constant({ kind: 'process comes up' as const }) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'process leaves others' as const }) },
     { weight: 2, arbitrary: fc.boolean().map((isSuccess) => ({ kind: 'process ends' as const, isSuccess })) },
     {
       weight: 2,
@@ -42,7 +43,8 @@ describe('any service, whatever happens', () => {
   /** The host as far as one service is concerned: what runs, and what it was asked to do. */
   class Host {
     readonly service = new Bench();
-    processes: { key: string; isUp: boolean; isAskedToStop: boolean }[] = [];
+    processes: { key: string; isUp: boolean; hasExited: boolean; isAskedToStop: boolean }[] = [];
+    private wasUp = false;
     /** The last end that was the process's own, and the least delay of the policies in force since then. */
     private ownEnd: { at: number; leastMs: number; key: string } | null = null;
 
@@ -64,6 +66,11 @@ describe('any service, whatever happens', () => {
           process.isUp = true;
           this.service.started();
           break;
+        case 'process leaves others':
+          if (process?.isUp !== true || process.hasExited) return;
+          process.hasExited = true;
+          this.service.exited();
+          break;
         case 'process ends':
           if (process === undefined) return;
           this.processes = [];
@@ -73,6 +80,13 @@ describe('any service, whatever happens', () => {
       }
       for (const effect of this.service.effects) this.perform(effect);
       this.inspect();
+      this.wasUp = this.isUp;
+    }
+
+    /** Whether the service counts as having come up. */
+    private get isUp(): boolean {
+      const { phase } = this.service.state;
+      return phase.at === 'live' && phase.stage === 'running';
     }
 
     private remember(isAskedToStop: boolean): void {
@@ -91,13 +105,14 @@ describe('any service, whatever happens', () => {
         expect(this.processes).toEqual([]); // never two
         if (order.kind !== 'run') throw new Error('started though it is not wanted');
         this.assertDelay(order);
-        this.processes.push({ key: order.launch.key, isUp: false, isAskedToStop: false });
+        const fresh = { isUp: false, hasExited: false, isAskedToStop: false };
+        this.processes.push({ key: order.launch.key, ...fresh });
       }
       if (effect === 'stop') {
         expect(process).toMatchObject({ isAskedToStop: false });
         if (process !== undefined) process.isAskedToStop = true;
       }
-      if (effect === 'check') expect(process?.isUp).toBe(true);
+      if (effect === 'check') expect(process).toMatchObject({ isUp: true, hasExited: false });
     }
 
     /** After an end of its own the same thing starts no sooner than the policy allows. */
@@ -126,6 +141,7 @@ describe('any service, whatever happens', () => {
         expect(process).toMatchObject({ isUp: true, isAskedToStop: false });
         expect(order.kind).toBe('run');
       }
+      if (process?.hasExited && this.isUp) expect(this.wasUp).toBe(true);
       if (phase.at === 'waiting') expect(wakeAt(this.service.state)).not.toBeNull();
     }
   }
@@ -148,13 +164,17 @@ describe('any service, whatever happens', () => {
         const always = last.kind === 'run' ? { ...last, restart: { ...policy } } : last;
         host.happen({ kind: 'order', order: always });
         for (let round = 0; round < 8; round += 1) {
-          if (host.processes[0]?.isAskedToStop) host.happen({ kind: 'process ends', isSuccess: true });
+          const [process] = host.processes;
+          if (process?.isAskedToStop || process?.hasExited)
+            host.happen({ kind: 'process ends', isSuccess: true });
           host.happen({ kind: 'process comes up' });
           host.happen({ kind: 'pass', ms: 100_000 });
           host.happen({ kind: 'check', complaint: null });
         }
         const wanted =
-          last.kind === 'run' ? [{ key: last.launch.key, isUp: true, isAskedToStop: false }] : [];
+          last.kind === 'run'
+            ? [{ key: last.launch.key, isUp: true, hasExited: false, isAskedToStop: false }]
+            : [];
         expect(host.processes).toEqual(wanted);
       }),
       { numRuns: 1_000 },

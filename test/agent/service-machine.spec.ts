@@ -31,6 +31,22 @@ describe('a service', () => {
     expect(service.reported).toBe('stopped unknown');
   });
 
+  it('that has ended but for what it had started comes up no more, whatever it is asked', () => {
+    const service = bench().order(run()).started().exited();
+    expect(service.passes(60_000).reported).toBe('starting unknown');
+    expect([service.ends().reported, service.message]).toEqual([
+      'failed unknown',
+      'ended; next start 2 s after that',
+    ]);
+    const checked = bench()
+      .order(run({ check: { make: check } }))
+      .started()
+      .passes(1_000)
+      .exited();
+    expect(checked.checked(null).reported).toBe('starting unknown');
+    expect(checked.passes(60_000).effects).toEqual([]);
+  });
+
   it('is stopped also while it starts', () => {
     const service = bench().order(run()).order(rest);
     expect(service.effects).toEqual(['stop']);

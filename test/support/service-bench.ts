@@ -59,6 +59,7 @@ export class Bench {
 
   order = (order: Order): this => this.send({ kind: 'ordered', order });
   started = (): this => this.send({ kind: 'started' });
+  exited = (): this => this.send({ kind: 'exited' });
   ends = (isSuccess = false): this => this.send({ kind: 'ended', ending: { isSuccess, text: 'ended' } });
   passes(ms: number): this {
     this.now += ms;
