@@ -55,7 +55,7 @@ const DEFAULT_OPTIONS: RunOptions = {
 /** Loops and waits that one stop may end; more would be a leak, and is said to be one. */
 const STOPPED_AT_ONCE = 64;
 /** How long the last words to the control plane may take when the agent stops. */
-const FAREWELL_MS = 2_000;
+const FAREWELL_MS = 5_000;
 
 /**
  * Runs an enrolled node until it is stopped: heartbeats, its snapshot and its trust kept current, and the
@@ -125,6 +125,7 @@ export async function runNode(
     launcher?.close();
     roles.stop();
     await supervisor.close();
+    reporter.keepLatest(); // what they were on their way to that is no news any more
     const farewell = new ApiClient(state.baseUrl, AbortSignal.timeout(FAREWELL_MS));
     // The node is about to be silent; that its services have stopped is worth a try, and no more.
     await reporter.flush(new NodeApi(farewell, tokens)).catch(() => undefined);
