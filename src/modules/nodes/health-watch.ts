@@ -44,11 +44,8 @@ export class HealthWatch implements OnModuleInit {
 
   private writeSome(): Promise<number> {
     return this.transactor.observe(systemActor('health-watch'), async (tx) => {
-      // One sweep at a time writes; another worker's finds nothing left.
-      const [lock] = await tx.query<{ taken: boolean }>(
-        sql`SELECT pg_try_advisory_xact_lock(7411230002) AS taken`,
-      );
-      if (lock?.taken !== true) return { result: 0 };
+      // One sweep at a time writes; another one waits, and has then nothing left of what was so when it began.
+      await tx.query(sql`SELECT pg_advisory_xact_lock(7411230002)`);
       const transitions = await tx.query<Transition>(sql`
         WITH changed AS (
           SELECT m.cluster_id, m.node_id, m.name, r.health AS before, ${HEALTH_EXPRESSION} AS after,
