@@ -45,11 +45,7 @@ describe('a tcp check', () => {
   });
 
   it('says that nobody listens', async () => {
-    const server = createServer();
-    const port = await listening(server, '127.0.0.1');
-    server.close();
-    await once(server, 'close');
-    expect(await ask(tcp(port))).toMatch(/ECONNREFUSED/);
+    expect(await ask(tcp(1))).toMatch(/ECONNREFUSED/); // a port that was free a moment ago may be somebody's
   });
 });
 

@@ -134,7 +134,9 @@ describe('a wanted service', () => {
 
   it('waits longer from one failure to the next', async () => {
     await node().define('relay-node', { command: shell('echo broken >&2; exit 3') });
-    node().wants([workload()]);
+    // However long its end takes, it is never well: without a check it would count as running after a moment.
+    const healthCheck = { type: 'tcp', port: 1, intervalSeconds: 3_600, timeoutSeconds: 60 } as const;
+    node().wants([workload({ healthCheck: { ...healthCheck, failureThreshold: 1 } })]);
     for (const delay of ['0.1', '0.2', '0.4']) {
       const message = `ended with exit code 3; next start ${delay} s after that`;
       await node().seen('workload.changed', { reportedState: 'failed', message });

@@ -6,7 +6,8 @@ import { admittedNode, type TestNode } from '../support/test-node.js';
 
 let controlPlane: ControlPlane;
 beforeAll(async () => {
-  controlPlane = await startControlPlane();
+  // Without workers, who would be found waiting for the tables that a test locks.
+  controlPlane = await startControlPlane({ config: { role: 'api' } });
 });
 afterAll(() => controlPlane?.close());
 

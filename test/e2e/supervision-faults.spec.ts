@@ -14,7 +14,7 @@ import { buildService, type ServiceProcess, startService } from '../support/serv
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { UnreliableProxy } from '../support/unreliable-proxy.js';
 
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 /** The same story each time; another seed is another story. */
 const SEED = Number(process.env.SUPERVISION_SEED ?? 20_260_301);
 const AGENTS = ['north', 'south', 'west'];
@@ -231,7 +231,7 @@ const contentOf = (payload: object) => {
 
 /** Looks until both sides are the same, and returns both for the last word. */
 async function settled(name: string, nodeId: string) {
-  const deadline = Date.now() + 120_000;
+  const deadline = Date.now() + 240_000;
   for (;;) {
     const desired = await heldByService(nodeId);
     const { items } = (await api().get(`/clusters/${clusterId}/nodes/${nodeId}/workloads`)).body;

@@ -411,7 +411,7 @@ describe('the history of a workload', () => {
     await report({ logTail: 'x' });
     await plane.database.query(
       `INSERT INTO node_service_transitions (id, cluster_id, node_id, service_type, occurred_at, previous_state, reported_state)
-       SELECT gen_random_uuid(), $1::uuid, $2::uuid, 'vpn-exit', now() - make_interval(secs => s), 'failed', 'starting' FROM generate_series(1, 520) AS s
+       SELECT gen_random_uuid(), $1::uuid, $2::uuid, 'vpn-exit', now() - make_interval(mins => 10, secs => s), 'failed', 'starting' FROM generate_series(1, 520) AS s
        UNION ALL
        SELECT gen_random_uuid(), $1::uuid, $2::uuid, 'old', now() - make_interval(days => 28 + d), 'failed', 'starting' FROM generate_series(1, 4) AS d`,
       [node.clusterId, node.nodeId],
