@@ -275,6 +275,7 @@ describe('a real agent with the role of a cache', () => {
       expect((await ask(path, context, { agent })).status).toBe(200);
       const [socket] = Object.values(agent.freeSockets).flatMap((sockets) => sockets ?? []) as TLSSocket[];
       if (socket === undefined) throw new Error('no connection was kept');
+      const cutOff = new Promise((resolve) => socket.once('close', resolve));
       created(
         await fleet.plane.api.post(`/clusters/${clusterId}/nodes/${leaver.nodeId}/revoke`, {
           reason: 'Gone.',
@@ -289,7 +290,7 @@ describe('a real agent with the role of a cache', () => {
           ),
         (status) => status === 'refused',
       );
-      expect(socket.destroyed).toBe(true);
+      await cutOff;
       expect(await statusOf(path, context)).toBe('refused');
       await cache.agent.seen('cache.refused', ({ detail }) => detail === 'revoked');
       expect(await statusOf(path, contextOf(reader))).toBe(200);
