@@ -302,6 +302,8 @@ async function started(): Promise<void> {
   await plane.whenHeld();
 }
 
+const upTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
+
 const role = (name: string): Body => ({
   role: name,
   organizationId: null,
@@ -346,18 +348,24 @@ describe('enrolling', () => {
 describe('a running node', () => {
   it('beats with a growing sequence and reports what it has applied', async () => {
     await started();
-    await events.seen('heartbeat.ok', { sequence: 3 });
-    expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual([1, 2, 3]);
+    const next = plane.heartbeats.length + 1; // a slow disk lets some come before the snapshot
+    await events.seen('heartbeat.ok', { sequence: next + 1 });
+    expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual(upTo(next + 1));
     expect(new Set(plane.heartbeats.map((beat) => beat.agentInstanceId)).size).toBe(1);
-    expect(plane.heartbeats[2]).toMatchObject({ appliedGeneration: 1, authorityTermSeen: 1, peersSeen: [] });
+    expect(plane.heartbeats[next]).toMatchObject({
+      appliedGeneration: 1,
+      authorityTermSeen: 1,
+      peersSeen: [],
+    });
   });
 
   it('sends a heartbeat whose answer was lost again, with its number', async () => {
     await started();
     await events.seen('heartbeat.ok', { sequence: 1 });
+    const lost = plane.heartbeats.length + 1;
     plane.loseNextBeat = true;
-    await events.seen('heartbeat.ok', { sequence: 3 });
-    expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual([1, 2, 2, 3]);
+    await events.seen('heartbeat.ok', { sequence: lost + 1 });
+    expect(plane.heartbeats.map((beat) => beat.sequence)).toEqual([...upTo(lost), lost, lost + 1]);
   });
 
   it('takes on and gives up roles as its snapshot says', async () => {

@@ -44,9 +44,9 @@ describe('the files of trust', () => {
     let reads = 0;
     while (isWriting) {
       const { key, certificate, bundle } = await new TrustFiles(directory).read();
-      // A reader that two versions have overtaken finds nothing, and never parts of both.
-      expect([key, undefined]).toContain(certificate);
-      expect([key, certificate, undefined]).toContain(bundle);
+      // A reader that two versions have overtaken may find a part of one gone, whichever, and never parts of both.
+      const found = [key, certificate, bundle].filter((text) => text !== undefined);
+      expect(new Set(found).size).toBeLessThanOrEqual(1);
       reads += 1;
     }
     await writing;

@@ -217,7 +217,8 @@ describe('API tokens', () => {
   });
 
   it('makes none in a dry run, and shows no secret', async () => {
-    const before = await controlPlane.database.query('SELECT id FROM api_tokens');
+    const ids = () => controlPlane.database.query('SELECT id FROM api_tokens ORDER BY id');
+    const before = await ids();
     const answer = await api.post('/api-tokens?dryRun=true', {
       name: 'planned',
       role: 'auditor',
@@ -225,7 +226,7 @@ describe('API tokens', () => {
     });
     expect([answer.status, answer.body.dryRun, answer.body.result.name]).toEqual([200, true, 'planned']);
     expect(answer.body.result).not.toHaveProperty('token');
-    expect(await controlPlane.database.query('SELECT id FROM api_tokens')).toEqual(before);
+    expect(await ids()).toEqual(before);
   });
 });
 

@@ -3,10 +3,11 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
-import type { AgentProcess } from '../support/agent-process.js';
+import type { AgentEvent, AgentProcess } from '../support/agent-process.js';
 import type { Answer } from '../support/api.js';
 import { created, given } from '../support/given.js';
 import { OpenSsl } from '../support/openssl.js';
+import { until } from '../support/until.js';
 
 /** Real processes on a busy machine, and certificates that have to live and to expire. */
 const TIMEOUT_MS = 300_000;
@@ -58,6 +59,14 @@ async function another(agent: AgentProcess, known: Set<unknown>): Promise<string
 const nodePath = (clusterId: string, nodeId: string) => `/clusters/${clusterId}/nodes/${nodeId}`;
 const keysOf = async (name: string) =>
   (await readdir(join(fleet.host.directory(name), 'keys'))).map((file) => file.replace('.json', ''));
+/** A running agent removes the key that was replaced after it has written down that it was. */
+const keptAlone = async (name: string, key: string) =>
+  expect(
+    await until(
+      () => keysOf(name),
+      (kept) => kept.length === 1,
+    ),
+  ).toEqual([key]);
 const activeKey = async (clusterId: string, nodeId: string) => {
   const { body } = await fleet.plane.api.get(`${nodePath(clusterId, nodeId)}/identity`);
   return body.keys.find((key: { status: string }) => key.status === 'active').thumbprint as string;
@@ -84,16 +93,15 @@ describe('the certificate of a real agent', () => {
       );
       const known = new Set<unknown>([enrolled]);
 
-      const first = await another(agent, known); // of the life that is asked for
+      await another(agent, known); // of the life that is asked for
       await agent.seen('revocations.applied', ({ epoch }) => epoch === 0);
       const files = await tlsFiles('life');
-      // It lives for seconds: what openssl thinks of it is asked for this moment, however long that takes.
-      const now = ['-attime', String(Math.floor(Date.now() / 1_000))];
       const x509 = new X509Certificate(files.certificate);
-      expect([x509.serialNumber, x509.subjectAltName]).toEqual([
-        first,
-        `URI:spiffe://${cluster.id}/node/${nodeId}`,
-      ]);
+      // It lives for seconds, and a busy machine may be at a later one: what openssl thinks is asked for its last one.
+      const now = ['-attime', String(Math.floor(Date.parse(x509.validTo) / 1_000) - 1)];
+      expect(x509.subjectAltName).toBe(`URI:spiffe://${cluster.id}/node/${nodeId}`);
+      expect(x509.serialNumber).not.toBe(enrolled);
+      await agent.seen('certificate.issued', ({ serial }) => serial === x509.serialNumber);
       const { bundle, crl } = await published(cluster.id);
       expect(files.bundle).toBe(bundle);
       expect(await openssl.verifyWithCrl(files.chain, bundle, crl, ...now)).toMatchObject({ ok: true });
@@ -104,12 +112,13 @@ describe('the certificate of a real agent', () => {
       const keyFile = await realpath(join(fleet.host.directory('life'), 'tls', 'current', 'key.pem'));
       expect((await stat(keyFile)).mode & 0o777).toBe(0o600);
 
+      for (const { serial } of agent.all('certificate.issued')) known.add(serial);
       await another(agent, known);
       fleet.proxy.cut();
-      // A busy machine may have seen more than one renewal by now; what expires is the last one.
+      // A busy machine may have seen some renewals by now, and late ones; what expires for good is the last one.
       const serialOf = async () => new X509Certificate((await tlsFiles('life')).certificate).serialNumber;
-      const { serial: expired } = await agent.seen('certificate.expired');
-      expect([expired, agent.all('certificate.issued').at(-1)?.serial]).toEqual([expired, expired]);
+      const isLast = ({ serial }: AgentEvent) => serial === agent.all('certificate.issued').at(-1)?.serial;
+      const { serial: expired } = await agent.seen('certificate.expired', isLast);
       expect(await serialOf()).toBe(expired);
       expect((await tlsFiles('life')).key).not.toBe(files.key);
       await fleet.until(nodePath(cluster.id, nodeId), ({ riskyStates }) =>
@@ -120,7 +129,7 @@ describe('the certificate of a real agent', () => {
       await another(agent, new Set(known));
       expect(known).not.toContain(await serialOf());
       await fleet.until(nodePath(cluster.id, nodeId), ({ riskyStates }) => riskyStates.length === 0);
-      const path = `/audit/events?action=node_certificate.issued&actorId=${nodeId}`;
+      const path = `/audit/events?action=node_certificate.issued&actorId=${nodeId}&limit=200`;
       const issued = (await fleet.plane.api.get(path)).body.items as { after: { asserted: boolean } }[];
       // The first one came with the approval: the proof of the enrollment held for its CSR.
       const [atFirst, ...renewals] = issued.map(({ after }) => after.asserted).reverse();
@@ -154,7 +163,7 @@ describe('the certificate of a real agent', () => {
       await agent.seen('certificate.refused', ({ code }) => code === 'membership_disabled');
       const beats = agent.all('heartbeat.ok').length;
       await agent.seen('heartbeat.ok', ({ sequence }) => Number(sequence) > beats + 1);
-      expect(agent.all('snapshot.accepted')).not.toEqual([]);
+      await agent.seen('snapshot.accepted');
       created(await fleet.plane.api.post(`${path}/enable`));
       await agent.seen('certificate.issued', ({ reason }) => reason === 'none');
       expect((await agent.end('SIGTERM')).code).toBe(0);
@@ -210,7 +219,7 @@ describe('the key of a real agent', () => {
       expect((await online.ended).code).toBe(0);
       const next = await activeKey(cluster.id, nodeId);
       expect(next).not.toBe(old);
-      expect(await keysOf('rotates')).toEqual([next]);
+      await keptAlone('rotates', next);
       expect((await agent.end('SIGTERM')).code).toBe(0);
 
       const offline = fleet.host.start('rotates', 'rotate-key');
@@ -291,7 +300,7 @@ describe('the key of a real agent', () => {
       await again.seen('key.rotated', ({ previousKeyThumbprint }) => previousKeyThumbprint === old);
       await again.seen('heartbeat.ok', ({ sequence }) => Number(sequence) > 1);
       const next = await activeKey(cluster.id, nodeId);
-      expect(await keysOf(name)).toEqual([next]);
+      await keptAlone(name, next);
       expect(next).not.toBe(old);
       const audit = await fleet.plane.api.get(
         `/audit/events?action=node_identity.rotated&resourceId=${nodeId}`,
