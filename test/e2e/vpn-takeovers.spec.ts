@@ -4,7 +4,8 @@ import { HealthWatch } from '../../src/modules/nodes/health-watch.js';
 import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, several } from '../support/given.js';
-import { type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
+import { until } from '../support/until.js';
+import { stopClock, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
 
@@ -16,6 +17,7 @@ let three: VpnNode;
 let tunnel: VpnTunnel;
 beforeAll(async () => {
   plane = await startControlPlane({ config: { limits } });
+  await stopClock(plane);
 });
 afterAll(() => plane?.close());
 beforeEach(async () => {
@@ -29,6 +31,21 @@ const held = { status: 409, code: 'takeover_held' };
 const lives = (...nodes: VpnNode[]) =>
   Promise.all(nodes.map(({ agent, node }) => agent.post('/node-agents/me/heartbeat', node.heartbeat())));
 const failback = () => plane.app.get(Jobs).runNow('vpn', 'failback');
+/** They live, and the watch has written that down: this sweep, or one of the worker's own that was at it already. */
+async function areSeenWell(...nodes: VpnNode[]): Promise<void> {
+  await lives(...nodes);
+  const ids = nodes.map(({ id }) => id);
+  await until(
+    async () => {
+      await plane.app.get(HealthWatch).sweep();
+      return plane.database.query(
+        `SELECT 1 FROM node_health_records WHERE node_id = ANY($1) AND health IN ('online', 'degraded')`,
+        [ids],
+      );
+    },
+    ({ length }) => length === ids.length,
+  );
+}
 
 describe('a handover', () => {
   it('asks the holder to release, and lets the named node alone follow', async () => {
@@ -168,8 +185,7 @@ describe('a preferred node', () => {
 describe('failback', () => {
   /** The node has been well for so long, as the watch wrote it down. */
   const wellFor = async (seconds: number, ...nodes: VpnNode[]) => {
-    await lives(...nodes);
-    await plane.app.get(HealthWatch).sweep();
+    await areSeenWell(...nodes);
     await plane.database.query(
       `UPDATE node_health_records SET since = fabric_now() - make_interval(secs => $2) WHERE node_id = ANY($1)`,
       [nodes.map(({ id }) => id), seconds],
@@ -213,6 +229,18 @@ describe('failback', () => {
     expect(
       (await tunnel.events()).filter(({ action }) => action === 'vpn_lease.handover_requested'),
     ).toHaveLength(1);
+  });
+
+  it('does not take a node for stable that has only just come back, while the clock is behind its record', async () => {
+    const lease = await tunnel.held(two);
+    created(await policy(120));
+    for (let waited = 0; waited < 125; waited += 25) {
+      await stage.advance(25);
+      await tunnel.renew(two, lease.fencingToken);
+    }
+    await areSeenWell(one);
+    await failback();
+    expect(await isRequested()).toBe(false);
   });
 
   it('is for nobody without the policy, nor for who is not preferred, not well or not eligible', async () => {
@@ -270,10 +298,9 @@ describe('many leases that lapse at once', () => {
       preferredNodeIds: [two.id],
       failbackPolicy: { mode: 'after_stable_seconds', seconds: 1 },
     });
-    await lives(two);
-    await plane.app.get(HealthWatch).sweep();
+    await areSeenWell(two);
     await plane.database.query(
-      `UPDATE node_health_records SET since = now() - interval '1 hour' WHERE node_id = $1`,
+      `UPDATE node_health_records SET since = fabric_now() - interval '1 hour' WHERE node_id = $1`,
       [two.id],
     );
     await stage.advance(5);

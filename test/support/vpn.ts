@@ -3,6 +3,14 @@ import type { ControlPlane } from './control-plane.js';
 import { created, given, several } from './given.js';
 import { admittedNode, type TestNode } from './test-node.js';
 
+/** So far ahead the real clock does not catch up while a test file runs. */
+const AHEAD_SECONDS = 40_000;
+
+/** From here on the time by which everything is decided moves by `VpnStage.advance` alone, however long a test takes. */
+export async function stopClock(plane: ControlPlane): Promise<void> {
+  await VpnStage.of(plane, '').advance(AHEAD_SECONDS);
+}
+
 /** A node that may hold connections, as its agent would act. */
 export interface VpnNode {
   node: TestNode;

@@ -1,4 +1,5 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { FABRIC_NOW } from '../../common/database/fabric-now.js';
 import { sql } from '../../common/database/sql.js';
 import { Jobs } from '../../common/jobs/jobs.js';
 import { systemActor } from '../../common/request/actor.js';
@@ -37,7 +38,7 @@ export class HealthWatch implements OnModuleInit {
     });
   }
 
-  /** Writes down every transition that has no record yet. */
+  /** Writes down every transition that has no record yet, by the time that decides over what rests on its age. */
   async sweep(): Promise<void> {
     while ((await this.writeSome()) === BATCH);
   }
@@ -57,7 +58,7 @@ export class HealthWatch implements OnModuleInit {
            ORDER BY m.node_id LIMIT ${BATCH}
         ), recorded AS (
           INSERT INTO node_health_records AS r (cluster_id, node_id, health, since)
-          SELECT c.cluster_id, c.node_id, c.after, now() FROM changed AS c
+          SELECT c.cluster_id, c.node_id, c.after, ${FABRIC_NOW} FROM changed AS c
           ON CONFLICT (cluster_id, node_id) DO UPDATE SET health = excluded.health, since = excluded.since
         )
         SELECT c.cluster_id AS "clusterId", c.node_id AS "nodeId", c.name, c.before, c.after, c.risks AS "riskyStates"
