@@ -24,6 +24,9 @@ const UNLIMITED: RateLimits = {
   unknownCredentialsPerMinute: 1e6,
 };
 
+/** On a busy machine a connection may come late; that is no matter of what a test is about. */
+const CONNECTION_WAIT_MS = 60_000;
+
 /** A running instance of the real service on a real database of its own. */
 export interface ControlPlane {
   url: string;
@@ -55,7 +58,14 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   const files = join(tmpdir(), `fabric-test-${randomBytes(8).toString('hex')}`);
   const artifacts = { ...defaults.artifacts, store: { kind: 'directory' as const, path: files } };
   const config: Config = { ...defaults, artifacts, ...options.config, limits };
-  const runtime: Runtime = { config, database, masterKey, bootstrapToken: ownerToken, version: '0.0.0-test' };
+  const runtime: Runtime = {
+    config,
+    database,
+    masterKey,
+    bootstrapToken: ownerToken,
+    version: '0.0.0-test',
+    connectionWaitMs: CONNECTION_WAIT_MS,
+  };
   const app = await createApp(runtime);
   const { port } = await listen(app, runtime);
   const url = `http://127.0.0.1:${port}`;

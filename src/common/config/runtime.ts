@@ -8,6 +8,8 @@ export interface Runtime {
   /** null: there is no bootstrap token. */
   readonly bootstrapToken: string | null;
   readonly version: string;
+  /** Longest that a request waits for a connection to the database, in milliseconds (default 5 s). */
+  readonly connectionWaitMs?: number;
 }
 
 /** Injection token of the {@link Runtime}. */

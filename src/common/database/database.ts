@@ -12,7 +12,7 @@ import { surviveBreak } from './survive-break.js';
 const POOL_SIZE = 20;
 /** Looks from within a transaction are short, and few at a time. */
 const BESIDE_POOL_SIZE = 4;
-const CONNECT_TIMEOUT_MS = 5_000;
+const CONNECTION_WAIT_MS = 5_000;
 const INT8 = 20;
 const INT8_ARRAY = 1016;
 
@@ -29,10 +29,13 @@ export class Database implements OnApplicationShutdown {
   readonly prisma: PrismaClient;
   /** A connection of the pool is always the same session of Postgres: nothing that pools transactions is in between. */
   readonly keepsSessions: boolean;
+  /** Longest wait for a connection, in milliseconds. */
+  readonly connectionWaitMs: number;
 
   constructor(@Inject(RUNTIME) runtime: Runtime) {
-    this.pool = newPool(runtime.database.appUrl, POOL_SIZE);
-    this.besidePool = newPool(runtime.database.appUrl, BESIDE_POOL_SIZE);
+    this.connectionWaitMs = runtime.connectionWaitMs ?? CONNECTION_WAIT_MS;
+    this.pool = newPool(runtime.database.appUrl, POOL_SIZE, this.connectionWaitMs);
+    this.besidePool = newPool(runtime.database.appUrl, BESIDE_POOL_SIZE, this.connectionWaitMs);
     this.keepsSessions = runtime.database.appUrl === runtime.database.directUrl;
     this.prisma = new PrismaClient({ adapter: new PrismaPg(this.pool), errorFormat: 'minimal' });
   }
@@ -56,11 +59,11 @@ export class Database implements OnApplicationShutdown {
   }
 }
 
-function newPool(connectionString: string, max: number): pg.Pool {
+function newPool(connectionString: string, max: number, waitMs: number): pg.Pool {
   const pool = new pg.Pool({
     connectionString,
     max,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: waitMs,
     application_name: 'fabric',
     types: { getTypeParser },
   });

@@ -46,7 +46,7 @@ afterAll(async () => {
 /** What a statement is refused with, by each of the drivers. */
 const DRIVERS: [string, () => Promise<Session>][] = [
   ['pg', () => openDirectSession(database)],
-  ['Prisma', () => openModelSession(database.prisma)],
+  ['Prisma', () => openModelSession(database)],
 ];
 
 async function refused(open: () => Promise<Session>, ...statements: string[]): Promise<unknown> {

@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
+import type { Prisma } from '../../generated/prisma/client.js';
 import { withResolvers } from '../promise-with-resolvers.js';
 import type { Database } from './database.js';
 import { prepared } from './prepared-statements.js';
@@ -19,9 +19,8 @@ export interface Session {
   rollback(): Promise<void>;
 }
 
-/** Longest that a Prisma transaction may stay open, and wait for a connection. */
+/** Longest that a Prisma transaction may stay open. */
 const MODEL_TIMEOUT_MS = 30_000;
-const MODEL_MAX_WAIT_MS = 5_000;
 
 class RolledBack extends Error {}
 
@@ -29,7 +28,10 @@ class RolledBack extends Error {}
  * Opens a transaction of Prisma's that is ended from outside. Prisma offers only a callback that commits when it
  * returns; the callback here waits until the holder says how it ends.
  */
-export async function openModelSession(prisma: PrismaClient): Promise<Session> {
+export async function openModelSession({
+  prisma,
+  connectionWaitMs,
+}: Pick<Database, 'prisma' | 'connectionWaitMs'>): Promise<Session> {
   const opened = withResolvers<Models>();
   const ended = withResolvers<void>();
   const done = prisma.$transaction(
@@ -37,7 +39,7 @@ export async function openModelSession(prisma: PrismaClient): Promise<Session> {
       opened.resolve(models);
       await ended.promise;
     },
-    { timeout: MODEL_TIMEOUT_MS, maxWait: MODEL_MAX_WAIT_MS },
+    { timeout: MODEL_TIMEOUT_MS, maxWait: connectionWaitMs },
   );
   done.catch(opened.reject);
   const models = await opened.promise;

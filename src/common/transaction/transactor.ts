@@ -62,7 +62,7 @@ export class Transactor {
 
   /** Runs `work` in a transaction of Prisma's. Inside a mutating request the commit waits for the answer. */
   mutate<R>(actor: Actor, work: (tx: ModelTx) => Promise<Outcome<R>>): Promise<R> {
-    return this.run(actor, () => openModelSession(this.database.prisma), work);
+    return this.run(actor, () => openModelSession(this.database), work);
   }
 
   /** The same on `pg`, for leases, heartbeats, token spends, and changes of one node. */
