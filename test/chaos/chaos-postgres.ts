@@ -18,7 +18,8 @@ import { released, watchdog } from './watchdog.js';
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 export const canMoveClocks = existsSync(FAKETIME);
 
-const PATIENCE_MS = 30_000;
+/** For a server that comes up on a busy machine, with what it has to recover. */
+const PATIENCE_MS = 120_000;
 
 /** Environment under which a program's wall clock is `file`'s offset away from the host's; its monotonic one is not. */
 export function movedClock(file: string): Record<string, string> {
@@ -209,6 +210,18 @@ export class ChaosPostgres {
   }
 
   private async run(directory: string, port: number): Promise<ChildProcess> {
+    for (;;) {
+      try {
+        return await this.begin(directory, port);
+      } catch (error) {
+        // Processes of the server before, which were killed with it, may still be ending.
+        if (!String(error).includes('pre-existing shared memory block')) throw error;
+        await sleep(50);
+      }
+    }
+  }
+
+  private async begin(directory: string, port: number): Promise<ChildProcess> {
     await rm(join(directory, 'postmaster.pid'), { force: true });
     const server = spawn(join(this.programs, 'postgres'), ['-D', directory, '-p', String(port)], {
       cwd: '/',
@@ -221,8 +234,13 @@ export class ChaosPostgres {
     server.stderr?.setEncoding('utf8').on('data', (text: string) => {
       output = (output + text).slice(-4_000);
     });
+    let hasEnded = false;
+    // Not with its exit: what it said last may come after that.
+    server.once('close', () => {
+      hasEnded = true;
+    });
     await this.answering(port, () => {
-      if (server.exitCode !== null || server.signalCode !== null) throw new Error(output);
+      if (hasEnded) throw new Error(output);
     });
     return server;
   }

@@ -33,7 +33,7 @@ describe('a short run of the nemesis, over agents, two instances, a worker and a
       historyFile: null,
       log: () => undefined,
     });
-  }, 300_000);
+  }, 900_000);
 
   it('finds every rule of leases kept in the history of all calls', () => {
     expect(result.violations).toEqual([]);

@@ -4,7 +4,7 @@ import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
 import { openSecondSession } from '../support/second-session.js';
-import { type Lease, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
+import { type Lease, stopClock, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
 
@@ -15,6 +15,7 @@ let two: VpnNode;
 let tunnel: VpnTunnel;
 beforeAll(async () => {
   plane = await startControlPlane({ config: { limits } });
+  await stopClock(plane);
 });
 afterAll(() => plane?.close());
 beforeEach(async () => {

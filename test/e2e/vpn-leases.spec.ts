@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Answer, Api } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, unique } from '../support/given.js';
-import { type Lease, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
+import { type Lease, stopClock, type VpnNode, VpnStage, type VpnTunnel } from '../support/vpn.js';
 
 const SEQUENCES = 2 ** 32;
 const limits = { principalPerMinute: 100_000, nodePerMinute: 100_000, unknownCredentialsPerMinute: 100_000 };
@@ -17,6 +17,7 @@ beforeAll(async () => {
   plane = await startControlPlane({ config: { limits } });
   stage = await VpnStage.open(plane);
   [one, two] = (await stage.nodes(2)) as [VpnNode, VpnNode];
+  await stopClock(plane);
 });
 afterAll(() => plane?.close());
 beforeEach(async () => {

@@ -67,11 +67,11 @@ export class AgentFleet {
     return this.host.start(name, 'run', '--log-level', 'debug', ...args);
   }
 
-  /** Reads until it is as wanted; the test's own timeout is the limit. */
+  /** Reads until it is there and as wanted; the test's own timeout is the limit. */
   async until(path: string, wanted: (body: Answer['body']) => boolean): Promise<Answer['body']> {
     for (;;) {
-      const { body } = await this.plane.api.get(path);
-      if (wanted(body)) return body;
+      const { status, body } = await this.plane.api.get(path);
+      if (status === 200 && wanted(body)) return body;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

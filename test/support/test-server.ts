@@ -31,11 +31,23 @@ export async function startTestServer(): Promise<RunningTestServer> {
  * transactions, which an open transaction in any database of a server holds back, also one of another test.
  */
 export async function startOwnTestServer(): Promise<RunningTestServer> {
-  return ready(await throwAwayServer());
+  return ready(await throwAwayServer(), stopAnalyses);
 }
 
-async function ready(running: RunningTestServer & { server: TestServer }): Promise<RunningTestServer> {
+/** An analysis, which may begin at any time, ends with a transaction that holds the horizon back as well. */
+async function stopAnalyses({ adminUrl }: TestServer): Promise<void> {
+  await withClient(adminUrl, async (client) => {
+    await client.query('ALTER SYSTEM SET autovacuum = off');
+    await client.query('SELECT pg_reload_conf()');
+  });
+}
+
+async function ready(
+  running: RunningTestServer & { server: TestServer },
+  first: (server: TestServer) => Promise<void> = async () => undefined,
+): Promise<RunningTestServer> {
   try {
+    await first(running.server);
     await prepare(running.server);
   } catch (error) {
     await running.stop();
