@@ -13,11 +13,15 @@ export async function vpnGuard(args: readonly string[]): Promise<ExitCode> {
   }
   const told = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => told.abort());
-  await guardTunnel(
-    process.stdin,
-    (report) => process.stdout.write(`${JSON.stringify(report)}\n`),
-    told.signal,
-  );
-  process.stdin.destroy();
+  try {
+    await guardTunnel(
+      process.stdin,
+      (report) => process.stdout.write(`${JSON.stringify(report)}\n`),
+      told.signal,
+    );
+  } finally {
+    // Whatever has happened: an agent that waits for its guard has to see it end.
+    process.stdin.destroy();
+  }
   return EXIT.ok;
 }

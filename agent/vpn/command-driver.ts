@@ -19,6 +19,8 @@ interface Running {
   child: ChildProcess;
   record: Parameters<TunnelRecords['write']>[0];
   ended: Promise<unknown>;
+  /** The guard knows what to do; nothing may come before its order. */
+  hasOrder: boolean;
 }
 
 /** Brings tunnels up and down by commands of the host, each under a guard that outlives this process if need be. */
@@ -26,6 +28,8 @@ export class CommandDriver implements VpnDriver {
   readonly stopMs: number;
   private failure = new AbortController();
   private running: Running | null = null;
+  /** As it was last extended, also while the guard is only about to get its order. */
+  private lease: DriverLease = { token: 0, validUntilMs: 0, stopAtMs: 0 };
   /** Settles once a guard has its order, or there will be none. */
   private begun: Promise<unknown> = Promise.resolve();
 
@@ -46,6 +50,7 @@ export class CommandDriver implements VpnDriver {
   async start(assignment: VpnAssignment, lease: DriverLease): Promise<void> {
     const failure = new AbortController();
     this.failure = failure;
+    this.lease = lease;
     const guard = this.beginGuard(assignment, lease, failure);
     this.begun = guard.catch(() => undefined);
     try {
@@ -57,7 +62,8 @@ export class CommandDriver implements VpnDriver {
   }
 
   extend(lease: DriverLease): void {
-    this.tell({ deadline: this.deadline(lease) });
+    this.lease = lease;
+    if (this.running?.hasOrder === true) this.tell({ deadline: this.deadline() });
   }
 
   async stop(): Promise<void> {
@@ -91,13 +97,14 @@ export class CommandDriver implements VpnDriver {
     });
     child.stdin?.on('error', () => undefined); // a guard that has ended hears nothing more
     const ended = once(child, 'exit').catch(() => undefined);
-    const running = { child, record, ended };
+    const running: Running = { child, record, ended, hasOrder: false };
     this.running = running;
     const pid = child.pid ?? 0;
     const started = processRow(pid)?.started;
     if (started !== undefined) await this.records.write({ ...record, guard: { pid, started } });
-    const deadline = this.deadline(lease);
+    const deadline = this.deadline();
     this.tell({ start, stop, env, startTimeoutMs: startTimeoutSeconds * 1_000, stopTimeoutMs, deadline });
+    running.hasOrder = true;
     void ended.then(() => failure.abort());
     return running;
   }
@@ -136,8 +143,8 @@ export class CommandDriver implements VpnDriver {
     };
   }
 
-  private deadline({ stopAtMs }: DriverLease): GuardDeadline {
-    return { at: String(process.hrtime.bigint()), leftMs: stopAtMs - this.clock.now() };
+  private deadline(): GuardDeadline {
+    return { at: String(process.hrtime.bigint()), leftMs: this.lease.stopAtMs - this.clock.now() };
   }
 
   private tell(message: GuardOrder | GuardMessage): void {

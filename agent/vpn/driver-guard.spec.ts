@@ -123,6 +123,17 @@ describe('the guard of a tunnel', () => {
     await guard.over;
   });
 
+  it('ends where it gets no order first, since nothing is up then', async () => {
+    for (const word of [{ stop: true }, { deadline: left(60_000) }]) {
+      const input = new PassThrough();
+      const reports: GuardReport[] = [];
+      const over = guardTunnel(input, (report) => reports.push(report), new AbortController().signal);
+      input.write(`${JSON.stringify(word)}\n`);
+      await over;
+      expect(reports).toEqual([]);
+    }
+  });
+
   it('repeats a stop until it succeeds', async () => {
     const allowed = join(directory, 'allowed');
     const guard = new Guarded({ stop: sh(`[ -e ${allowed} ] && rm -f "$TUNNEL"`) });

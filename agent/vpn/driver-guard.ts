@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { messagesIn } from '../json-lines.js';
 import { pause } from '../waiting.js';
@@ -22,8 +22,9 @@ export async function guardTunnel(
 ): Promise<void> {
   const messages = messagesIn<GuardOrder | GuardMessage>(input);
   const first = await messages.next();
-  if (first.done === true) return;
-  const order = first.value as GuardOrder;
+  // Without an order nothing is up, whatever is said.
+  if (first.done === true || !('start' in first.value)) return;
+  const order = first.value;
   const clock = new SteadyClock();
   const over = new AbortController();
   told.addEventListener('abort', () => over.abort(), { once: true });
@@ -40,14 +41,17 @@ export async function guardTunnel(
   // An agent that is gone tells no further deadline, whichever way its end is noticed.
   const end = (): void => over.abort();
   void listen().then(end, end);
-  const complaint = await execute(order.start, order.env, order.startTimeoutMs, over.signal);
-  if (complaint === null) say({ up: true });
-  else if (!over.signal.aborted) {
-    say({ failed: complaint });
-    over.abort();
+  try {
+    const complaint = await execute(order.start, order.env, order.startTimeoutMs, over.signal);
+    if (complaint === null) say({ up: true });
+    else if (!over.signal.aborted) {
+      say({ failed: complaint });
+      over.abort();
+    }
+    if (!over.signal.aborted) await once(over.signal, 'abort');
+  } finally {
+    clearInterval(watch);
   }
-  if (!over.signal.aborted) await once(over.signal, 'abort');
-  clearInterval(watch);
   await takeDown(order, (detail) => say({ stopFailed: detail }));
 }
 
@@ -78,12 +82,18 @@ async function execute(
   stop: AbortSignal,
 ): Promise<string | null> {
   if (stop.aborted) return 'it was not started any more';
-  const child = spawn(program, args, {
-    env: { ...process.env, ...env },
-    detached: true,
-    // Never the output of this process, on which it speaks to the agent.
-    stdio: ['ignore', 2, 2],
-  });
+  let child: ChildProcess;
+  try {
+    child = spawn(program, args, {
+      env: { ...process.env, ...env },
+      detached: true,
+      // Never the output of this process, on which it speaks to the agent.
+      stdio: ['ignore', 2, 2],
+    });
+  } catch (error) {
+    // The host has no memory for it, for example: a stop has to be tried again.
+    return (error as Error).message;
+  }
   const kill = (): void => {
     try {
       process.kill(-(child.pid ?? 0), 'SIGKILL');

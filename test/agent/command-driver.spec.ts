@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Log } from '../../agent/log.js';
@@ -51,6 +52,21 @@ afterEach(() => rm(directory, { recursive: true, force: true }));
 describe('a driver by commands', () => {
   it('brings its tunnel up and down, and leaves nothing', async () => {
     await driver.start(ASSIGNMENT, LONG);
+    expect(existsSync(join(directory, 'tunnel'))).toBe(true);
+    await driver.stop();
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('whose lease is extended at any moment while it begins brings its tunnel up, for as long as was said last', async () => {
+    const short = { ...LONG, validUntilMs: clock.now() + 1, stopAtMs: clock.now() };
+    let isBeginning = true;
+    const starting = driver.start(ASSIGNMENT, short);
+    const extending = (async () => {
+      for (; isBeginning; await turn()) driver.extend(LONG);
+    })();
+    await starting;
+    isBeginning = false;
+    await extending;
     expect(existsSync(join(directory, 'tunnel'))).toBe(true);
     await driver.stop();
     expect(await readdir(directory)).toEqual([]);
