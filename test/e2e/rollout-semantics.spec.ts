@@ -421,6 +421,57 @@ describe('a pin', () => {
     expect(node.installed).toBe('4.0.0');
   });
 
+  it('keeps its node where it is, though the rollout that led it there is taken back, until it is removed', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [pinned, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const id = await stage.started();
+    await stage.run();
+    created(await pin(stage, pinned, '2.0.0'));
+    created(await stage.act(id, 'rollback'));
+    await stage.run();
+    expect([pinned.installed, other.installed]).toEqual(['2.0.0', '1.0.0']);
+    expect((await stage.rollout(id)).state).toBe('rolling_back');
+    expect(await explained(stage, pinned)).toMatchObject({
+      desired: { version: '2.0.0', rule: 'node_pin' },
+      notUpdatingBecause: [],
+    });
+    expect((await plane.api.delete(pinOf(stage, pinned))).status).toBe(204);
+    await stage.run();
+    expect(pinned.installed).toBe('1.0.0');
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+  });
+
+  it('takes back what a rollback has offered its node, and lets it go from a version that is blocked', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const id = await stage.started();
+    await stage.run();
+    created(await stage.act(id, 'rollback'));
+    const back = await told(node);
+    created(await pin(stage, node, '2.0.0'));
+    expect(await node.told()).toBeNull();
+    expect((await node.report(back, 'checking')).status).toBe(422);
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.run();
+    expect(node.installed).toBe('1.0.0');
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+  });
+
+  it('stops its node at the stop to which it is on its way', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    await stage.publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.0.0'] } });
+    const id = await stage.started({}, { targetVersion: '3.0.0' });
+    const stop = await told(node);
+    expect(await node.prepare(stop)).toBe(true);
+    created(await pin(stage, node, '2.0.0'));
+    await node.change(stop);
+    expect(await node.told()).toBeNull();
+    await stage.run();
+    expect(node.installed).toBe('2.0.0');
+    expect((await stage.rollout(id)).waves[0].counts).toEqual({ skipped: 1 });
+  });
+
   it('leads nowhere when it has expired before it was approved', async () => {
     const stage = await RolloutStage.open(plane, 1);
     const [node] = stage.nodes as [UpdatingNode];

@@ -185,6 +185,23 @@ export class AssignmentsRepository {
     return rows.map(({ rolloutId }) => rolloutId);
   }
 
+  /** Rollouts that have offered the node a way back to another version than this one. */
+  async offeringBack(
+    tx: ReadTx,
+    {
+      clusterId,
+      productId,
+      nodeId,
+      version,
+    }: { clusterId: string; productId: string; nodeId: string; version: string },
+  ): Promise<string[]> {
+    const rows = await tx.query<{ rolloutId: string }>(sql`
+      SELECT a.rollout_id AS "rolloutId" FROM rollout_assignments AS a
+       WHERE a.cluster_id = ${clusterId}::uuid AND a.product_id = ${productId}::uuid AND a.node_id = ${nodeId}::uuid
+         AND a.direction = 'back' AND a.state = 'offered' AND a.to_version <> ${version} ORDER BY 1`);
+    return rows.map(({ rolloutId }) => rolloutId);
+  }
+
   async list(
     tx: ReadTx,
     rolloutId: string,

@@ -52,6 +52,7 @@ export class PinMoves {
 
   /** What the node has not begun of another way is taken from it, and the way to its pin begins, if there is one. */
   async follow(tx: Tx, actor: Actor, pin: VersionPin): Promise<void> {
+    await this.stay(tx, pin);
     if (await this.isOnItsWay(tx, pin)) return;
     await this.letGo(tx, pin);
     await this.holdBack(tx, pin);
@@ -113,6 +114,25 @@ export class PinMoves {
       ({ direction, state }) =>
         direction === 'forward' && !['skipped', 'cancelled', 'failed', 'rolled_back'].includes(state),
     );
+  }
+
+  /** A rollback that has offered the node its way back waits for as long as the pin holds, unless it leads away from a
+   *  blocked version. */
+  private async stay(tx: Tx, pin: VersionPin): Promise<void> {
+    const { clusterId, productId, nodeId } = pin;
+    const offering = await this.assignments.offeringBack(tx, pin);
+    if (offering.length === 0) return;
+    const releases = await this.releases.releasesOf(tx, productId);
+    const blocked = new Set(releases.flatMap(({ releaseId, isBlocked }) => (isBlocked ? [releaseId] : [])));
+    for (const id of offering) {
+      const rollout = await this.rollouts.find(tx, clusterId, id);
+      if (rollout === null || blocked.has(rollout.releaseId)) continue;
+      const moved = await this.assignments.move(tx, {
+        ...{ rolloutId: id, direction: 'back', from: ['offered'], to: 'planned', reason: 'pinned' },
+        where: sql`a.node_id = ${nodeId}::uuid`,
+      });
+      this.moves.tell(tx, rollout, moved, 'planned');
+    }
   }
 
   private async holdBack(tx: Tx, { clusterId, nodeId, productId, version }: VersionPin): Promise<void> {

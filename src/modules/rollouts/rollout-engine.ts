@@ -25,6 +25,7 @@ import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
 import { UpdatesOffering } from './update-events.js';
+import { VersionPinsRepository } from './version-pins.repository.js';
 import { WaveOpenings } from './wave-openings.js';
 import { WavesRepository } from './waves.repository.js';
 
@@ -84,6 +85,7 @@ export class RolloutEngine {
     private readonly openings: WaveOpenings,
     private readonly emergencies: EmergencyPinsRepository,
     private readonly holds: EmergencyHolds,
+    private readonly pins: VersionPinsRepository,
     private readonly releases: ReleasesReadModel,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
@@ -137,7 +139,9 @@ export class RolloutEngine {
     if (course === null) return rollout;
     const { numbers, slots } = standing ?? (await this.facts.standing(tx, rollout));
     const next = { ...held, rollout, usableReleaseIds };
-    const offered = await this.offer(tx, next, course, numbers);
+    // Of what was held, not of where it leads.
+    const isLeaving = course.direction === 'back' && !held.usableReleaseIds.includes(rollout.releaseId);
+    const offered = await this.offer(tx, next, course, numbers, isLeaving);
     // What was offered now may have been prepared before.
     if (offered + numbers.count(course.direction, ['offered']) > 0) await this.give(tx, next, course, slots);
     return rollout;
@@ -232,12 +236,14 @@ export class RolloutEngine {
     return true;
   }
 
-  /** Returns to how many. */
+  /** Returns to how many.
+   *  @param isLeaving nodes are led away from a blocked version, where no pin keeps them */
   private async offer(
     tx: Tx,
     { rollout, usableReleaseIds }: HeldRollout,
     { direction, state, maxUnavailable }: Course,
     numbers: AssignmentNumbers,
+    isLeaving: boolean,
   ): Promise<number> {
     const open = numbers.count(direction, ['offered']);
     const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, numbers.count(direction, ['planned']));
@@ -248,6 +254,10 @@ export class RolloutEngine {
         ? sql`true`
         : sql`EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id AND f.node_id = a.node_id
                          AND f.direction = 'forward' AND f.state = 'ok')`;
+    // An emergency pin comes before that of a node, which comes before a rollback and a rollout.
+    const goal = direction === 'forward' ? sql`${rollout.targetVersion}` : sql`a.to_version`;
+    const isFirst = isLeaving || (rollout.kind === 'emergency' && direction === 'forward');
+    const isKept = isFirst ? sql`false` : this.pins.keepsFrom(tx, goal);
     const moved = await this.assignments.moveInFront(tx, {
       rolloutId: rollout.id,
       direction,
@@ -255,7 +265,7 @@ export class RolloutEngine {
       to: 'offered',
       inOpenWaves: direction === 'forward',
       // What a node is to leave behind comes before what it is to have.
-      where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[]) AND NOT ${isHeld(tx)}
+      where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[]) AND NOT ${isHeld(tx)} AND NOT ${isKept}
         AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
           WHERE o.cluster_id = a.cluster_id AND o.product_id = a.product_id AND o.node_id = a.node_id AND o.id <> a.id
             AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`,

@@ -71,6 +71,13 @@ export class VersionPinsRepository {
     return rows.length === 1;
   }
 
+  /** What says that the pin of the node of `a` keeps it from going to the version. */
+  keepsFrom({ now }: ReadTx, version: Sql): Sql {
+    return sql`EXISTS (SELECT 1 FROM version_pins AS v
+      WHERE v.cluster_id = a.cluster_id AND v.product_id = a.product_id AND v.node_id = a.node_id
+        AND v.version <> ${version} AND (v.expires_at IS NULL OR v.expires_at > ${now}))`;
+  }
+
   /** An emergency pin decides about the node, or it is in the middle of another update. */
   async waits(tx: ReadTx, { clusterId, nodeId, productId }: VersionPin): Promise<boolean> {
     const rows = await tx.query(sql`
