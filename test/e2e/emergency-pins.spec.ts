@@ -3,6 +3,7 @@ import type { Answer, Api } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created, unique } from '../support/given.js';
+import { migrationOf, testFile } from '../support/publisher.js';
 import { RolloutStage, type ToldUpdate, UpdatingNode } from '../support/rollouts/stage.js';
 
 let plane: ControlPlane;
@@ -311,6 +312,27 @@ describe('an emergency pin', () => {
     created(await plane.api.post(`${pathOf(stage)}/${pin.id}/lift`, { reason: 'Over.' }));
     await stage.run();
     expect(node.installed).toBe('3.0.0');
+  });
+
+  it('lets a node that is away when it ends go on from where it is, too', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { migrations });
+    const rollout = await stage.started();
+    const pin = await pinned(stage, { version: '3.0.0' });
+    await stage.run();
+    expect(node.installed).toBe('3.0.0');
+    await stage.silence(node);
+    created(await plane.api.post(`${pathOf(stage)}/${pin.id}/lift`, { reason: 'It is mended.' }));
+    await stage.tick();
+    expect((await waysOf(stage, rollout)).get(`forward ${node.id}`)).toEqual(['deferred', 'offline']);
+    await stage.advance(1);
+    await node.beat();
+    await stage.tick();
+    expect(await node.told()).toBeNull();
+    const ways = await waysOf(stage, rollout);
+    expect(ways.get(`forward ${node.id}`)).toEqual(['skipped', 'downgrade_not_possible']);
   });
 
   it('refuses what it could not hold to', async () => {

@@ -457,6 +457,30 @@ describe('a pin', () => {
     expect((await stage.rollout(id)).state).toBe('rolled_back');
   });
 
+  it('takes back the way of the pin before it, also where a rollout has brought the node there already', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [node] = stage.nodes as [UpdatingNode];
+    await stage.publisher.release('3.0.0');
+    await stage.started({ maxUnavailable: 2 });
+    const update = await told(node);
+    expect(await node.prepare(update)).toBe(true);
+    await node.change(update);
+    const repin = async (version: string, etag: string | null) =>
+      plane.api.put(
+        pinOf(stage, node),
+        { version, reason: 'A driver needs it.' },
+        etag === null ? {} : { 'if-match': etag },
+      );
+    const first = await repin('3.0.0', null);
+    created(first);
+    await stage.tick();
+    expect((await told(node)).toVersion).toBe('3.0.0');
+    created(await repin('2.0.0', first.headers.get('etag')));
+    expect(await node.told()).toBeNull();
+    await stage.run();
+    expect(node.installed).toBe('2.0.0');
+  });
+
   it('stops its node at the stop to which it is on its way', async () => {
     const stage = await RolloutStage.open(plane, 1);
     const [node] = stage.nodes as [UpdatingNode];

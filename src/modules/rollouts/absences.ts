@@ -4,6 +4,7 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { EmergencyHolds } from './emergency-holds.js';
+import { HAS_MOVED_SINCE } from './emergency-ways.repository.js';
 import { DISRUPTIVE_STATES } from './engine/assignment-state.js';
 import type { Portions } from './portions.js';
 import type { Rollout } from './rollout.js';
@@ -75,7 +76,8 @@ export class Absences {
       direction: 'forward',
       from: ['deferred'],
       to: 'planned',
-      where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[]) AND a.state_reason IS DISTINCT FROM 'emergency_pin'`,
+      where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[]) AND a.state_reason IS DISTINCT FROM 'emergency_pin'
+        AND NOT ${HAS_MOVED_SINCE}`,
     });
     if (back.length > 0) await this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, back, 'planned');

@@ -16,6 +16,11 @@ export type NewWay = Pick<
 
 const IS_HELD_FORWARD = sql`a.direction = 'forward' AND a.state = 'deferred' AND a.state_reason = 'emergency_pin'`;
 
+/** The way `a` was left for later, and its node has come to another version since. */
+export const HAS_MOVED_SINCE = sql`EXISTS (SELECT 1 FROM rollout_assignments AS l
+  WHERE l.cluster_id = a.cluster_id AND l.product_id = a.product_id AND l.node_id = a.node_id AND l.rollout_id <> a.rollout_id
+    AND l.state = 'ok' AND l.state_changed_at >= a.state_changed_at AND l.to_version IS DISTINCT FROM a.from_version)`;
+
 /** The ways of nodes that an emergency pin decides about, or has decided about. */
 @Injectable()
 export class EmergencyWaysRepository {
@@ -93,11 +98,12 @@ export class EmergencyWaysRepository {
     return rows.map(({ name }) => name);
   }
 
-  /** Of these nodes those that were held, and may go on. */
+  /** Of these nodes those that were held, and may go on; also those that were away when the end of that came. */
   async noLongerHeld(tx: ReadTx, rolloutId: string, nodeIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ nodeId: string }>(sql`
       SELECT a.node_id AS "nodeId" FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[]) AND ${IS_HELD_FORWARD}
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])
+         AND a.direction = 'forward' AND a.state = 'deferred' AND (a.state_reason = 'emergency_pin' OR ${HAS_MOVED_SINCE})
          AND NOT ${isHeld(tx)} AND NOT ${IS_AWAY_ON_ANOTHER} ORDER BY a.wave_position, a.place`);
     return rows.map(({ nodeId }) => nodeId);
   }
@@ -143,7 +149,8 @@ export class EmergencyWaysRepository {
   leaveOut(tx: Tx, rolloutId: string, nodeIds: readonly string[], reason: string): Promise<Moved[]> {
     return tx.query<Moved>(sql`
       UPDATE rollout_assignments AS a SET state = 'skipped', state_reason = ${reason}, state_changed_at = ${tx.now}
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[]) AND ${IS_HELD_FORWARD}
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])
+         AND a.direction = 'forward' AND a.state = 'deferred'
        RETURNING a.id, a.node_id AS "nodeId", 'deferred' AS "from"`);
   }
 

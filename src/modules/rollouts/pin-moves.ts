@@ -5,6 +5,7 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { AssignmentsRepository } from './assignments.repository.js';
+import type { AssignmentState } from './engine/assignment-state.js';
 import { type Rollout, rolloutCreated } from './rollout.js';
 import { RolloutDrafts } from './rollout-drafts.js';
 import { RolloutMoves } from './rollout-moves.js';
@@ -18,6 +19,15 @@ import { type PinKey, VersionPinsRepository } from './version-pins.repository.js
 const LATER_AT_ONCE = 100;
 const OVER = { rule: 'pin_over', reason: null };
 const DAY_SECONDS = 86_400;
+const IS_LED: readonly AssignmentState[] = [
+  'planned',
+  'offered',
+  'granted',
+  'applying',
+  'health',
+  'lost',
+  'deferred',
+];
 /** Of one node, whose turn it is when a slot of the product is free; how long that takes is no fault of its own. */
 const TERMS = {
   waves: [{ name: 'pinned', percent: 100, soakSeconds: 0, requiresApproval: false }],
@@ -53,8 +63,10 @@ export class PinMoves {
   /** What the node has not begun of another way is taken from it, and the way to its pin begins, if there is one. */
   async follow(tx: Tx, actor: Actor, pin: VersionPin): Promise<void> {
     await this.stay(tx, pin);
-    if (await this.isOnItsWay(tx, pin)) return;
+    const byPin = await this.rollouts.ofPin(tx, pin.clusterId, pin.productId, pin.nodeId);
+    if (byPin?.targetVersion === pin.version) return;
     await this.letGo(tx, pin);
+    if (await this.isOnItsWay(tx, pin)) return;
     await this.holdBack(tx, pin);
     if (await this.pins.waits(tx, pin)) return this.pins.leadLater(tx, pin, true);
     const { clusterId, nodeId, product, version } = pin;
@@ -103,17 +115,12 @@ export class PinMoves {
     return false;
   }
 
-  /** Its pin of before, or the rollout that is under way, brings it there. */
+  /** The rollout that is under way brings it there. */
   private async isOnItsWay(tx: Tx, { clusterId, productId, nodeId, version }: VersionPin): Promise<boolean> {
-    const byPin = await this.rollouts.ofPin(tx, clusterId, productId, nodeId);
-    if (byPin?.targetVersion === version) return true;
     const beside = await this.rollouts.unfinished(tx, clusterId, productId);
     if (beside?.targetVersion !== version) return false;
     const ways = await this.assignments.ofNodes(tx, beside.id, [nodeId]);
-    return ways.some(
-      ({ direction, state }) =>
-        direction === 'forward' && !['skipped', 'cancelled', 'failed', 'rolled_back'].includes(state),
-    );
+    return ways.some(({ direction, state }) => direction === 'forward' && IS_LED.includes(state));
   }
 
   /** A rollback that has offered the node its way back waits for as long as the pin holds, unless it leads away from a
@@ -143,7 +150,8 @@ export class PinMoves {
       direction: 'forward' as const,
       where: sql`a.node_id = ${nodeId}::uuid`,
     };
-    await this.assignments.move(tx, { ...own, from: ['offered', 'deferred'], to: 'planned' });
+    const waiting = await this.assignments.move(tx, { ...own, from: ['offered', 'deferred'], to: 'planned' });
+    this.moves.tell(tx, rollout, waiting, 'planned');
     const moved = await this.assignments.move(tx, {
       ...own,
       from: ['planned'],
@@ -151,7 +159,5 @@ export class PinMoves {
       reason: 'pinned',
     });
     this.moves.tell(tx, rollout, moved, 'skipped');
-    // It may have been offered, which the second step does not see.
-    if (moved.length > 0) tx.touch(clusterId, [nodeId]);
   }
 }
