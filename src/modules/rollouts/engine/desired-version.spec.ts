@@ -35,7 +35,8 @@ function facts(
     lastKnownGood: '1.0.0',
     platform: 'linux/x64',
     release: (version) => releases.get(version),
-    nextOnPath: (from, to) => (to < from ? down(from, to) : (VERSIONS[VERSIONS.indexOf(from) + 1] ?? to)),
+    nextOnPath: (from, to) =>
+      from === null ? to : to < from ? down(from, to) : (VERSIONS[VERSIONS.indexOf(from) + 1] ?? to),
   };
 }
 const leftBehind = (from: string, to: string) =>

@@ -17,8 +17,9 @@ export interface VersionFacts {
   platform: string;
   release(version: string): ReleaseFacts | undefined;
   /** The next version on the way between two, no stop left out; null where there is no way. Down it goes in one step,
-   *  and only where every migration of every release that is left behind can be undone. */
-  nextOnPath(from: string, to: string): string | null;
+   *  and only where every migration of every release that is left behind can be undone. From nowhere (null) it is the
+   *  version itself, where the node can install it. */
+  nextOnPath(from: string | null, to: string): string | null;
 }
 
 export type Refusal =
@@ -36,8 +37,8 @@ export function isUsable(wanted: string, facts: VersionFacts): Usability {
   const refusal = refusalOf(wanted, facts);
   if (refusal !== null) return { kind: 'refused', refusal };
   const { installed } = facts;
-  if (installed === null || installed === wanted) return { kind: 'usable', version: wanted };
-  if (compare(wanted, installed) < 0) return downgrade(wanted, installed, facts);
+  if (installed === wanted) return { kind: 'usable', version: wanted };
+  if (installed !== null && compare(wanted, installed) < 0) return downgrade(wanted, installed, facts);
   const next = facts.nextOnPath(installed, wanted);
   if (next === null) return { kind: 'refused', refusal: 'no_version_path' };
   const refusalOfStop = next === wanted ? null : refusalOf(next, facts);

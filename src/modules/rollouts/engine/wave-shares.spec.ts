@@ -116,7 +116,7 @@ describe('a plan', () => {
         isBlocked: false,
         platforms: new Set(['linux/x64']),
       }),
-      nextOnPath: (from) => ({ '1.0.0': '2.0.0', '2.0.0': '3.0.0' })[from] ?? null,
+      nextOnPath: (from, to) => (from === null ? to : ({ '1.0.0': '2.0.0', '2.0.0': '3.0.0' }[from] ?? null)),
     }),
   };
 
