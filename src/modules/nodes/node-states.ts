@@ -153,7 +153,7 @@ export class NodeStates implements OnModuleInit {
 
   /** By key; what is no member is absent. */
   private async loadAll(nodes: readonly NodeKey[]): Promise<Map<string, NodeState>> {
-    const rows = await this.database.query<NodeState & NodeKey>(sql`
+    const rows = await this.database.queryPrepared<NodeState & NodeKey>(sql`
       SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.membership_status AS "membershipStatus",
              ARRAY(SELECT i.id FROM node_identities AS i
                     WHERE i.cluster_id = m.cluster_id AND i.node_id = m.node_id AND i.identity_status = 'revoked')
@@ -164,7 +164,10 @@ export class NodeStates implements OnModuleInit {
              p.snapshot_lifetime_seconds AS "snapshotLifetimeSeconds"
         FROM unnest(${nodes.map(({ clusterId }) => clusterId)}::uuid[], ${nodes.map(({ nodeId }) => nodeId)}::uuid[])
              AS n (cluster_id, node_id)
-        JOIN cluster_memberships AS m ON m.cluster_id = n.cluster_id AND m.node_id = n.node_id
+       CROSS JOIN LATERAL (
+         -- Each by its own look (OFFSET 0 keeps it that): joined, all members of the cluster are read for some hundred.
+         SELECT k.cluster_id, k.node_id, k.membership_status, k.generation_counter, k.generation_changed_at
+           FROM cluster_memberships AS k WHERE k.cluster_id = n.cluster_id AND k.node_id = n.node_id OFFSET 0) AS m
         JOIN clusters AS c ON c.id = m.cluster_id
         JOIN cluster_authorities AS a ON a.cluster_id = m.cluster_id
         JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id`);

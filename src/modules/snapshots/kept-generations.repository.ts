@@ -53,7 +53,7 @@ export class KeptGenerationsRepository {
     sections: readonly StoredSection[],
   ): Promise<void> {
     const column = <T>(pick: (generation: Omit<KeptGeneration, 'servedAt'>) => T) => generations.map(pick);
-    await this.database.query(sql`
+    await this.database.queryPrepared(sql`
       WITH section AS (
         SELECT u.cluster_id, decode(u.hash, 'hex') AS hash, u.content::jsonb AS content
           FROM unnest(${sections.map((each) => each.clusterId)}::uuid[], ${sections.map((each) => hex(each.hash))}::text[],
