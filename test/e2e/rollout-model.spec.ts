@@ -5,10 +5,14 @@ import { histories, setups } from '../support/rollouts/history.js';
 import { HttpFabric } from '../support/rollouts/http-fabric.js';
 import { liveOverHttp } from '../support/rollouts/http-history.js';
 import { MISTAKES } from '../support/rollouts/http-mistakes.js';
+import { PIN_MISTAKES } from '../support/rollouts/http-pin-mistakes.js';
+import { pinnedHistories } from '../support/rollouts/pin-happenings.js';
 
 /** Set them for a night. Each takes some ten seconds, and far more on a busy machine. */
 const HISTORIES = Number(process.env.FABRIC_TEST_ROLLOUT_HTTP_HISTORIES ?? 3);
-const LIMIT_MS = 180_000 + 60_000 * HISTORIES;
+const PINNED_FOR_A_NIGHT = process.env.FABRIC_TEST_PINNED_HISTORIES;
+const PINNED = Number(PINNED_FOR_A_NIGHT ?? 1);
+const LIMIT_MS = 180_000 + 60_000 * Math.max(HISTORIES, PINNED);
 const SEED = Number(process.env.FABRIC_TEST_ROLLOUT_SEED ?? 53);
 
 let fabric: HttpFabric;
@@ -45,16 +49,34 @@ describe('a rollout at two instances of the service', () => {
     LIMIT_MS,
   );
 
-  it.each(MISTAKES)('would be caught at it if $name', async ({ plant, setup, history, breaks }) => {
-    await liveOverHttp(fabric, setup, history);
-    const remove = await plant(fabric);
-    const broken = await liveOverHttp(fabric, setup, history)
-      .then(
-        () => null,
-        (error: unknown) => error,
-      )
-      .finally(remove);
-    expect(broken).toBeInstanceOf(BrokenInvariant);
-    expect((broken as BrokenInvariant).invariant).toBe(breaks);
-  });
+  it(
+    'follows pins and emergency pins in their order, past no filter, and ends when they are over',
+    async () => {
+      const more = fc.record({ hasFloor: fc.boolean(), pinApprovals: fc.nat(1) });
+      const pinned = fc.tuple(setups, more).map(([setup, terms]) => ({ ...setup, ...terms }));
+      // One thing after the other, but for the ticks of both instances; by night many at once.
+      const groups = PINNED_FOR_A_NIGHT === undefined ? fc.constant([1]) : atOnce;
+      const property = fc.asyncProperty(pinned, pinnedHistories, groups, async (...history) => {
+        await liveOverHttp(fabric, ...history);
+      });
+      await fc.assert(property, { numRuns: PINNED, seed: SEED + 2, endOnFailure: true });
+    },
+    LIMIT_MS,
+  );
+
+  it.each([...MISTAKES, ...PIN_MISTAKES])(
+    'would be caught at it if $name',
+    async ({ plant, setup, history, breaks }) => {
+      await liveOverHttp(fabric, setup, history);
+      const remove = await plant(fabric);
+      const broken = await liveOverHttp(fabric, setup, history)
+        .then(
+          () => null,
+          (error: unknown) => error,
+        )
+        .finally(remove);
+      expect(broken).toBeInstanceOf(BrokenInvariant);
+      expect((broken as BrokenInvariant).invariant).toBe(breaks);
+    },
+  );
 });

@@ -6,12 +6,16 @@ export const OLD = '1.0.0';
 /** Between them, where the new version can be reached from no older one. */
 export const FLOOR = '1.5.0';
 export const NEW = '2.0.0';
+/** After it, and not for every system. */
+export const HOTFIX = '2.1.0';
 
 /** How the next step of a host turns out. */
 export type Fate = 'well' | 'bad_download' | 'unhealthy' | 'fenced';
 
 /** What the host may do now, as its snapshot says. */
 export interface Told {
+  /** By which assignment, where there are several. */
+  assignmentId?: string;
   direction: Direction;
   epoch: number;
   phase: 'offered' | 'granted';
@@ -33,12 +37,15 @@ const CHANGING: readonly NodeUpdateState[] = ['starting', 'health_checking', 'pr
 /** A host: what it really runs and whether it is really there, whatever the control plane believes. */
 export class Host<T extends Told = Told> {
   version = OLD;
+  /** What has led it to its version. */
+  arrivedBy: T | null = null;
   /** Out of service since it was told that it may. */
   disruptedBy: Direction | null = null;
   /** What it heard last; it may be out of date. */
   heard: T | null = null;
   private state: NodeUpdateState = 'idle';
   private work: T | null = null;
+  private before = OLD;
   private sequence = 0;
   private readonly sent: Sent<T>[] = [];
 
@@ -64,7 +71,7 @@ export class Host<T extends Told = Told> {
     if (this.work?.direction !== 'forward') return;
     for (const state of ['rollback_required', 'rolling_back', 'rolled_back', 'idle'] as const)
       yield* this.tell(state);
-    this.version = OLD;
+    this.version = this.before;
   }
 
   get isFenced(): boolean {
@@ -76,10 +83,10 @@ export class Host<T extends Told = Told> {
     return Math.max(this.heard?.epoch ?? 0, this.work?.epoch ?? 0);
   }
 
-  /** Somebody has brought it in order by hand. */
+  /** Somebody has brought it in order by hand: it runs what it ran before, or what it was to go back to. */
   repair(): void {
+    if (this.disruptedBy === 'back') this.version = this.work?.toVersion ?? this.version;
     this.disruptedBy = null;
-    this.version = OLD;
     this.state = 'idle';
     this.work = null;
   }
@@ -89,7 +96,10 @@ export class Host<T extends Told = Told> {
     const { heard, work } = this;
     if (heard === null) return;
     const isAnother = (one: T): boolean =>
-      one.direction !== heard.direction || one.epoch !== heard.epoch || one.toVersion !== heard.toVersion;
+      one.assignmentId !== heard.assignmentId ||
+      one.direction !== heard.direction ||
+      one.epoch !== heard.epoch ||
+      one.toVersion !== heard.toVersion;
     if (work === null || isAnother(work)) {
       this.work = heard;
       this.state = 'idle';
@@ -117,7 +127,9 @@ export class Host<T extends Told = Told> {
     const next = CHANGING[CHANGING.indexOf(this.state) + 1];
     if (next === undefined) return;
     if (next === 'running') {
+      this.before = this.version;
       this.version = this.work?.toVersion ?? this.version;
+      this.arrivedBy = this.work;
       this.disruptedBy = null;
     }
     yield* this.tell(next);

@@ -1,13 +1,15 @@
 import { BrokenInvariant } from './broken-invariant.js';
-import type { Happens } from './history.js';
 import type { HttpFabric } from './http-fabric.js';
 import type { HttpNode } from './http-node.js';
 import { HttpRollout } from './http-rollout.js';
+import { type AnyHappens, isOfPins, type PinHappens } from './pin-happenings.js';
 import type { Setup } from './world.js';
 
 /** How often everything is derived anew: so many happenings lie between. */
 const LOOK_CLOSELY_EVERY = 40;
 const ROUNDS = 60;
+/** And so many more when nobody is pinned any more. */
+const ROUNDS_WITHOUT_PINS = 60;
 /** After so many rounds somebody decides about nodes that nobody hears of. */
 const PATIENCE = 5;
 
@@ -18,7 +20,7 @@ const PATIENCE = 5;
 export async function liveOverHttp(
   fabric: HttpFabric,
   setup: Setup,
-  history: readonly Happens[],
+  history: readonly AnyHappens[],
   atOnce: readonly number[] = [1],
 ): Promise<HttpRollout> {
   const rollout = await HttpRollout.start(fabric, setup);
@@ -32,15 +34,20 @@ export async function liveOverHttp(
       await rollout.lookClosely();
     begun += size;
   }
+  if (rollout.pins !== null) await rollout.lookClosely();
   await converge(rollout);
   await rollout.lookClosely();
   return rollout;
 }
 
-async function together(rollout: HttpRollout, some: readonly Happens[], begun: number): Promise<void> {
+async function together(rollout: HttpRollout, some: readonly AnyHappens[], begun: number): Promise<void> {
   const { nodes } = rollout;
-  const queues = new Map<HttpNode | Happens, (() => Promise<void>)[]>();
+  // Whether a pin has expired is the same for all that happens at once.
+  const passes: AnyHappens[] = rollout.pins === null ? [] : some.filter((happens) => happens.do === 'pass');
+  for (const happens of passes) await happen(rollout, happens, undefined, begun);
+  const queues = new Map<HttpNode | AnyHappens, (() => Promise<void>)[]>();
   for (const [index, happens] of some.entries()) {
+    if (passes.includes(happens)) continue;
     const node = 'who' in happens ? nodes[happens.who % nodes.length] : undefined;
     const key = node ?? happens;
     queues.set(key, [...(queues.get(key) ?? []), () => happen(rollout, happens, node, begun + index)]);
@@ -62,10 +69,11 @@ async function all(doings: readonly Promise<void>[]): Promise<void> {
 
 function happen(
   rollout: HttpRollout,
-  happens: Happens,
+  happens: AnyHappens,
   node: HttpNode | undefined,
   at: number,
 ): Promise<void> {
+  if (isOfPins(happens)) return rollout.pins?.happen(happens, at) ?? Promise.resolve();
   if ('who' in happens) return node === undefined ? Promise.resolve() : befall(rollout, happens, node, at);
   if (happens.do === 'pass') return rollout.pass(happens.seconds);
   if (happens.do === 'resume') return rollout.resume(happens.acknowledge, at);
@@ -74,7 +82,7 @@ function happen(
 
 async function befall(
   rollout: HttpRollout,
-  happens: Extract<Happens, { who: number }>,
+  happens: Exclude<Extract<AnyHappens, { who: number }>, PinHappens>,
   node: HttpNode,
   at: number,
 ): Promise<void> {
@@ -95,9 +103,12 @@ async function converge(rollout: HttpRollout): Promise<void> {
   const nodes = rollout.nodes.filter(({ isGone }) => !isGone);
   await all(nodes.map((node, at) => rollout.comeBack(node, at)));
   await rollout.unblock(0);
-  for (let round = 1; round <= ROUNDS; round += 1) {
+  await rollout.pins?.relent();
+  const rounds = ROUNDS + (rollout.pins === null ? 0 : ROUNDS_WITHOUT_PINS);
+  for (let round = 1; round <= rounds; round += 1) {
     await rollout.look();
     if (rollout.isOver) return;
+    if (round === ROUNDS) await rollout.pins?.unpinAll();
     await all(nodes.map((node, at) => goWell(node, at)));
     if (round % PATIENCE === 0)
       await all(
@@ -110,8 +121,9 @@ async function converge(rollout: HttpRollout): Promise<void> {
     await rollout.approve(round);
     await rollout.tick();
     await rollout.resume(true, round);
+    await rollout.pins?.decide();
   }
-  throw new BrokenInvariant('I11', `still ${rollout.state} after ${ROUNDS} rounds`);
+  throw new BrokenInvariant('I11', `still ${rollout.open} after ${rounds} rounds`);
 }
 
 /** All that it may do now. */

@@ -6,6 +6,7 @@ import { type HeldRollout, RolloutEngine } from '../../../src/modules/rollouts/r
 import type { Happens } from './history.js';
 import type { Fate } from './host.js';
 import type { HttpFabric } from './http-fabric.js';
+import type { AnyHappens } from './pin-happenings.js';
 import type { Setup } from './world.js';
 
 /** A mistake in the running service, a history in which it shows, and what it breaks. */
@@ -14,7 +15,7 @@ export interface Mistake {
   /** Puts it into both instances, or into their database. Returns what takes it out again. */
   plant(fabric: HttpFabric): Promise<() => Promise<void>>;
   setup: Setup;
-  history: readonly Happens[];
+  history: readonly AnyHappens[];
   breaks: string;
 }
 
@@ -26,7 +27,8 @@ const wave = (name: string, percent: number, more: Partial<Setup['waves'][number
   requiresApproval: false,
   ...more,
 });
-const fleetOf = (nodes: number, more: Partial<Setup> = {}): Setup => ({
+/** Nodes of one kind, in one wave, unless the input says otherwise. */
+export const fleetOf = (nodes: number, more: Partial<Setup> = {}): Setup => ({
   platforms: Array.from({ length: nodes }, () => 'linux/x64'),
   waves: [wave('all', 100)],
   maxUnavailable: 1,
@@ -161,7 +163,7 @@ function ruling(mistake: Partial<Rules>): Mistake['plant'] {
   };
 }
 
-function triggering(statements: string): Mistake['plant'] {
+export function triggering(statements: string): Mistake['plant'] {
   return async (fabric) => {
     await fabric.query(statements);
     return async () => {
@@ -171,7 +173,10 @@ function triggering(statements: string): Mistake['plant'] {
 }
 
 /** Whatever is no tick takes every release for one that may be installed. */
-async function holdingAsIfUnblocked({ instances }: HttpFabric): Promise<() => Promise<void>> {
+export async function holdingAsIfUnblocked(
+  { instances }: HttpFabric,
+  isHeldSo: (rollout: HeldRollout['rollout']) => boolean = () => true,
+): Promise<() => Promise<void>> {
   const ticking = new AsyncLocalStorage<true>();
   const all = instances.map(({ app }) => ({ engine: app.get(RolloutEngine), jobs: app.get(Jobs) }));
   for (const { engine, jobs } of all) {
@@ -180,7 +185,7 @@ async function holdingAsIfUnblocked({ instances }: HttpFabric): Promise<() => Pr
     jobs.runNow = (...job) => ticking.run(true, () => runNow(...job));
     engine.hold = async (tx, clusterId, id): Promise<HeldRollout | null> => {
       const held = await hold(tx, clusterId, id);
-      if (held === null || ticking.getStore() === true) return held;
+      if (held === null || ticking.getStore() === true || !isHeldSo(held.rollout)) return held;
       return { ...held, usableReleaseIds: [held.rollout.releaseId, ...held.usableReleaseIds] };
     };
   }

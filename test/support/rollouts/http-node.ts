@@ -5,7 +5,7 @@ import { created } from '../given.js';
 import type { TestNode } from '../test-node.js';
 import { decodedPayload, type Payload } from '../watching-node.js';
 import { expectThat } from './broken-invariant.js';
-import { type Doing, type Fate, FLOOR, Host, NEW, OLD, type Told } from './host.js';
+import { type Doing, type Fate, FLOOR, HOTFIX, Host, NEW, OLD, type Told } from './host.js';
 
 const canonicalJson = canonicalize as unknown as (value: unknown) => string;
 
@@ -29,9 +29,10 @@ export class HttpNode {
   isGone = false;
   /** Somebody is about to give it up. */
   isBeingWrittenOff = false;
-  /** What it does under this epoch, or an earlier one, it does as one that was given up. */
-  writtenOffEpoch = 0;
-  private disruptedEpoch = 0;
+  /** What it does of these assignments under these epochs, or earlier ones, it does as one that was given up. */
+  private readonly writtenOff = new Map<string, number>();
+  /** What it went out of service for last. */
+  disruption: ToldOfAssignment | null = null;
   private etag: string | null = null;
   private readonly contents = new Map<string, string>();
   private last = 0;
@@ -46,7 +47,7 @@ export class HttpNode {
     onDisruption: () => void,
   ) {
     this.host = new Host((work) => {
-      this.disruptedEpoch = work.epoch;
+      this.disruption = work;
       onDisruption();
     });
   }
@@ -57,8 +58,15 @@ export class HttpNode {
 
   /** Really out of service, and nobody has taken that upon himself. */
   get isDisrupted(): boolean {
-    const isGivenUp = this.isBeingWrittenOff || this.disruptedEpoch <= this.writtenOffEpoch;
+    const { assignmentId = '', epoch = 0 } = this.disruption ?? {};
+    const isGivenUp = this.isBeingWrittenOff || epoch <= (this.writtenOff.get(assignmentId) ?? 0);
     return this.host.disruptedBy !== null && !this.isGone && !isGivenUp;
+  }
+
+  /** Somebody has given it up. */
+  writeOff(): void {
+    for (const about of [this.disruption, this.host.heard])
+      if (about !== null) this.writtenOff.set(about.assignmentId, Math.max(about.epoch, this.host.epoch));
   }
 
   async beat(at: number): Promise<void> {
@@ -119,10 +127,18 @@ export class HttpNode {
   }
 
   /** I14: what it is told to fetch is made for its platform, and leaves no version out that has to come before. */
-  private toldBy({ assignmentId, epoch, phase, toVersion, artifact }: Payload): ToldOfAssignment {
+  private toldBy({
+    assignmentId,
+    epoch,
+    phase,
+    fromVersion,
+    toVersion,
+    artifact,
+  }: Payload): ToldOfAssignment {
     const isOwn = artifact.sha256 === this.wanted.get(toVersion);
     expectThat('I14', isOwn, `${this.id} is to install another platform's ${toVersion}`);
-    const isAhead = toVersion === NEW && this.wanted.has(FLOOR) && this.host.version === OLD;
+    const comesFromFar = this.host.version === OLD && fromVersion === OLD && this.wanted.has(FLOOR);
+    const isAhead = (toVersion === NEW || toVersion === HOTFIX) && comesFromFar;
     expectThat('I14', !isAhead, `${this.id} is to leave out ${FLOOR}`);
     const direction = toVersion === OLD ? 'back' : 'forward';
     return { assignmentId, epoch, phase, toVersion, direction };

@@ -46,6 +46,8 @@ export interface Setup {
   downgradePossible: boolean;
   /** The new version can be reached from the old one only over another. */
   hasFloor?: boolean;
+  /** There is a third version, and pins need so many approvals. */
+  pinApprovals?: number;
 }
 
 interface Assignment extends ReportedUpdate {
