@@ -1,10 +1,11 @@
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPair } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { CompactSign, compactVerify, importJWK, type JWK, jwtVerify } from 'jose';
 import { type AgentSession, finishEnrollment } from './agent-session.js';
@@ -24,13 +25,16 @@ const node = '0195f000-0000-7000-8000-000000000002';
 const request = '0195f000-0000-7000-8000-000000000003';
 const token = 'fjt_id_secret';
 
+/** The cluster's. Not of `generateKeyPairSync`, whose keys may wait for themselves when they are exported; see
+ *  `generateNodeKey`. */
+const signing = await promisify(generateKeyPair)('ed25519');
+
 type Body = Record<string, unknown>;
 
 /** As much of a control plane as one agent needs, over real HTTP; it checks what the agent signs. */
 class TinyControlPlane {
   private server: Server | null = null;
   private port = 0;
-  private readonly signing = generateKeyPairSync('ed25519');
   private readonly held = new Set<() => void>();
   private onHeld: () => void = () => undefined;
   readonly enrollments: Body[] = [];
@@ -98,7 +102,7 @@ class TinyControlPlane {
 
   /** Its key under this name. */
   jwk(kid: string): Body {
-    return { ...this.signing.publicKey.export({ format: 'jwk' }), kid };
+    return { ...signing.publicKey.export({ format: 'jwk' }), kid };
   }
 
   private async answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -207,7 +211,7 @@ class TinyControlPlane {
     if (req.headers['if-none-match'] === etag()) return void res.writeHead(304, { etag: etag() }).end();
     const jws = await new CompactSign(Buffer.from(JSON.stringify(this.snapshot)))
       .setProtectedHeader({ alg: 'EdDSA', typ: 'rap-snapshot+jws', kid: this.kid })
-      .sign(this.signing.privateKey);
+      .sign(signing.privateKey);
     res.setHeader('etag', etag());
     json(res, 200, { jws, generation: this.snapshot.generation });
   }

@@ -1,4 +1,5 @@
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPair, type KeyObject } from 'node:crypto';
+import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { CompactSign, type JWK } from 'jose';
 import { type SnapshotExpectation, verifySnapshot } from './snapshot-verifier.js';
@@ -22,11 +23,14 @@ const good = {
 const goodHeader = { alg: 'EdDSA', typ: 'rap-snapshot+jws', kid: 'key-1' };
 const held = { authorityTerm: 2, generation: 7, issuedAt: '2026-03-01T11:00:00.000Z' };
 
+/** Not `generateKeyPairSync`, whose keys may wait for themselves when they are exported; see `generateNodeKey`. */
+const newKeyPair = promisify(generateKeyPair);
+
 let signer: KeyObject;
 let expected: SnapshotExpectation;
 
-beforeAll(() => {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+beforeAll(async () => {
+  const { publicKey, privateKey } = await newKeyPair('ed25519');
   signer = privateKey;
   const jwk: JWK = { ...publicKey.export({ format: 'jwk' }), kid: 'key-1' };
   expected = { clusterId: cluster, nodeId: node, keys: [jwk], held, now };
@@ -109,13 +113,13 @@ describe('verifySnapshot', () => {
   });
 
   it('refuses one signed by another key under the right kid', async () => {
-    const { privateKey } = generateKeyPairSync('ed25519');
+    const { privateKey } = await newKeyPair('ed25519');
     const jws = await signed(good, {}, privateKey);
     expect(await verifySnapshot(jws, expected)).toEqual({ accepted: false, reason: 'bad_signature' });
   });
 
   it('refuses a key that came inside the header', async () => {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    const { publicKey, privateKey } = await newKeyPair('ed25519');
     const jws = await signed(good, { jwk: publicKey.export({ format: 'jwk' }), kid: 'mine' }, privateKey);
     expect(await verifySnapshot(jws, expected)).toEqual({ accepted: false, reason: 'unknown_key' });
   });
@@ -141,7 +145,7 @@ describe('verifySnapshot', () => {
   });
 
   it('never takes a key of another kind, even under the right kid', async () => {
-    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const { publicKey } = await newKeyPair('ec', { namedCurve: 'P-256' });
     const keys = [{ ...publicKey.export({ format: 'jwk' }), kid: 'key-1' }];
     const verdict = await verifySnapshot(await signed(good), { ...expected, keys });
     expect(verdict).toEqual({ accepted: false, reason: 'unknown_key' });

@@ -1,16 +1,19 @@
-import { generateKeyPairSync, type JsonWebKey } from 'node:crypto';
+import { generateKeyPair, type JsonWebKey } from 'node:crypto';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { parsePins, ReleasePins } from './release-pins.js';
 
-const ed25519 = () => generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' });
-const p256 = () =>
-  generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).publicKey.export({ format: 'jwk' });
+/** Not `generateKeyPairSync`, whose keys may wait for themselves when they are exported; see `generateNodeKey`. */
+const newKeyPair = promisify(generateKeyPair);
+const ed25519 = async () => (await newKeyPair('ed25519')).publicKey.export({ format: 'jwk' });
+const p256 = async () =>
+  (await newKeyPair('ec', { namedCurve: 'prime256v1' })).publicKey.export({ format: 'jwk' });
 const pins = (relay: unknown): string => JSON.stringify({ products: { relay } });
-const KEY = ed25519();
-const POINT = p256();
+const KEY = await ed25519();
+const POINT = await p256();
 
 /** The same point with the other sign, by which its holder can sign as well. */
 function mirrored(jwk: JsonWebKey): JsonWebKey {
