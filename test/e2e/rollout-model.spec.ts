@@ -10,8 +10,9 @@ import { pinnedHistories } from '../support/rollouts/pin-happenings.js';
 
 /** Set them for a night. Each takes some ten seconds, and far more on a busy machine. */
 const HISTORIES = Number(process.env.FABRIC_TEST_ROLLOUT_HTTP_HISTORIES ?? 3);
-const PINNED_FOR_A_NIGHT = process.env.FABRIC_TEST_PINNED_HISTORIES;
-const PINNED = Number(PINNED_FOR_A_NIGHT ?? 1);
+/** By hand: `npm test` runs the histories in which mistakes about pins show, with and without them. */
+const PINNED = Number(process.env.FABRIC_TEST_PINNED_HISTORIES ?? 0);
+const withPins = PINNED > 0 ? it : it.skip;
 const LIMIT_MS = 180_000 + 60_000 * Math.max(HISTORIES, PINNED);
 const SEED = Number(process.env.FABRIC_TEST_ROLLOUT_SEED ?? 53);
 
@@ -49,14 +50,12 @@ describe('a rollout at two instances of the service', () => {
     LIMIT_MS,
   );
 
-  it(
+  withPins(
     'follows pins and emergency pins in their order, past no filter, and ends when they are over',
     async () => {
       const more = fc.record({ hasFloor: fc.boolean(), pinApprovals: fc.nat(1) });
       const pinned = fc.tuple(setups, more).map(([setup, terms]) => ({ ...setup, ...terms }));
-      // One thing after the other, but for the ticks of both instances; by night many at once.
-      const groups = PINNED_FOR_A_NIGHT === undefined ? fc.constant([1]) : atOnce;
-      const property = fc.asyncProperty(pinned, pinnedHistories, groups, async (...history) => {
+      const property = fc.asyncProperty(pinned, pinnedHistories, atOnce, async (...history) => {
         await liveOverHttp(fabric, ...history);
       });
       await fc.assert(property, { numRuns: PINNED, seed: SEED + 2, endOnFailure: true });
