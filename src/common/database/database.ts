@@ -65,6 +65,8 @@ function newPool(connectionString: string, max: number, waitMs: number): pg.Pool
     max,
     connectionTimeoutMillis: waitMs,
     application_name: 'fabric',
+    // Statements of a transaction that are asked for at once are sent at once (`Session.query`).
+    pipeline: true,
     types: { getTypeParser },
   });
   // A connection that breaks while idle is replaced at the next use; unhandled it would end the process.

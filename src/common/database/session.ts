@@ -11,6 +11,8 @@ export type Models = Prisma.TransactionClient;
 
 /** An open transaction that its holder ends, by one of the two ways. */
 export interface Session {
+  /** Statements run in the order in which they are asked for. Those that need nothing of each other's answers may be asked
+   *  for at once, and are one way to Postgres and back; after one that fails the others fail as well. */
   query<T>(statement: Sql): Promise<T[]>;
   /** null in a session on `pg`. */
   readonly models: Models | null;
@@ -43,10 +45,17 @@ export async function openModelSession({
   );
   done.catch(opened.reject);
   const models = await opened.promise;
+  // Prisma promises no order to statements that are asked for at once.
+  let last: Promise<unknown> = Promise.resolve();
+  const inOrder = <T>(run: () => Promise<T>): Promise<T> => {
+    const next = last.then(run);
+    last = next.catch(() => undefined);
+    return next;
+  };
   return {
     models,
-    query: async <T>(statement: Sql) =>
-      normalizeRows<T>(await models.$queryRawUnsafe(statement.text, ...statement.values)),
+    query: async <T>({ text, values }: Sql) =>
+      normalizeRows<T>(await inOrder(() => models.$queryRawUnsafe(text, ...values))),
     commit: () => {
       ended.resolve();
       return done;
@@ -79,15 +88,15 @@ export function openSessionBeside(
 
 async function openSession(pool: Pool, begin: string, prepares: boolean): Promise<Session> {
   const client: PoolClient = await pool.connect();
-  try {
-    await client.query(begin);
-  } catch (error) {
-    client.release(true);
-    throw error;
-  }
+  // Sent together with the first statement, whose answer waits for this one's.
+  const begun = client.query(begin);
+  begun.catch(() => undefined);
+  let isOver = false;
   const end = async (statement: 'COMMIT' | 'ROLLBACK') => {
+    isOver = true;
     try {
       const result = await client.query(statement);
+      await begun;
       client.release();
       return result.command;
     } catch (error) {
@@ -98,8 +107,11 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
   return {
     models: null,
     query: async <T>(statement: Sql) => {
+      // The connection may be another's by now: a statement that comes late must not run in that one's transaction.
+      if (isOver) throw new Error('the transaction is over');
       const { text, values } = statement;
       const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
+      await begun;
       return rows as T[];
     },
     commit: async () => {

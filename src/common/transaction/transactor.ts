@@ -184,10 +184,12 @@ export class Transactor {
 
   private async flush(open: OpenTransaction, returned: readonly CausedEvent[]): Promise<void> {
     const events = [...returned, ...causedHere(open, open.audited)];
-    if (events.length > 0) await writeAuditEvents(open, events);
     // A plan shows the changes without numbering them: what numbers keeps others waiting.
     const isPlanned = currentRequest()?.dryRun ?? false;
-    if (open.touched.size > 0 && !isPlanned) await this.snapshots.settle(open, open.touched);
+    await Promise.all([
+      events.length > 0 ? writeAuditEvents(open, events) : null,
+      open.touched.size > 0 && !isPlanned ? this.snapshots.settle(open, open.touched) : null,
+    ]);
     // Nothing else writes into the feed.
     if (events.length > 0 || open.touched.size > 0) open.afterCommit(() => this.wakeUps.announce());
   }

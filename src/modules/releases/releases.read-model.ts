@@ -34,12 +34,9 @@ export interface ServableFile {
 }
 
 /** A release as a node is told of it. */
-export interface SignedRelease {
-  releaseId: string;
+export interface SignedRelease extends ReleaseFacts {
   /** The DSSE envelope byte for byte. */
   envelope: Buffer;
-  /** Hexadecimal, of the payload. */
-  manifestSha256: string;
 }
 
 const FACTS = sql`r.id AS "releaseId", r.product_id AS "productId", r.version, r.approved_at IS NOT NULL AS "isApproved",
@@ -135,11 +132,10 @@ export class ReleasesReadModel {
        WHERE r.id = ANY (${[...releaseIds]}::uuid[]) AND r.approved_at IS NOT NULL AND r.blocked_at IS NULL`);
   }
 
-  /** What nodes are handed of these releases, by id. */
-  async signed(tx: ReadTx, releaseIds: readonly string[]): Promise<Map<string, SignedRelease>> {
+  /** What nodes are handed of the releases that a statement finds, by id. */
+  async signed(tx: ReadTx, releaseIds: Sql): Promise<Map<string, SignedRelease>> {
     const rows = await tx.query<SignedRelease>(sql`
-      SELECT r.id AS "releaseId", r.envelope, encode(r.payload_sha256, 'hex') AS "manifestSha256"
-        FROM releases AS r WHERE r.id = ANY (${[...releaseIds]}::uuid[])`);
+      SELECT ${FACTS}, r.envelope FROM releases AS r WHERE r.id IN (${releaseIds})`);
     return new Map(rows.map((row) => [row.releaseId, row]));
   }
 }

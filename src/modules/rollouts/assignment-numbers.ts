@@ -7,6 +7,8 @@ import {
   OPEN_STATES,
   REACHED_STATES,
 } from './engine/assignment-state.js';
+import { isActivated } from './engine/wave-state.js';
+import type { Wave } from './waves.repository.js';
 
 /** How many assignments of a rollout are alike in what is decided by numbers. */
 export interface CountedAssignments {
@@ -30,6 +32,13 @@ export class AssignmentNumbers {
   /** How many have not begun their way forward. */
   get waiting(): number {
     return this.count('forward', ['planned', 'offered', 'deferred']);
+  }
+
+  /** How many wait for an offer in waves that are active, or have been. */
+  plannedIn(waves: readonly Pick<Wave, 'position' | 'state'>[]): number {
+    const counts = this.byWave;
+    const open = waves.filter(({ state }) => isActivated(state));
+    return open.reduce((total, { position }) => total + (counts.get(position)?.planned ?? 0), 0);
   }
 
   /** Ways back that are open. */

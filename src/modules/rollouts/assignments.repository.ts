@@ -361,14 +361,22 @@ export class AssignmentsRepository {
     clusterId: string,
     nodeIds: readonly string[] | 'all',
   ): Promise<(Assignment & { product: string })[]> {
-    const which = nodeIds === 'all' ? sql`true` : sql`a.node_id = ANY(${nodeIds}::uuid[])`;
     return tx.query(sql`
       SELECT DISTINCT ON (a.node_id, a.product_id) ${COLUMNS}, p.name AS product
-        FROM rollout_assignments AS a JOIN products AS p ON p.id = a.product_id
-       WHERE a.cluster_id = ${clusterId}::uuid AND ${which} AND NOT a.is_written_off
-         AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')
+        FROM rollout_assignments AS a JOIN products AS p ON p.id = a.product_id WHERE ${isTold(clusterId, nodeIds)}
        ORDER BY a.node_id, a.product_id, a.state <> 'offered' DESC, a.direction, a.id`);
   }
+
+  /** What finds the releases that these are of. */
+  toldReleases(clusterId: string, nodeIds: readonly string[] | 'all'): Sql {
+    return sql`SELECT a.to_release_id FROM rollout_assignments AS a WHERE ${isTold(clusterId, nodeIds)}`;
+  }
+}
+
+function isTold(clusterId: string, nodeIds: readonly string[] | 'all'): Sql {
+  const which = nodeIds === 'all' ? sql`true` : sql`a.node_id = ANY(${nodeIds}::uuid[])`;
+  return sql`a.cluster_id = ${clusterId}::uuid AND ${which} AND NOT a.is_written_off
+    AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')`;
 }
 
 function allowed(from: readonly AssignmentState[], to: AssignmentState): AssignmentState[] {

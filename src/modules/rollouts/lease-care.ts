@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { VpnReadModel } from '../vpn/vpn.read-model.js';
 import { DecisionsRepository } from './decisions.repository.js';
@@ -22,17 +23,20 @@ export class LeaseCare {
     private readonly nudges: RolloutNudges,
   ) {}
 
+  /** Whether a node holds a lease, or is about to. */
+  isBound({ clusterId }: Rollout, nodeId: Sql): Sql {
+    return this.connections.isBound(clusterId, nodeId);
+  }
+
   /** Who goes now. For the others their leases are asked for, after the commit: what a lease rests on is locked in an
    *  order of its own. */
   async depart(
     tx: Tx,
     rollout: Rollout,
-    ready: readonly ReadyNode[],
+    ready: readonly (ReadyNode & { isBound: boolean })[],
     free: number,
   ): Promise<Departures['go']> {
-    if (ready.length === 0) return [];
-    const nodeIds = ready.map(({ nodeId }) => nodeId);
-    const bound = await this.connections.boundNodes(tx, rollout.clusterId, nodeIds);
+    const bound = new Set(ready.filter(({ isBound }) => isBound).map(({ nodeId }) => nodeId));
     const { go, begin } = departures(ready, bound, free, tx.now);
     if (begin.length > 0) {
       // A candidate that is out of service itself is back by then, or lost.

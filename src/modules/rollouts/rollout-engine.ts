@@ -1,11 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { Absences } from './absences.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
-import type { AssignmentNumbers } from './assignment-numbers.js';
-import { AssignmentsRepository } from './assignments.repository.js';
+import { AssignmentsRepository, type Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
 import { isHeld } from './emergency-coverage.js';
 import { EmergencyHolds } from './emergency-holds.js';
@@ -93,8 +92,10 @@ export class RolloutEngine {
   /** Locks what a rollout's course depends on: first its releases, as a block takes its own, then the product.
    *  null: there is no such rollout. */
   async hold(tx: Tx, clusterId: string, id: string): Promise<HeldRollout | null> {
-    const usableReleaseIds = await this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id));
-    const locked = await this.rollouts.lock(tx, clusterId, id);
+    const [usableReleaseIds, locked] = await Promise.all([
+      this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id)),
+      this.rollouts.lock(tx, clusterId, id),
+    ]);
     return locked === null ? null : { ...locked, usableReleaseIds };
   }
 
@@ -115,20 +116,28 @@ export class RolloutEngine {
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
     )
       return rollout;
-    await this.absences.giveUpOnSilent(tx, rollout);
-    await this.absences.defer(tx, rollout, portions);
+    await Promise.all([
+      this.absences.giveUpOnSilent(tx, rollout),
+      this.absences.defer(tx, rollout, portions),
+    ]);
     await this.absences.takeBack(tx, rollout, seenAgain);
     if (rollout.finishedAt !== null) {
       await this.moves.noteGood(tx, rollout, portions);
       await this.moves.leadBack(tx, rollout, portions);
     }
-    const isConcerned = await this.holds.hold(tx, rollout);
+    const isUnderWay = rollout.state === 'running' || rollout.state === 'paused';
+    const [isConcerned, standing] = await Promise.all([
+      this.holds.hold(tx, rollout),
+      isUnderWay ? this.facts.standing(tx, rollout) : null,
+    ]);
     await this.holds.reconsider(tx, rollout);
     // Again: whom it has taken back since is progress.
     const isOlder = isConcerned || seenAgain.length > 0;
     const current = isOlder ? await this.rollouts.find(tx, rollout.clusterId, rollout.id) : null;
     const next = { ...held, rollout: current ?? rollout };
-    return this.leadOn(tx, next, await this.takeSteps(tx, next, portions));
+    // What was held or planned anew meanwhile is not in the numbers.
+    const seen = isConcerned || rollout.kind === 'emergency' ? null : standing;
+    return this.leadOn(tx, next, await this.takeSteps(tx, next, seen, portions));
   }
 
   private async leadOn(tx: Tx, held: HeldRollout, { rollout, standing }: Reached): Promise<Rollout> {
@@ -137,13 +146,14 @@ export class RolloutEngine {
     const usableReleaseIds = isPlanning ? await this.goals(tx, rollout) : held.usableReleaseIds;
     const course = usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
     if (course === null) return rollout;
-    const { numbers, slots } = standing ?? (await this.facts.standing(tx, rollout));
+    const now = standing ?? (await this.facts.standing(tx, rollout));
     const next = { ...held, rollout, usableReleaseIds };
     // Of what was held, not of where it leads.
     const isLeaving = course.direction === 'back' && !held.usableReleaseIds.includes(rollout.releaseId);
-    const offered = await this.offer(tx, next, course, numbers, isLeaving);
+    const offered = await this.offer(tx, next, course, now, isLeaving);
     // What was offered now may have been prepared before.
-    if (offered + numbers.count(course.direction, ['offered']) > 0) await this.give(tx, next, course, slots);
+    if (offered + now.numbers.count(course.direction, ['offered']) > 0)
+      await this.give(tx, next, course, now.slots);
     return rollout;
   }
 
@@ -153,10 +163,10 @@ export class RolloutEngine {
     return this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id), { waits: false });
   }
 
-  /** Lets nodes that have prepared go out of service, as many as may. */
-  async grant(tx: Tx, held: HeldRollout): Promise<void> {
+  /** Lets nodes that have prepared go out of service, as many as may. @returns those that may */
+  async grant(tx: Tx, held: HeldRollout): Promise<readonly Moved[]> {
     const course = held.usableReleaseIds.length === 0 ? null : await this.courseOf(tx, held.rollout);
-    if (course !== null) await this.give(tx, held, course, await this.slots.held(tx, held.rollout));
+    return course === null ? [] : this.give(tx, held, course, await this.slots.held(tx, held.rollout));
   }
 
   private async give(
@@ -164,25 +174,36 @@ export class RolloutEngine {
     { rollout, usableReleaseIds }: HeldRollout,
     course: Course,
     { held }: Standing['slots'],
-  ): Promise<void> {
+  ): Promise<readonly Moved[]> {
     const { direction, maxUnavailable } = course;
     const windowOpen = isWindowOpen(rollout.strategy.maintenanceWindows, tx.now);
     const grantable = { rolloutState: course.state, direction, isBlocked: false, windowOpen };
-    if (!this.rules.mayGrant(grantable)) return;
+    if (!this.rules.mayGrant(grantable)) return [];
     const free = Math.min(this.rules.freeSlots(held, maxUnavailable, direction), AT_ONCE);
-    if (free === 0) return;
+    if (free === 0) return [];
     const among = free + BEHIND_WAITING;
-    const ready = await this.slots.ready(tx, rollout.id, direction, usableReleaseIds, among);
+    const isBound = (nodeId: Sql) => this.leases.isBound(rollout, nodeId);
+    const ready = await this.slots.ready(tx, rollout.id, direction, usableReleaseIds, isBound, among);
     const going = await this.leases.depart(tx, rollout, ready, free);
-    if (going.length === 0) return;
-    const granted = await this.slots.grant(tx, going);
-    await this.rollouts.progressed(tx, rollout.id);
+    if (going.length === 0) return [];
+    const [granted] = await Promise.all([
+      this.slots.grant(tx, going),
+      this.rollouts.progressed(tx, rollout.id),
+    ]);
     this.moves.tell(tx, rollout, granted, 'granted');
     if (granted.length === AT_ONCE) this.nudges.nudge(tx, rollout);
+    return granted;
   }
 
-  private async takeSteps(tx: Tx, held: HeldRollout, portions: Portions): Promise<Reached> {
+  /** @param seen where it stands before the first step, where that is known */
+  private async takeSteps(
+    tx: Tx,
+    held: HeldRollout,
+    seen: Standing | null,
+    portions: Portions,
+  ): Promise<Reached> {
     let { rollout } = held;
+    let known = seen;
     const isBlocked = !held.usableReleaseIds.includes(rollout.releaseId);
     for (;;) {
       if (!['running', 'paused', 'rolling_back'].includes(rollout.state)) return { rollout, standing: null };
@@ -192,7 +213,8 @@ export class RolloutEngine {
         // Nobody is left out of what it comes to.
         if (!isStopped || !isPlanned) return { rollout, standing: null };
       }
-      const standing = await this.facts.standing(tx, rollout);
+      const standing = known ?? (await this.facts.standing(tx, rollout));
+      known = null;
       const facts = await this.facts.read(tx, rollout, isBlocked, standing);
       const step = nextStep(facts, this.rules);
       if (step === null) {
@@ -242,11 +264,13 @@ export class RolloutEngine {
     tx: Tx,
     { rollout, usableReleaseIds }: HeldRollout,
     { direction, state, maxUnavailable }: Course,
-    numbers: AssignmentNumbers,
+    { numbers, waves }: Standing,
     isLeaving: boolean,
   ): Promise<number> {
     const open = numbers.count(direction, ['offered']);
-    const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, numbers.count(direction, ['planned']));
+    const planned =
+      direction === 'forward' ? numbers.plannedIn(waves) : numbers.count(direction, ['planned']);
+    const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, planned);
     if (state === 'paused' || limit <= 0) return 0;
     await tx.raise(new UpdatesOffering(rollout.clusterId));
     const isReady =

@@ -9,15 +9,16 @@ import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts } from './engine/rollout-facts.js';
 import type { Rollout } from './rollout.js';
 import { SlotsRepository } from './slots.repository.js';
-import { WavesRepository } from './waves.repository.js';
+import { type Wave, WavesRepository } from './waves.repository.js';
 
 /** Where a rollout and its product stand, by numbers. */
 export interface Standing {
   numbers: AssignmentNumbers;
   slots: RolloutFacts['slots'];
+  waves: readonly Wave[];
 }
 
-/** Reads what decides about a rollout: three statements, however many nodes it has. */
+/** Reads what decides about a rollout: three statements, sent at once, however many nodes it has. */
 @Injectable()
 export class RolloutFactsReader {
   constructor(
@@ -29,14 +30,18 @@ export class RolloutFactsReader {
   ) {}
 
   async standing(tx: ReadTx, rollout: Rollout): Promise<Standing> {
-    return { numbers: await this.numbers.read(tx, rollout.id), slots: await this.slots.held(tx, rollout) };
+    const [numbers, slots, waves] = await Promise.all([
+      this.numbers.read(tx, rollout.id),
+      this.slots.held(tx, rollout),
+      this.waves.list(tx, [rollout.id]),
+    ]);
+    return { numbers, slots, waves };
   }
 
   /** @param standing of the same moment, where it is known */
   async read(tx: ReadTx, rollout: Rollout, isBlocked: boolean, standing?: Standing): Promise<RolloutFacts> {
     const { strategy, state, runningSince, lastProgressAt } = rollout;
-    const { numbers, slots } = standing ?? (await this.standing(tx, rollout));
-    const waves = await this.waves.list(tx, [rollout.id]);
+    const { numbers, slots, waves } = standing ?? (await this.standing(tx, rollout));
     const { byWave, openBack, onBadVersion } = numbers;
     return {
       ...strategy,

@@ -4,7 +4,8 @@ import { DomainError } from '../../common/errors/domain-error.js';
 import { Jobs } from '../../common/jobs/jobs.js';
 import { LOGGER } from '../../common/observability/logger.js';
 import { systemActor } from '../../common/request/actor.js';
-import { Transactor } from '../../common/transaction/transactor.js';
+import { type Observed, Transactor } from '../../common/transaction/transactor.js';
+import type { Tx } from '../../common/transaction/tx.js';
 import { Absences } from './absences.js';
 import { EmergencyHolds } from './emergency-holds.js';
 import { PinMoves } from './pin-moves.js';
@@ -64,20 +65,22 @@ export class RolloutTicks implements OnModuleInit {
 
   /** One that may not start, since another is under way or its version was blocked, waits for the next tick. */
   private async tick(clusterId: string, id: string, looksForDeferred: boolean): Promise<void> {
-    await this.unlessRefused({ rolloutId: id }, 'a rollout that is due cannot start yet', () =>
-      this.transactor.observe(systemActor('rollouts'), async (tx) => {
-        const seenAgain = looksForDeferred ? await this.absences.seenAgain(tx, clusterId, id) : [];
-        const held = await this.engine.hold(tx, clusterId, id);
-        if (held === null) return { result: undefined };
-        await this.holds.endIfExpired(tx, held.rollout);
-        const known = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
-        const begins = isDue(known, tx.now) && (await this.pins.mayBegin(tx, known));
-        const events = begins ? [await this.decisions.begin(tx, { ...held, rollout: known })] : [];
-        const rollout = (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
-        await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
-        return { result: undefined, events };
-      }),
-    );
+    const work = async (tx: Tx): Promise<Observed<void>> => {
+      const seenAgain = looksForDeferred ? await this.absences.seenAgain(tx, clusterId, id) : [];
+      const held = await this.engine.hold(tx, clusterId, id);
+      if (held === null) return { result: undefined };
+      const current = async () => (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
+      await this.holds.endIfExpired(tx, held.rollout);
+      const known = held.rollout.kind === 'emergency' ? await current() : held.rollout;
+      const begins = isDue(known, tx.now) && (await this.pins.mayBegin(tx, known));
+      const events = begins ? [await this.decisions.begin(tx, { ...held, rollout: known })] : [];
+      const rollout = begins ? await current() : known;
+      await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
+      return { result: undefined, events };
+    };
+    // Prepared: reports wait while it holds the lock.
+    const tick = () => this.transactor.observe(systemActor('rollouts'), work, { prepares: true });
+    await this.unlessRefused({ rolloutId: id }, 'a rollout that is due cannot start yet', tick);
   }
 
   /** What is refused now is tried again by the next sweep, and keeps nothing else from its turn. */

@@ -58,13 +58,14 @@ export class RolloutsRepository {
 
   /** The same for the product of a rollout, and the rollout as it is after that, with the time. null: there is none. */
   async lock(tx: Tx, clusterId: string, id: string): Promise<{ rollout: Rollout; now: Date } | null> {
-    await tx.query(sql`
+    const locked = tx.query(sql`
       SELECT pg_advisory_xact_lock(${lockOf(sql`r.cluster_id`, sql`r.product_id`)})::text AS held FROM rollouts AS r
        WHERE r.cluster_id = ${clusterId}::uuid AND r.id = ${id}::uuid`);
     // A statement of its own: the one above may have waited.
-    const [row] = await tx.query<Rollout & { now: Date }>(sql`
+    const found = tx.query<Rollout & { now: Date }>(sql`
       SELECT ${COLUMNS}, fabric_now() AS now FROM ${TABLES}
        WHERE r.cluster_id = ${clusterId}::uuid AND r.id = ${id}::uuid`);
+    const [, [row]] = await Promise.all([locked, found]);
     if (row === undefined) return null;
     const { now, ...rollout } = row;
     return { rollout, now };

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
 import type { Moved } from './assignments.repository.js';
@@ -24,30 +24,29 @@ export class SlotsRepository {
     return row ?? { held: 0, stuck: 0 };
   }
 
-  /** Nodes that have prepared and hold no slot, in the order of their waves. */
+  /** Nodes that have prepared and hold no slot, in the order of their waves. @param isBound asks it of a node */
   ready(
     tx: ReadTx,
     rolloutId: string,
     direction: Direction,
     releaseIds: readonly string[],
+    isBound: (nodeId: Sql) => Sql,
     limit: number,
-  ): Promise<ReadyNode[]> {
+  ): Promise<(ReadyNode & { isBound: boolean })[]> {
     return tx.query(sql`
-      SELECT a.id AS "assignmentId", a.node_id AS "nodeId", a.state_reason AS reason, a.lease_wait_until AS "waitUntil"
-        FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = 'offered' AND a.node_state = 'staging'
-         AND a.to_release_id = ANY(${[...releaseIds]}::uuid[])
-         AND NOT EXISTS (SELECT 1 FROM update_slots AS h WHERE h.cluster_id = a.cluster_id AND h.product_id = a.product_id
-                                                            AND h.node_id = a.node_id)
-         AND NOT ${isHeld(tx)}
-       ORDER BY a.wave_position, a.place LIMIT ${limit}`);
+      SELECT r.*, ${isBound(sql`r."nodeId"`)} AS "isBound" FROM (
+        SELECT a.id AS "assignmentId", a.node_id AS "nodeId", a.state_reason AS reason, a.lease_wait_until AS "waitUntil"
+          FROM rollout_assignments AS a
+         WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = 'offered' AND a.node_state = 'staging'
+           AND a.to_release_id = ANY(${[...releaseIds]}::uuid[])
+           AND NOT EXISTS (SELECT 1 FROM update_slots AS h WHERE h.cluster_id = a.cluster_id AND h.product_id = a.product_id
+                                                              AND h.node_id = a.node_id)
+           AND NOT ${isHeld(tx)}
+         ORDER BY a.wave_position, a.place LIMIT ${limit}) AS r`);
   }
 
   /** Gives slots to nodes that are ready. */
-  grant(
-    tx: Tx,
-    going: readonly { assignmentId: string; reason: string | null }[],
-  ): Promise<Omit<Moved, 'id'>[]> {
+  grant(tx: Tx, going: readonly { assignmentId: string; reason: string | null }[]): Promise<Moved[]> {
     const ids = going.map(({ assignmentId }) => assignmentId);
     const reasons = going.map(({ reason }) => reason);
     return tx.query(sql`
@@ -61,7 +60,7 @@ export class SlotsRepository {
       UPDATE rollout_assignments AS m
          SET state = 'granted', state_reason = c.reason, lease_wait_until = NULL, state_changed_at = ${tx.now}
         FROM taken AS t JOIN chosen AS c ON c.id = t.assignment_id
-       WHERE m.id = t.assignment_id RETURNING m.node_id AS "nodeId", 'offered' AS "from"`);
+       WHERE m.id = t.assignment_id RETURNING m.id, m.node_id AS "nodeId", 'offered' AS "from"`);
   }
 
   /** Takes slots whether or not any are free: the nodes are out of service already. */

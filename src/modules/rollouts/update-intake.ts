@@ -9,7 +9,7 @@ import type { Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { type Assignment, phaseOf } from './assignment.js';
-import { AssignmentsRepository } from './assignments.repository.js';
+import { AssignmentsRepository, type Moved } from './assignments.repository.js';
 import { acceptReport, type SlotEffect } from './engine/update-report.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { IN_BRIEF } from './portions.js';
@@ -21,6 +21,9 @@ import { RolloutsRepository } from './rollouts.repository.js';
 import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
 import { SlotsRepository } from './slots.repository.js';
 import { ReleasesUnderWayChanged } from './update-events.js';
+
+/** Assignments of which this process remembers the rollout: some ten megabytes. */
+const REMEMBERED = 50_000;
 
 /** What a node has said of an assignment. */
 export interface SentReport {
@@ -47,6 +50,9 @@ interface Taken {
  */
 @Injectable()
 export class UpdateIntake {
+  /** By assignment; of an assignment it never changes. */
+  private readonly rolloutOf = new Map<string, string>();
+
   constructor(
     private readonly transactor: Transactor,
     private readonly database: Database,
@@ -62,15 +68,11 @@ export class UpdateIntake {
 
   /** @param sent each of another assignment. @returns answers by assignment */
   async take(sent: readonly SentReport[]): Promise<Map<string, Answered>> {
-    const ids = sent.map(({ assignmentId }) => assignmentId);
-    const rolloutOf = await this.assignments.rolloutsOf(
-      (statement) => this.database.queryPrepared(statement),
-      ids,
-    );
+    await this.findRollouts(sent.map(({ assignmentId }) => assignmentId));
     const answers = new Map<string, Answered>();
     const byRollout = new Map<string, SentReport[]>();
     for (const each of sent) {
-      const rolloutId = rolloutOf.get(each.assignmentId);
+      const rolloutId = this.rolloutOf.get(each.assignmentId);
       if (rolloutId === undefined) answers.set(each.assignmentId, { refusal: noSuchAssignment() });
       else byRollout.set(rolloutId, [...(byRollout.get(rolloutId) ?? []), each]);
     }
@@ -79,12 +81,25 @@ export class UpdateIntake {
     return answers;
   }
 
+  private async findRollouts(ids: readonly string[]): Promise<void> {
+    const unknown = ids.filter((id) => !this.rolloutOf.has(id));
+    if (unknown.length === 0) return;
+    const query: Database['query'] = (statement) => this.database.queryPrepared(statement);
+    const found = await this.assignments.rolloutsOf(query, unknown);
+    if (this.rolloutOf.size + found.size > REMEMBERED) this.rolloutOf.clear();
+    for (const [id, rolloutId] of found) this.rolloutOf.set(id, rolloutId);
+  }
+
   private takeOf(rolloutId: string, sent: readonly SentReport[]): Promise<Map<string, Answered>> {
     const ids = sent.map(({ assignmentId }) => assignmentId);
     const work = async (tx: Tx): Promise<Observed<Map<string, Answered>>> => {
       const answers = new Map<string, Answered>();
-      const held = await this.engine.hold(tx, sent[0]?.node.clusterId ?? '', rolloutId);
-      const known = new Map((await this.assignments.findAll(tx, ids)).map((each) => [each.id, each]));
+      const [held, rows] = await Promise.all([
+        this.engine.hold(tx, sent[0]?.node.clusterId ?? '', rolloutId),
+        // As they are after the lock.
+        this.assignments.findAll(tx, ids),
+      ]);
+      const known = new Map(rows.map((each) => [each.id, each]));
       const judged = sent.flatMap((each): Taken[] => {
         const verdict =
           held === null ? noSuchAssignment() : judge(each, known.get(each.assignmentId), held.now);
@@ -96,14 +111,16 @@ export class UpdateIntake {
       if (held === null || judged.length === 0) return { result: withViews(answers, known.values()) };
       const { rollout } = held;
       const taken = await this.onTheirWay(tx, rollout, judged);
-      await this.write(tx, rollout, taken);
       const moved = taken.filter(hasMoved);
-      if (moved.length > 0) {
-        await this.followUp(tx, rollout, moved);
-        await this.engine.advance(tx, held, { portions: IN_BRIEF });
-      } else if (taken.some(({ next }) => next.nodeState === 'staging')) await this.engine.grant(tx, held);
-      // Nobody else is told anything.
-      else return { result: withViews(answers, [...taken.map(({ next }) => next), ...known.values()]) };
+      const writing = this.write(tx, rollout, taken);
+      if (moved.length === 0) {
+        const isAsking = taken.some(({ next }) => next.nodeState === 'staging');
+        const [granted] = await Promise.all([isAsking ? this.engine.grant(tx, held) : [], writing]);
+        const all = [...taken.map(({ next }) => next), ...known.values()];
+        return { result: withViews(answers, afterGrants(all, granted)) };
+      }
+      await Promise.all([writing, this.followUp(tx, rollout, moved)]);
+      await this.engine.advance(tx, held, { portions: IN_BRIEF });
       const current = await this.assignments.findAll(tx, ids);
       const caused = moved.map((each) => reported(rollout, each));
       return { result: withViews(answers, current), caused };
@@ -112,18 +129,15 @@ export class UpdateIntake {
   }
 
   private async write(tx: Tx, rollout: Rollout, taken: readonly Taken[]): Promise<void> {
+    const all = taken.map(({ next }) => next);
     const withSlot = (effect: SlotEffect) =>
       taken.filter(({ slot }) => slot === effect).map(({ next }) => next);
-    await this.assignments.write(
-      tx,
-      taken.map(({ next }) => next),
-    );
-    await this.slots.release(
-      tx,
-      rollout,
-      withSlot('release').map(({ nodeId }) => nodeId),
-    );
-    await this.slots.take(tx, withSlot('take'));
+    const released = withSlot('release').map(({ nodeId }) => nodeId);
+    await Promise.all([
+      this.assignments.write(tx, all),
+      this.slots.release(tx, rollout, released),
+      this.slots.take(tx, withSlot('take')),
+    ]);
   }
 
   /** What assignments are in their new state: at a stop, the next part of the way lies before the node. */
@@ -157,29 +171,26 @@ export class UpdateIntake {
 
   private async followUp(tx: Tx, rollout: Rollout, moved: readonly Taken[]): Promise<void> {
     const next = moved.map((each) => each.next);
+    const fenced = next.filter(({ state }) => state === 'fenced');
     const arrived = next.filter(({ state }) => state === 'ok');
-    await this.versions.fence(
-      tx,
-      next.filter(({ state }) => state === 'fenced'),
-    );
-    await this.versions.setGood(
-      tx,
-      arrived.filter(({ direction }) => direction === 'back'),
-    );
-    await this.versions.rememberFirst(
-      tx,
-      arrived.filter(({ direction, fromVersion }) => direction === 'forward' && fromVersion !== null),
-    );
-    await this.settleOthers(tx, rollout, next);
+    const isNew = ({ direction, fromVersion }: Assignment) => direction === 'forward' && fromVersion !== null;
+    const wentBack = arrived.filter(({ direction }) => direction === 'back');
     const nodeIds = arrived.map(({ nodeId }) => nodeId);
-    if (nodeIds.length > 0) await this.moves.endWaysBack(tx, rollout, nodeIds);
+    await Promise.all([
+      this.versions.fence(tx, fenced),
+      this.versions.setGood(tx, wentBack),
+      this.versions.rememberFirst(tx, arrived.filter(isNew)),
+      this.settleOthers(tx, rollout, next),
+      // Ways of other rollouts.
+      nodeIds.length > 0 ? this.moves.endWaysBack(tx, rollout, nodeIds) : null,
+      this.rollouts.progressed(tx, rollout.id),
+    ]);
     const touched = moved.filter(({ known, next: after }) => phaseOf(known) !== phaseOf(after));
     if (touched.length > 0)
       tx.touch(
         rollout.clusterId,
         touched.map(({ next: { nodeId } }) => nodeId),
       );
-    await this.rollouts.progressed(tx, rollout.id);
   }
 
   /** One way is over when the other one has led where it was to lead. */
@@ -256,6 +267,12 @@ function reported(rollout: Rollout, { sent: { by }, known, next }: Taken): Cause
   const shape = ({ nodeId, state }: Assignment) => ({ nodeId, state });
   const change = { before: shape(known), after: shape(next) };
   return { event: { ...about(rollout), action: 'rollout.node_reported', ...change }, by };
+}
+
+/** As they are when some of them have got their slots. */
+function afterGrants(assignments: readonly Assignment[], granted: readonly Moved[]): Assignment[] {
+  const ids = new Set(granted.map(({ id }) => id));
+  return assignments.map((each) => (ids.has(each.id) ? { ...each, state: 'granted' } : each));
 }
 
 /** Of those that were not refused. */

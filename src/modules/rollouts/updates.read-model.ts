@@ -3,7 +3,7 @@ import type { ReadTx } from '../../common/transaction/tx.js';
 import { assignedPath } from '../releases/assigned-artifacts.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { variantFor } from '../releases/version-rules.js';
-import { type Assignment, phaseOf } from './assignment.js';
+import { phaseOf } from './assignment.js';
 import { AssignmentsRepository } from './assignments.repository.js';
 import { ROLLOUT_STATES, type RolloutState } from './engine/rollout-state.js';
 import { RolloutsRepository } from './rollouts.repository.js';
@@ -46,17 +46,17 @@ export class UpdatesReadModel {
     clusterId: string,
     nodeIds: readonly string[] | 'all',
   ): Promise<Map<string, NodeUpdate[]>> {
-    const told = await this.assignments.told(tx, clusterId, nodeIds);
+    const [told, signed] = await Promise.all([
+      this.assignments.told(tx, clusterId, nodeIds),
+      this.releases.signed(tx, this.assignments.toldReleases(clusterId, nodeIds)),
+    ]);
     const updates = new Map<string, NodeUpdate[]>();
-    if (told.length === 0) return updates;
-    const facts = await this.factsOf(tx, told);
-    const signed = await this.releases.signed(tx, [...new Set(told.map(({ toReleaseId }) => toReleaseId))]);
     const manifests = new Map(
       [...signed].map(([id, { envelope }]) => [id, JSON.parse(envelope.toString('utf8')) as unknown]),
     );
     for (const assignment of told) {
       const { nodeId, os, arch, toReleaseId } = assignment;
-      const release = facts.get(toReleaseId);
+      const release = signed.get(toReleaseId);
       const phase = phaseOf(assignment);
       const subject = { os, arch, agentVersion: null, fromVersion: null };
       const artifact = release === undefined ? null : variantFor(release, subject);
@@ -97,11 +97,5 @@ export class UpdatesReadModel {
   /** Clusters in which an unfinished rollout leads to the release, in the order of their ids. */
   clustersUnderWay(tx: ReadTx, releaseId: string): Promise<string[]> {
     return this.assignments.clustersUnderWay(tx, releaseId);
-  }
-
-  private async factsOf(tx: ReadTx, told: readonly Assignment[]) {
-    const products = [...new Set(told.map(({ productId }) => productId))];
-    const releases = (await Promise.all(products.map((id) => this.releases.releasesOf(tx, id)))).flat();
-    return new Map(releases.map((release) => [release.releaseId, release]));
   }
 }

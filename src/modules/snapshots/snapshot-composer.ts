@@ -50,15 +50,17 @@ export class SnapshotComposer {
 
   /** The content of these nodes, in node-id order. */
   async compose(tx: ReadTx, clusterId: string, nodeIds: readonly string[] | 'all'): Promise<Composed[]> {
-    const members = await this.memberships.forSnapshots(tx, clusterId, nodeIds);
-    const grants = await this.roles.forNodes(tx, clusterId, nodeIds);
-    const workloads = await this.workloads.forNodes(tx, clusterId, nodeIds);
-    const connections = await this.connections.allowing(tx, clusterId, nodeIds);
-    const updates = await this.updates.forNodes(tx, clusterId, nodeIds);
+    const [members, grants, workloads, connections, updates, { capabilityPolicy }] = await Promise.all([
+      this.memberships.forSnapshots(tx, clusterId, nodeIds),
+      this.roles.forNodes(tx, clusterId, nodeIds),
+      this.workloads.forNodes(tx, clusterId, nodeIds),
+      this.connections.allowing(tx, clusterId, nodeIds),
+      this.updates.forNodes(tx, clusterId, nodeIds),
+      this.policies.get(tx, clusterId),
+    ]);
     const near = await this.caches.nearest(tx, clusterId, [...updates.keys()]);
     const isCache = [...grants.values()].some((all) => all.some(({ role }) => role === CACHE_ROLE));
     const mirror = isCache ? await this.mirror(tx, clusterId) : NOTHING_AVAILABLE.mirror;
-    const { capabilityPolicy } = await this.policies.get(tx, clusterId);
     return members.map((member) => {
       const { membershipStatus, nodeId, name, telemetryEnabled, capabilities } = member;
       if (membershipStatus === 'revoked') return { member, content: null };

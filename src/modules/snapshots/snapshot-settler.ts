@@ -37,16 +37,20 @@ export class SnapshotSettler implements SnapshotPort {
 
   async settle(tx: Tx, touched: Touched): Promise<void> {
     const clusters = inOrder(touched);
-    for (const [clusterId, nodes] of clusters) {
-      if (typeof nodes === 'string') await this.generations.growAll(tx, clusterId, nodes);
-      else await this.generations.lock(tx, clusterId, nodes);
-    }
-    for (const [clusterId, nodes] of clusters) {
-      await this.generations.holdCluster(tx, clusterId, typeof nodes === 'string' ? 'all' : 'nodes');
-    }
-    for (const [clusterId, nodes] of clusters) {
-      if (typeof nodes !== 'string') await this.growDiffering(tx, clusterId, nodes);
-    }
+    // In this order, though sent at once: what is composed is read under all of the locks.
+    await Promise.all([
+      ...clusters.map(([clusterId, nodes]) =>
+        typeof nodes === 'string'
+          ? this.generations.growAll(tx, clusterId, nodes)
+          : this.generations.lock(tx, clusterId, nodes),
+      ),
+      ...clusters.map(([clusterId, nodes]) =>
+        this.generations.holdCluster(tx, clusterId, typeof nodes === 'string' ? 'all' : 'nodes'),
+      ),
+      ...clusters.map(([clusterId, nodes]) =>
+        typeof nodes === 'string' ? null : this.growDiffering(tx, clusterId, nodes),
+      ),
+    ]);
     // The feed tells every instance in a moment; this one must not answer the next call from before.
     tx.afterCommit(() => this.states.forget(touched));
   }
@@ -90,8 +94,10 @@ export class SnapshotSettler implements SnapshotPort {
   }
 
   private async growDiffering(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
-    const { base, nodeContentBase } = await this.generations.base(tx, clusterId);
-    const composed = await this.composer.compose(tx, clusterId, nodeIds);
+    const [{ base, nodeContentBase }, composed] = await Promise.all([
+      this.generations.base(tx, clusterId),
+      this.composer.compose(tx, clusterId, nodeIds),
+    ]);
     // One that was never numbered has nothing to be compared with.
     const isOutdated = ({ member }: Composed) =>
       member.contentHash !== null && (member.contentBase ?? -1) < nodeContentBase;

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { FABRIC_NOW } from '../../common/database/fabric-now.js';
-import { sql } from '../../common/database/sql.js';
+import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { RoleGrant } from '../roles/role-assignment.js';
 import { fittingGrants } from './eligibility.js';
@@ -70,17 +70,15 @@ export class VpnReadModel {
         FROM vpn_connection_allowed_nodes AS a WHERE a.connection_id = ANY(${connectionIds}::uuid[])`);
   }
 
-  /** Which of these nodes hold a lease now, or are about to take one that is reserved for them. */
-  async boundNodes(tx: ReadTx, clusterId: string, nodeIds: readonly string[]): Promise<Set<string>> {
-    const rows = await tx.query<{ nodeId: string }>(sql`
-      SELECT l.owner_node_id AS "nodeId" FROM vpn_connection_leases AS l
-       WHERE l.cluster_id = ${clusterId}::uuid AND l.owner_node_id = ANY(${nodeIds}::uuid[]) AND l.status = 'active'
-         AND l.expires_at > ${FABRIC_NOW}
-       UNION
-      SELECT c.reserved_node_id FROM vpn_connections AS c
-       WHERE c.cluster_id = ${clusterId}::uuid AND c.reserved_node_id = ANY(${nodeIds}::uuid[])
-         AND c.reserved_until > ${FABRIC_NOW} AND c.deleted_at IS NULL`);
-    return new Set(rows.map(({ nodeId }) => nodeId));
+  /** Whether a node holds a lease now, or is about to take one that is reserved for it. */
+  isBound(clusterId: string, nodeId: Sql): Sql {
+    return sql`(EXISTS (
+        SELECT 1 FROM vpn_connection_leases AS l
+         WHERE l.cluster_id = ${clusterId}::uuid AND l.owner_node_id = ${nodeId} AND l.status = 'active' AND l.expires_at > ${FABRIC_NOW})
+      OR EXISTS (
+        SELECT 1 FROM vpn_connections AS c
+         WHERE c.cluster_id = ${clusterId}::uuid AND c.reserved_node_id = ${nodeId} AND c.reserved_until > ${FABRIC_NOW}
+           AND c.deleted_at IS NULL))`;
   }
 
   /** The connections of the cluster by what becomes of them. */
