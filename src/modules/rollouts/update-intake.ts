@@ -50,8 +50,8 @@ interface Taken {
  */
 @Injectable()
 export class UpdateIntake {
-  /** By assignment; of an assignment it never changes. */
-  private readonly rolloutOf = new Map<string, string>();
+  /** Rollouts by assignment; that of an assignment never changes. */
+  private readonly remembered = new Map<string, string>();
 
   constructor(
     private readonly transactor: Transactor,
@@ -68,11 +68,11 @@ export class UpdateIntake {
 
   /** @param sent each of another assignment. @returns answers by assignment */
   async take(sent: readonly SentReport[]): Promise<Map<string, Answered>> {
-    await this.findRollouts(sent.map(({ assignmentId }) => assignmentId));
+    const rolloutOf = await this.rolloutsOf(sent.map(({ assignmentId }) => assignmentId));
     const answers = new Map<string, Answered>();
     const byRollout = new Map<string, SentReport[]>();
     for (const each of sent) {
-      const rolloutId = this.rolloutOf.get(each.assignmentId);
+      const rolloutId = rolloutOf.get(each.assignmentId);
       if (rolloutId === undefined) answers.set(each.assignmentId, { refusal: noSuchAssignment() });
       else byRollout.set(rolloutId, [...(byRollout.get(rolloutId) ?? []), each]);
     }
@@ -81,13 +81,19 @@ export class UpdateIntake {
     return answers;
   }
 
-  private async findRollouts(ids: readonly string[]): Promise<void> {
-    const unknown = ids.filter((id) => !this.rolloutOf.has(id));
-    if (unknown.length === 0) return;
+  private async rolloutsOf(ids: readonly string[]): Promise<Map<string, string>> {
+    const known = new Map<string, string>();
+    for (const id of ids) {
+      const rolloutId = this.remembered.get(id);
+      if (rolloutId !== undefined) known.set(id, rolloutId);
+    }
+    const unknown = ids.filter((id) => !known.has(id));
+    if (unknown.length === 0) return known;
     const query: Database['query'] = (statement) => this.database.queryPrepared(statement);
     const found = await this.assignments.rolloutsOf(query, unknown);
-    if (this.rolloutOf.size + found.size > REMEMBERED) this.rolloutOf.clear();
-    for (const [id, rolloutId] of found) this.rolloutOf.set(id, rolloutId);
+    if (this.remembered.size + found.size > REMEMBERED) this.remembered.clear();
+    for (const [id, rolloutId] of found) this.remembered.set(id, rolloutId);
+    return new Map([...known, ...found]);
   }
 
   private takeOf(rolloutId: string, sent: readonly SentReport[]): Promise<Map<string, Answered>> {
