@@ -42,7 +42,7 @@ const settled = (session: Session, statements: readonly Sql[]) =>
 describe.each<[string, () => Promise<Session>]>([
   ['pg', () => openDirectSession(database)],
   ['pg, prepared', () => openDirectSession(database, 'BEGIN', { prepares: true })],
-  ['Prisma', () => openModelSession(database.prisma)],
+  ['Prisma', () => openModelSession(database)],
 ])('statements that are asked for at once by %s', (_, open) => {
   it('run in that order, each seeing what the ones before have done', async () => {
     const session = await open();
