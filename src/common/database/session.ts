@@ -12,7 +12,7 @@ export type Models = Prisma.TransactionClient;
 /** An open transaction that its holder ends, by one of the two ways. */
 export interface Session {
   /** Statements run in the order in which they are asked for. Those that need nothing of each other's answers may be asked
-   *  for at once, and are one way to Postgres and back; after one that fails the others fail as well. */
+   *  for at once, and are one way to Postgres and back; after one that fails the others fail as well, by its error. */
   query<T>(statement: Sql): Promise<T[]>;
   /** null in a session on `pg`. */
   readonly models: Models | null;
@@ -45,6 +45,7 @@ export async function openModelSession({
   );
   done.catch(opened.reject);
   const models = await opened.promise;
+  const failing = byFirstFailure();
   // Prisma promises no order to statements that are asked for at once.
   let last: Promise<unknown> = Promise.resolve();
   const inOrder = <T>(run: () => Promise<T>): Promise<T> => {
@@ -55,7 +56,7 @@ export async function openModelSession({
   return {
     models,
     query: async <T>({ text, values }: Sql) =>
-      normalizeRows<T>(await inOrder(() => models.$queryRawUnsafe(text, ...values))),
+      normalizeRows<T>(await failing(() => inOrder(() => models.$queryRawUnsafe(text, ...values)))),
     commit: () => {
       ended.resolve();
       return done;
@@ -91,6 +92,7 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
   // Sent together with the first statement, whose answer waits for this one's.
   const begun = client.query(begin);
   begun.catch(() => undefined);
+  const failing = byFirstFailure();
   let isOver = false;
   const end = async (statement: 'COMMIT' | 'ROLLBACK') => {
     isOver = true;
@@ -110,9 +112,11 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
       // The connection may be another's by now: a statement that comes late must not run in that one's transaction.
       if (isOver) throw new Error('the transaction is over');
       const { text, values } = statement;
-      const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
-      await begun;
-      return rows as T[];
+      return failing(async () => {
+        const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
+        await begun;
+        return rows as T[];
+      });
     },
     commit: async () => {
       // Postgres answers COMMIT of a failed transaction with ROLLBACK and no error.
@@ -122,5 +126,19 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
     rollback: async () => {
       await end('ROLLBACK').catch(() => undefined);
     },
+  };
+}
+
+/** Whatever fails in a transaction after something has failed does so by that: who asked for several at once may hear of
+ *  the later one first, and what is to be done depends on the cause. */
+function byFirstFailure(): <T>(run: () => Promise<T>) => Promise<T> {
+  let failure: { cause: unknown } | null = null;
+  return async (run) => {
+    try {
+      return await run();
+    } catch (error) {
+      failure ??= { cause: error };
+      throw failure.cause;
+    }
   };
 }
