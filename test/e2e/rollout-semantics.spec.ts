@@ -515,6 +515,53 @@ describe('a pin', () => {
   });
 });
 
+describe('a version that is blocked while nodes prepare it', () => {
+  const put = async (stage: RolloutStage, version: string, verb: 'block' | 'unblock') =>
+    created(
+      await plane.api.post(
+        stage.publisher.path(version, `/${verb}`),
+        verb === 'block' ? { reason: 'Loses data.' } : undefined,
+      ),
+    );
+
+  it('is taken back from them though it cannot be undone, and is offered again when it is unblocked', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { migrations });
+    const id = await stage.started({ maxUnavailable: 1 }, { targetVersion: '3.0.0' });
+    const [one, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const updates = [await told(one), await told(other)];
+    expect(await one.prepare(updates[0] as ToldUpdate)).toBe(true);
+    await put(stage, '3.0.0', 'block');
+    expect(await stage.rollout(id)).toMatchObject({ state: 'paused', stateReason: 'blocked' });
+    // The one has its slot: it may be out of service already.
+    expect((await told(one)).phase).toBe('granted');
+    expect(await other.told()).toBeNull();
+    expect(await other.prepare(updates[1] as ToldUpdate)).toBe(false);
+    await put(stage, '3.0.0', 'unblock');
+    const { pausedByDecisionId } = await stage.rollout(id);
+    created(await stage.act(id, 'resume', { acknowledge: pausedByDecisionId }));
+    expect(await told(other)).toMatchObject({ assignmentId: updates[1]?.assignmentId, phase: 'offered' });
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+  });
+
+  it('is taken back from them where it is only a stop on their way', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    await stage.publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.0.0'] } });
+    const id = await stage.started({}, { targetVersion: '3.0.0' });
+    const [node] = stage.nodes as [UpdatingNode];
+    const update = await told(node);
+    expect(update.toVersion).toBe('2.0.0');
+    await put(stage, '2.0.0', 'block');
+    expect(await node.told()).toBeNull();
+    expect(await node.prepare(update)).toBe(false);
+    await put(stage, '2.0.0', 'unblock');
+    await stage.run();
+    expect([(await stage.rollout(id)).state, node.installed]).toEqual(['succeeded', '3.0.0']);
+  });
+});
+
 describe('a version that is blocked after its rollout', () => {
   it('stays where its migration cannot be undone, and the decision says so', async () => {
     const stage = await RolloutStage.open(plane, 1);

@@ -51,6 +51,13 @@ const FACTS = sql`r.id AS "releaseId", r.product_id AS "productId", r.version, r
             'targetVersion', m.target_version, 'downgradePossible', m.downgrade_possible) ORDER BY m.position)
      FROM release_migrations AS m WHERE m.release_id = r.id), '[]') AS migrations`;
 
+/** Ids of releases of which nothing is decided before a transaction ends. */
+export interface HeldReleases {
+  /** They may be installed: approved, and not blocked. */
+  usable: string[];
+  unusable: string[];
+}
+
 /** What rollouts and others ask of releases. */
 @Injectable()
 export class ReleasesReadModel {
@@ -83,20 +90,21 @@ export class ReleasesReadModel {
     return row ?? null;
   }
 
-  /** The same of several at once, in the order of their ids. Returns those that may be installed: approved, not blocked.
+  /** The same of several at once, in the order of their ids.
    *  @param releaseIds they, or a statement that finds them
    *  @param waits false: one of which something is being decided is left out, for who holds locks that come after */
-  async holdUsable(
+  async holdAll(
     tx: Tx,
     releaseIds: readonly string[] | Sql,
     { waits = true }: { waits?: boolean } = {},
-  ): Promise<string[]> {
+  ): Promise<HeldReleases> {
     const which =
       releaseIds instanceof Sql ? sql`IN (${releaseIds})` : sql`= ANY(${[...releaseIds]}::uuid[])`;
     const rows = await tx.query<{ id: string; isUsable: boolean }>(sql`
       SELECT r.id, r.approved_at IS NOT NULL AND r.blocked_at IS NULL AS "isUsable"
         FROM releases AS r WHERE r.id ${which} ORDER BY r.id FOR SHARE OF r ${waits ? empty : sql`SKIP LOCKED`}`);
-    return rows.filter(({ isUsable }) => isUsable).map(({ id }) => id);
+    const idsOf = (isUsable: boolean) => rows.filter((row) => row.isUsable === isUsable).map(({ id }) => id);
+    return { usable: idsOf(true), unusable: idsOf(false) };
   }
 
   /** Where the channels of a cluster point; those that never pointed anywhere are missing. */

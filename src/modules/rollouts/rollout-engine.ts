@@ -40,6 +40,8 @@ export interface HeldRollout {
   now: Date;
   /** Approved, and not blocked. */
   usableReleaseIds: readonly string[];
+  /** The others to which it leads. */
+  unusableReleaseIds: readonly string[];
 }
 
 /** How a rollout is taken forward. */
@@ -92,11 +94,11 @@ export class RolloutEngine {
   /** Locks what a rollout's course depends on: first its releases, as a block takes its own, then the product.
    *  null: there is no such rollout. */
   async hold(tx: Tx, clusterId: string, id: string): Promise<HeldRollout | null> {
-    const [usableReleaseIds, locked] = await Promise.all([
-      this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id)),
+    const [{ usable, unusable }, locked] = await Promise.all([
+      this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id)),
       this.rollouts.lock(tx, clusterId, id),
     ]);
-    return locked === null ? null : { ...locked, usableReleaseIds };
+    return locked === null ? null : { ...locked, usableReleaseIds: usable, unusableReleaseIds: unusable };
   }
 
   /** Everything that is due now, as far as one transaction goes; for the rest it asks for a tick. */
@@ -110,12 +112,14 @@ export class RolloutEngine {
       await this.finishStopping(tx, rollout, portions);
       await this.moves.leadBack(tx, rollout, portions);
       await this.holds.hold(tx, rollout);
-      return this.leadOn(tx, held, { rollout, standing: null });
+      return this.leadOn(tx, held, { rollout, standing: null }, portions);
     }
     if (
       !['running', 'paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred'].includes(rollout.state)
-    )
+    ) {
+      await this.moves.withdraw(tx, rollout, held.unusableReleaseIds, portions);
       return rollout;
+    }
     await Promise.all([
       this.absences.giveUpOnSilent(tx, rollout),
       this.absences.defer(tx, rollout, portions),
@@ -137,16 +141,23 @@ export class RolloutEngine {
     const next = { ...held, rollout: current ?? rollout };
     // What was held or planned anew meanwhile is not in the numbers.
     const seen = isConcerned || rollout.kind === 'emergency' ? null : standing;
-    return this.leadOn(tx, next, await this.takeSteps(tx, next, seen, portions));
+    return this.leadOn(tx, next, await this.takeSteps(tx, next, seen, portions), portions);
   }
 
-  private async leadOn(tx: Tx, held: HeldRollout, { rollout, standing }: Reached): Promise<Rollout> {
+  private async leadOn(
+    tx: Tx,
+    held: HeldRollout,
+    { rollout, standing }: Reached,
+    portions: Portions,
+  ): Promise<Rollout> {
+    // Whatever else it does with its nodes: nobody goes on preparing what is blocked.
+    const isOlder = await this.moves.withdraw(tx, rollout, held.unusableReleaseIds, portions);
     const hasTurned = rollout.state === 'rolling_back' && held.rollout.state !== 'rolling_back';
     const isPlanning = hasTurned || held.rollout.waysBackAfter !== null;
     const usableReleaseIds = isPlanning ? await this.goals(tx, rollout) : held.usableReleaseIds;
     const course = usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
     if (course === null) return rollout;
-    const now = standing ?? (await this.facts.standing(tx, rollout));
+    const now = (isOlder ? null : standing) ?? (await this.facts.standing(tx, rollout));
     const next = { ...held, rollout, usableReleaseIds };
     // Of what was held, not of where it leads.
     const isLeaving = course.direction === 'back' && !held.usableReleaseIds.includes(rollout.releaseId);
@@ -159,8 +170,8 @@ export class RolloutEngine {
 
   /** Releases to which the rollout leads since ways back have been planned. They come after the lock that is held: one of
    *  which something is being decided is left to the next tick. */
-  private goals(tx: Tx, { clusterId, id }: Rollout): Promise<string[]> {
-    return this.releases.holdUsable(tx, this.numbers.releasesOf(clusterId, id), { waits: false });
+  private async goals(tx: Tx, { clusterId, id }: Rollout): Promise<string[]> {
+    return (await this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id), { waits: false })).usable;
   }
 
   /** Lets nodes that have prepared go out of service, as many as may. @returns those that may */

@@ -30,6 +30,8 @@ export class RolloutEvents implements OnModuleInit {
     this.events.on(ReleaseBlocked, async (tx, { release, reason }) => {
       for (const rollout of await this.rollouts.ofRelease(tx, release.releaseId))
         await this.settle(tx, rollout, reason);
+      for (const rollout of await this.rollouts.offering(tx, release.releaseId))
+        await this.takeBack(tx, rollout);
     });
     this.events.on(MembershipEnded, (tx, { clusterId, nodeId }) => this.leave(tx, clusterId, nodeId));
   }
@@ -71,6 +73,12 @@ export class RolloutEvents implements OnModuleInit {
     // Again: the way back leads to releases that are to be held as well.
     const returning = await this.engine.hold(tx, clusterId, id);
     if (returning !== null) await this.engine.advance(tx, returning);
+  }
+
+  /** On the way to another version, or back from one, it has offered what is blocked now. */
+  private async takeBack(tx: Tx, { clusterId, id }: Pick<Rollout, 'clusterId' | 'id'>): Promise<void> {
+    const held = await this.engine.hold(tx, clusterId, id);
+    if (held !== null) await this.engine.advance(tx, held);
   }
 
   private async noteRetreat(tx: Tx, { id, state }: Rollout, reason: string, how: string): Promise<void> {

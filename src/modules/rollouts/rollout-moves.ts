@@ -94,6 +94,24 @@ export class RolloutMoves {
     return isAll;
   }
 
+  /** Takes back what nodes were offered of releases that may not be installed any more: from as many as one transaction
+   *  bears, and asks for a tick where there may be more. Whether there was anything. */
+  async withdraw(
+    tx: Tx,
+    rollout: Rollout,
+    releaseIds: readonly string[],
+    { withdrawn: limit }: Portions,
+  ): Promise<boolean> {
+    if (releaseIds.length === 0) return false;
+    const moved = await this.assignments.move(tx, {
+      ...{ rolloutId: rollout.id, from: ['offered'], to: 'planned', limit },
+      where: sql`a.to_release_id = ANY(${[...releaseIds]}::uuid[])`,
+    });
+    this.tell(tx, rollout, moved, 'planned');
+    if (moved.length === limit) this.nudges.nudge(tx, rollout);
+    return moved.length > 0;
+  }
+
   /** The nodes of a rollout that stays over leave its version all the same. */
   async beginRetreat(tx: Tx, rollout: Rollout): Promise<void> {
     await this.rollouts.planBackAfter(tx, rollout.id, BEFORE_ALL);

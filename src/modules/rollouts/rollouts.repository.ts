@@ -155,6 +155,15 @@ export class RolloutsRepository {
        ORDER BY r.cluster_id, r.product_id, r.id`);
   }
 
+  /** Rollouts by which nodes are offered the release. */
+  offering(tx: ReadTx, releaseId: string): Promise<Pick<Rollout, 'clusterId' | 'id'>[]> {
+    return tx.query(sql`
+      SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r
+       WHERE EXISTS (SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.to_release_id = ${releaseId}::uuid
+                        AND c.state = 'offered' AND c.nodes > 0)
+       ORDER BY r.cluster_id, r.product_id, r.id`);
+  }
+
   /** The last rollout of a product that has the node; one that is under way before any other, and that of
    *  an emergency pin before these. */
   async lastOf(tx: ReadTx, clusterId: string, productId: string, nodeId: string): Promise<Rollout | null> {

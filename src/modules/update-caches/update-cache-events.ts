@@ -44,7 +44,7 @@ export class UpdateCacheEvents implements OnModuleInit {
     this.events.on(ReleasesUnderWayChanged, async (tx, { clusterId }) => {
       await this.filesChanged(tx, clusterId);
       // One that has come in is not blocked unseen before this commits.
-      await this.releases.holdUsable(tx, await this.updates.releasesUnderWay(tx, clusterId));
+      await this.releases.holdAll(tx, await this.updates.releasesUnderWay(tx, clusterId));
     });
     const decided = (tx: Tx, { release }: { release: ReleaseRef }) => this.releaseChanged(tx, release);
     this.events.on(ReleaseApproved, decided);

@@ -186,7 +186,11 @@ export async function holdingAsIfUnblocked(
     engine.hold = async (tx, clusterId, id): Promise<HeldRollout | null> => {
       const held = await hold(tx, clusterId, id);
       if (held === null || ticking.getStore() === true || !isHeldSo(held.rollout)) return held;
-      return { ...held, usableReleaseIds: [held.rollout.releaseId, ...held.usableReleaseIds] };
+      return {
+        ...held,
+        usableReleaseIds: [held.rollout.releaseId, ...held.usableReleaseIds],
+        unusableReleaseIds: [],
+      };
     };
   }
   return async () => {

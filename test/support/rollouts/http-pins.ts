@@ -138,10 +138,9 @@ export class HttpPins {
       const told = body.updates.find((each: Payload) => each.product === product);
       if (told?.phase !== 'offered') continue;
       const what = `${node.id} is offered ${told.toVersion}`;
+      expectThat('I16', !this.truth.isBlocked(told.toVersion), `${what}, which is blocked`);
       // What is explained goes by heartbeats, what is planned by arrivals as well.
       const isKnown = explained.installed === node.host.version;
-      // An offer outlives the block of its version, and is never granted: docs/status.md says so.
-      if (this.truth.isBlocked(told.toVersion)) continue;
       if (!isKnown || this.truth.isLeaving(told.assignmentId)) continue;
       expectThat(
         'told',
