@@ -294,7 +294,8 @@ export class ProductUpdater {
     const isOver = update === null || ['running', 'rolled_back', 'failed'].includes(update.state);
     const wanted = isOver ? [] : [update, ...update.migrations.map(({ bundle }) => bundle)];
     await this.downloads.keepOnly([...kept, ...wanted]);
-    await this.context.releases.keepOnly(this.product, [lastGood, isOver ? null : update.to]);
+    const ways = isOver ? [] : [update.from, update.to];
+    await this.context.releases.keepOnly(this.product, [lastGood, ...ways]);
   }
 }
 
