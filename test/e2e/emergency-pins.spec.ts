@@ -191,6 +191,24 @@ describe('an emergency pin', () => {
     ]);
   });
 
+  it('is ended with its rollout by a block of its version, also where its nodes cannot go back', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { migrations });
+    const pin = await pinned(stage, { version: '3.0.0', maxUnavailable: 1 });
+    const [one, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    const update = await told(one);
+    expect(await one.prepare(update)).toBe(true);
+    await one.change(update);
+    created(await plane.api.post(stage.publisher.path('3.0.0', '/block'), { reason: 'Loses data.' }));
+    expect(await read(stage, pin.id)).toMatchObject({ status: 'blocked', rolloutState: 'cancelled' });
+    expect(await other.told()).toBeNull();
+    created(await plane.api.post(stage.publisher.path('3.0.0', '/unblock')));
+    expect(refusal(await stage.act(pin.rolloutId, 'resume'))).toEqual([409, 'rollout_state_conflict']);
+    await stage.run();
+    expect(installed(stage)).toEqual(['3.0.0', '1.0.0']);
+  });
+
   it('leads nodes within maxUnavailable, those that were away when they are back, and stops at failures', async () => {
     const stage = await RolloutStage.open(plane, 3);
     const [one, other, away] = stage.nodes as [UpdatingNode, UpdatingNode, UpdatingNode];

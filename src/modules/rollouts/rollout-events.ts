@@ -12,6 +12,8 @@ import { RolloutMoves } from './rollout-moves.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
 
+const VERSION_BLOCKED = { rule: 'version_blocked', reason: 'version_blocked' };
+
 /** What happens elsewhere and concerns rollouts, in the transaction in which it happens. */
 @Injectable()
 export class RolloutEvents implements OnModuleInit {
@@ -48,17 +50,20 @@ export class RolloutEvents implements OnModuleInit {
       rollout.kind === 'emergency' &&
       (rollout.state === 'pending_approval' || rollout.state === 'approved')
     ) {
-      const cause = { rule: 'version_blocked', reason: 'version_blocked' };
-      tx.audit(await this.moves.enter(tx, rollout, 'cancelled', cause));
+      tx.audit(await this.moves.enter(tx, rollout, 'cancelled', VERSION_BLOCKED));
       return;
     }
-    if (rollout.state === 'running' || rollout.state === 'paused') await this.engine.advance(tx, held);
+    if (rollout.state === 'running' || rollout.state === 'paused') {
+      const settled = await this.engine.advance(tx, held);
+      // Its pin is over, and with it what it could be resumed for.
+      if (settled.kind === 'emergency' && settled.state === 'paused')
+        tx.audit(await this.moves.enter(tx, settled, 'cancelled', VERSION_BLOCKED));
+    }
     if (!['succeeded', 'succeeded_with_deferred', 'cancelled'].includes(rollout.state)) return;
     if (!rollout.downgradePossible) return this.noteRetreat(tx, rollout, reason, 'irreversible_migration');
     const beside = await this.rollouts.unfinished(tx, clusterId, rollout.productId);
     if (beside === null && rollout.state !== 'cancelled') {
-      const cause = { rule: 'version_blocked', reason: 'version_blocked' };
-      tx.audit(await this.moves.enter(tx, rollout, 'rolling_back', cause));
+      tx.audit(await this.moves.enter(tx, rollout, 'rolling_back', VERSION_BLOCKED));
     } else {
       await this.moves.beginRetreat(tx, rollout);
       await this.noteRetreat(tx, rollout, reason, beside === null ? 'cancelled' : `beside ${beside.id}`);
