@@ -152,15 +152,24 @@ export class PartitionEvidenceRepository {
 
   /**
    * Mass lapses of nodes, by cluster: a node lapses when it becomes stale. `findMassLapse` said in SQL; clusters in
-   * which fewer have lapsed than live are left out before anything is sorted.
+   * which fewer have lapsed than live are left out before anything is sorted, and those in which hardly anybody is silent
+   * before members are looked at.
    */
   async massLapses(tx: ReadTx): Promise<Map<string, MassLapse>> {
     const rows = await tx.query<MassLapse & { clusterId: string }>(sql`
-      WITH member AS (
+      WITH silent AS MATERIALIZED (
+        SELECT l.cluster_id
+          FROM (SELECT p.cluster_id, ${FABRIC_NOW} - make_interval(secs => p.heartbeat_seconds * p.stale_after_missed) AS since
+                  FROM cluster_policies AS p OFFSET 0) AS w
+          JOIN node_liveness AS l ON l.cluster_id = w.cluster_id
+         WHERE l.last_seen_at <= w.since
+         GROUP BY l.cluster_id HAVING count(*) * 2 > ${BRAKE_POPULATION}
+      ), member AS (
         SELECT m.cluster_id, l.last_seen_at + make_interval(secs => p.heartbeat_seconds * p.stale_after_missed) AS lapses_at
-          FROM cluster_memberships AS m
-          JOIN clusters AS c ON c.id = m.cluster_id AND c.status = 'active'
-          JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
+          FROM silent AS s
+          JOIN clusters AS c ON c.id = s.cluster_id AND c.status = 'active'
+          JOIN cluster_policies AS p ON p.cluster_id = c.id
+          JOIN cluster_memberships AS m ON m.cluster_id = c.id
           JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
          WHERE m.membership_status = 'active'
       ), suspect AS (
