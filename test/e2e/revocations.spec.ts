@@ -153,8 +153,8 @@ describe('on another instance', () => {
       const other = await startControlPlane({ beside: plane, config: { publicUrlAliases: [plane.url] } });
       const took: number[] = [];
       try {
-        // The best of some: a machine that is busy says nothing of the way that the news takes.
-        for (let round = 0; round < 3 || (round < 12 && Math.min(...took) >= 1_000); round += 1) {
+        // Best of three: a machine that is busy says nothing of the way that the news takes.
+        for (let round = 0; round < 3; round += 1) {
           const node = await admittedNode(plane);
           const agent = other.api.as(
             (created(await node.requestToken()) as { access_token: string }).access_token,

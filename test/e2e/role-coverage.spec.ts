@@ -442,12 +442,7 @@ describe('a wanted minimum under concurrency', () => {
       () => api.patch(`${staff.path}/nodes/${node.nodeId}`, { labels: { round: String(index) } }),
     ]);
     for (let round = 0; round < 3; round += 1) {
-      const answers: Answer[] = [];
-      // In two showers: on a busy machine the last of all of them would wait for a connection for longer than it may.
-      for (const parity of [0, 1]) {
-        const shower = calls.filter((_, index) => Math.floor(index / 3) % 2 === parity);
-        answers.push(...(await Promise.all(shower.map((call) => call()))));
-      }
+      const answers = await Promise.all(calls.map((call) => call()));
       const others = answers.filter(
         ({ status, body }) => status !== 200 && body.code !== 'role_minimum_violated',
       );
