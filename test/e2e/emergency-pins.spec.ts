@@ -273,6 +273,30 @@ describe('an emergency pin', () => {
     expect(await node.told()).toBeNull();
   });
 
+  it('explains nothing of its nodes as long as it waits for approvals, and another rollout leads them', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    await stage.publisher.release('3.0.0');
+    const policy = `/clusters/${stage.clusterId}/policy`;
+    const rollout = await stage.started();
+    created(await plane.api.put(policy, { rolloutApprovals: 1 }));
+    await pinned(stage, { version: '3.0.0' });
+    expect((await told(node)).toVersion).toBe('2.0.0');
+    const by = { rolloutId: rollout, phase: 'offered' };
+    expect(await explained(stage, node)).toMatchObject({
+      ...{ desired: { version: '2.0.0', rule: 'granted' }, emergencyPin: null, rollout: by },
+    });
+    await stage.run();
+    created(await stage.act(rollout, 'rollback'));
+    created(await plane.api.post(stage.publisher.path('1.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.tick();
+    // Nothing offers it the way back, which is due all the same.
+    expect(await node.told()).toBeNull();
+    expect(await explained(stage, node)).toMatchObject({
+      desired: { rule: 'rollback', reason: 'release_blocked', wanted: '1.0.0' },
+    });
+  });
+
   it('begins by itself where its rollout was approved elsewhere', async () => {
     const stage = await RolloutStage.open(plane, 1);
     created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 1 }));

@@ -5,6 +5,7 @@ import { conflict } from '../../common/errors/domain-error.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { Actor } from '../../common/request/actor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { decidesNow } from './emergency-coverage.js';
 import { REACHED_STATES } from './engine/assignment-state.js';
 import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js';
 import { BEFORE_ALL, type Rollout } from './rollout.js';
@@ -164,15 +165,22 @@ export class RolloutsRepository {
        ORDER BY r.cluster_id, r.product_id, r.id`);
   }
 
-  /** The last rollout of a product that has the node; one that is under way before any other, and that of
-   *  an emergency pin before these. */
+  /** The rollout of a product that says where the node goes: that of the emergency pin which decides now, else the one by
+   *  which the node is told something or waits to go back; else the last that has it, one that is unfinished before any
+   *  other, and of these that of an emergency pin. */
   async lastOf(tx: ReadTx, clusterId: string, productId: string, nodeId: string): Promise<Rollout | null> {
+    const leads = sql`r.kind = 'emergency' AND EXISTS (SELECT 1 FROM emergency_pins AS p WHERE p.rollout_id = r.id AND ${decidesNow(tx)})`;
+    const unfinished = sql`r.state = ANY(${[...UNFINISHED_STATES]}::text[])`;
+    const isOpen = sql`a.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost') AND NOT a.is_written_off`;
     const [row] = await tx.query<Rollout>(sql`
-      SELECT ${COLUMNS} FROM ${TABLES}
+      SELECT ${COLUMNS} FROM ${TABLES} JOIN (
+             SELECT a.rollout_id AS id, bool_or(${isOpen} AND a.state <> 'planned') AS "isTold",
+                    bool_or(${isOpen} AND a.direction = 'back') AS "goesBack"
+               FROM rollout_assignments AS a
+              WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid GROUP BY a.rollout_id) AS ways ON ways.id = r.id
        WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid AND r.state <> 'draft'
-         AND EXISTS (SELECT 1 FROM rollout_assignments AS a WHERE a.rollout_id = r.id AND a.node_id = ${nodeId}::uuid)
-       ORDER BY r.state = ANY(${[...UNFINISHED_STATES]}::text[]) DESC,
-                r.kind = 'emergency' AND r.state = ANY(${[...UNFINISHED_STATES]}::text[]) DESC, r.created_at DESC LIMIT 1`);
+       ORDER BY ${leads} DESC, ways."isTold" DESC, ways."goesBack" DESC, ${unfinished} DESC,
+                r.kind = 'emergency' AND ${unfinished} DESC, r.created_at DESC LIMIT 1`);
     return row ?? null;
   }
 
