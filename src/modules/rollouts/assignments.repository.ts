@@ -3,6 +3,7 @@ import { empty, type Sql, sql } from '../../common/database/sql.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment, NewAssignment } from './assignment.js';
+import { ASSIGNMENT_COLUMNS } from './assignments.sql.js';
 import { IS_AWAY_ON_ANOTHER, isHeld } from './emergency-coverage.js';
 import {
   type AssignmentState,
@@ -10,15 +11,7 @@ import {
   NEXT_ASSIGNMENT_STATES,
   REACHED_STATES,
 } from './engine/assignment-state.js';
-import { UNFINISHED_STATES } from './engine/rollout-state.js';
 import type { Rollout } from './rollout.js';
-
-const COLUMNS = sql`a.id, a.rollout_id AS "rolloutId", a.cluster_id AS "clusterId", a.product_id AS "productId",
-  a.node_id AS "nodeId", a.direction, a.wave_position AS "wavePosition", a.place, a.state, a.state_reason AS "stateReason",
-  a.from_version AS "fromVersion", a.to_version AS "toVersion", a.to_release_id AS "toReleaseId", a.os, a.arch,
-  a.is_stop AS "isStop", a.retries_left AS "retriesLeft", a.node_state AS "nodeState", a.epoch::float8 AS epoch, a.attempt,
-  a.sequence::float8 AS sequence, a.message, a.is_written_off AS "isWrittenOff", a.state_changed_at AS "stateChangedAt",
-  a.reported_at AS "reportedAt"`;
 
 /** An assignment that has moved. */
 export interface Moved {
@@ -50,13 +43,6 @@ export interface MovingInFront extends Moving {
 }
 
 type RolloutOf = Pick<Rollout, 'id' | 'clusterId' | 'productId'>;
-
-/** The way `a` has led its node to a version that another rollout has led it away from since: of two at one instant, as
- *  when the clock stands still, the one of the later rollout. */
-export const IS_LEFT_BEHIND = sql`EXISTS (SELECT 1 FROM rollout_assignments AS l
-  WHERE l.cluster_id = a.cluster_id AND l.node_id = a.node_id AND l.product_id = a.product_id
-    AND l.rollout_id <> a.rollout_id AND l.state = 'ok' AND l.to_version <> a.to_version
-    AND (l.state_changed_at, l.rollout_id) > (a.state_changed_at, a.rollout_id))`;
 
 const INSERTED_AT_ONCE = 5_000;
 const BOTH: readonly Direction[] = ['forward', 'back'];
@@ -114,7 +100,7 @@ export class AssignmentsRepository {
 
   findAll(tx: ReadTx, ids: readonly string[]): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
-      SELECT ${COLUMNS} FROM rollout_assignments AS a WHERE a.id = ANY(${[...ids]}::uuid[])`);
+      SELECT ${ASSIGNMENT_COLUMNS} FROM rollout_assignments AS a WHERE a.id = ANY(${[...ids]}::uuid[])`);
   }
 
   /** Which rollouts these are of; for ever the same. */
@@ -127,7 +113,7 @@ export class AssignmentsRepository {
   /** The ways of nodes in a rollout. */
   ofNodes(tx: ReadTx, rolloutId: string, nodeIds: readonly string[]): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
-      SELECT ${COLUMNS} FROM rollout_assignments AS a
+      SELECT ${ASSIGNMENT_COLUMNS} FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])`);
   }
 
@@ -135,7 +121,7 @@ export class AssignmentsRepository {
    *  order of their ids. */
   reached(tx: ReadTx, rolloutId: string, after: string, limit: number): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
-      SELECT ${COLUMNS} FROM rollout_assignments AS a
+      SELECT ${ASSIGNMENT_COLUMNS} FROM rollout_assignments AS a
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
          AND NOT a.is_written_off AND a.node_id > ${after}::uuid ORDER BY a.node_id LIMIT ${limit}`);
   }
@@ -211,7 +197,7 @@ export class AssignmentsRepository {
   ): Promise<(Assignment & { wave: string | null })[]> {
     const [nodeId = null, direction = null] = after ?? [];
     return tx.query(sql`
-      SELECT ${COLUMNS}, w.name AS wave FROM rollout_assignments AS a
+      SELECT ${ASSIGNMENT_COLUMNS}, w.name AS wave FROM rollout_assignments AS a
         LEFT JOIN rollout_waves AS w ON w.rollout_id = a.rollout_id AND w.position = a.wave_position
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ANY(${BOTH}::text[])
          AND (${state ?? null}::text IS NULL OR a.state = ${state ?? null})
@@ -296,14 +282,6 @@ export class AssignmentsRepository {
     return row?.isTold === true ? row.refused : null;
   }
 
-  /** Products of whose rollouts a node is part. */
-  async productsOf(tx: ReadTx, clusterId: string, nodeId: string): Promise<string[]> {
-    const rows = await tx.query<{ id: string }>(sql`
-      SELECT DISTINCT a.product_id AS id FROM rollout_assignments AS a
-       WHERE a.cluster_id = ${clusterId}::uuid AND a.node_id = ${nodeId}::uuid ORDER BY 1`);
-    return rows.map(({ id }) => id);
-  }
-
   /** The node is gone: what it was still part of goes on without it. */
   decommission(
     tx: Tx,
@@ -319,64 +297,6 @@ export class AssignmentsRepository {
          SET state = 'decommissioned', state_reason = 'membership_ended', state_changed_at = ${tx.now}
         FROM chosen AS c WHERE m.id = c.id RETURNING m.rollout_id AS "rolloutId", c.state AS "from"`);
   }
-
-  /** Nodes that may be told of an update now. */
-  async toldNodes(tx: ReadTx, clusterId: string): Promise<string[]> {
-    const rows = await tx.query<{ nodeId: string }>(sql`
-      SELECT DISTINCT a.node_id AS "nodeId" FROM rollout_assignments AS a
-       WHERE a.cluster_id = ${clusterId}::uuid AND NOT a.is_written_off
-         AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')`);
-    return rows.map(({ nodeId }) => nodeId);
-  }
-
-  /** Releases that unfinished rollouts of the cluster lead to, on the way and back too. */
-  async releasesUnderWay(tx: ReadTx, clusterId: string): Promise<string[]> {
-    const rows = await tx.query<{ id: string }>(sql`
-      WITH unfinished AS (
-        SELECT r.id, r.release_id FROM rollouts AS r
-         WHERE r.cluster_id = ${clusterId}::uuid AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])
-      )
-      SELECT u.release_id AS id FROM unfinished AS u
-      UNION
-      SELECT c.to_release_id FROM unfinished AS u JOIN rollout_counts AS c ON c.rollout_id = u.id WHERE c.nodes > 0`);
-    return rows.map(({ id }) => id);
-  }
-
-  /** Clusters in which an unfinished rollout leads to the release. */
-  async clustersUnderWay(tx: ReadTx, releaseId: string): Promise<string[]> {
-    const rows = await tx.query<{ clusterId: string }>(sql`
-      SELECT DISTINCT r.cluster_id AS "clusterId" FROM rollouts AS r
-       WHERE r.state = ANY(${[...UNFINISHED_STATES]}::text[])
-         AND r.product_id = (SELECT s.product_id FROM releases AS s WHERE s.id = ${releaseId}::uuid)
-         AND (r.release_id = ${releaseId}::uuid OR EXISTS (
-               SELECT 1 FROM rollout_counts AS c
-                WHERE c.rollout_id = r.id AND c.to_release_id = ${releaseId}::uuid AND c.nodes > 0))
-       ORDER BY r.cluster_id`);
-    return rows.map(({ clusterId }) => clusterId);
-  }
-
-  /** What nodes are to do now: at most one thing for each product, and what they have begun before anything else. */
-  told(
-    tx: ReadTx,
-    clusterId: string,
-    nodeIds: readonly string[] | 'all',
-  ): Promise<(Assignment & { product: string })[]> {
-    return tx.query(sql`
-      SELECT DISTINCT ON (a.node_id, a.product_id) ${COLUMNS}, p.name AS product
-        FROM rollout_assignments AS a JOIN products AS p ON p.id = a.product_id WHERE ${isTold(clusterId, nodeIds)}
-       ORDER BY a.node_id, a.product_id, a.state <> 'offered' DESC, a.direction, a.id`);
-  }
-
-  /** What finds the releases that these are of. */
-  toldReleases(clusterId: string, nodeIds: readonly string[] | 'all'): Sql {
-    return sql`SELECT a.to_release_id FROM rollout_assignments AS a WHERE ${isTold(clusterId, nodeIds)}`;
-  }
-}
-
-function isTold(clusterId: string, nodeIds: readonly string[] | 'all'): Sql {
-  const which = nodeIds === 'all' ? sql`true` : sql`a.node_id = ANY(${nodeIds}::uuid[])`;
-  return sql`a.cluster_id = ${clusterId}::uuid AND ${which} AND NOT a.is_written_off
-    AND a.state IN ('offered', 'granted', 'applying', 'health', 'lost')`;
 }
 
 function allowed(from: readonly AssignmentState[], to: AssignmentState): AssignmentState[] {

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
-import { IS_LEFT_BEHIND } from './assignments.repository.js';
+import { IS_LEFT_BEHIND } from './assignments.sql.js';
 
 /** What is known of a product on a node, beyond any rollout. */
 export interface NodeVersion {

@@ -11,6 +11,7 @@ import { RolloutEngine } from './rollout-engine.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
+import { UpdatesRepository } from './updates.repository.js';
 
 const VERSION_BLOCKED = { rule: 'version_blocked', reason: 'version_blocked' };
 
@@ -26,6 +27,7 @@ export class RolloutEvents implements OnModuleInit {
     private readonly decisions: DecisionsRepository,
     private readonly slots: SlotsRepository,
     private readonly emergencies: EmergencyPinsRepository,
+    private readonly updates: UpdatesRepository,
   ) {}
 
   onModuleInit(): void {
@@ -102,7 +104,7 @@ export class RolloutEvents implements OnModuleInit {
   /** A node that is gone holds nothing, and is counted nowhere. Under the locks of its products: what it reports, or is
    *  granted, at the same time comes before or not at all. */
   private async leave(tx: Tx, clusterId: string, nodeId: string): Promise<void> {
-    for (const productId of await this.assignments.productsOf(tx, clusterId, nodeId))
+    for (const productId of await this.updates.productsOf(tx, clusterId, nodeId))
       await this.rollouts.lockProduct(tx, clusterId, productId);
     for (const { rolloutId, from } of await this.assignments.decommission(tx, clusterId, nodeId)) {
       const rollout = await this.rollouts.find(tx, clusterId, rolloutId);

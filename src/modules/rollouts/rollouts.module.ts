@@ -47,6 +47,7 @@ import { UpdateIntake } from './update-intake.js';
 import { UpdateReportsController } from './update-reports.controller.js';
 import { UpdateReportsService } from './update-reports.service.js';
 import { UpdatesReadModel } from './updates.read-model.js';
+import { UpdatesRepository } from './updates.repository.js';
 import { VersionExplainer } from './version-explainer.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
 import { VersionPinsService } from './version-pins.service.js';
@@ -102,6 +103,7 @@ import { WaysBack } from './ways-back.js';
     UpdateIntake,
     UpdateReportsService,
     UpdatesReadModel,
+    UpdatesRepository,
     VersionExplainer,
     VersionPinsRepository,
     VersionPinsService,

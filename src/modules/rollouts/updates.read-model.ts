@@ -4,9 +4,9 @@ import { assignedPath } from '../releases/assigned-artifacts.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { variantFor } from '../releases/version-rules.js';
 import { phaseOf } from './assignment.js';
-import { AssignmentsRepository } from './assignments.repository.js';
 import { ROLLOUT_STATES, type RolloutState } from './engine/rollout-state.js';
 import { RolloutsRepository } from './rollouts.repository.js';
+import { UpdatesRepository } from './updates.repository.js';
 
 /** What a node is told of an update: nothing in it depends on the clock. */
 export interface NodeUpdate {
@@ -26,7 +26,7 @@ export interface NodeUpdate {
 @Injectable()
 export class UpdatesReadModel {
   constructor(
-    private readonly assignments: AssignmentsRepository,
+    private readonly updates: UpdatesRepository,
     private readonly rollouts: RolloutsRepository,
     private readonly releases: ReleasesReadModel,
   ) {}
@@ -47,8 +47,8 @@ export class UpdatesReadModel {
     nodeIds: readonly string[] | 'all',
   ): Promise<Map<string, NodeUpdate[]>> {
     const [told, signed] = await Promise.all([
-      this.assignments.told(tx, clusterId, nodeIds),
-      this.releases.signed(tx, this.assignments.toldReleases(clusterId, nodeIds)),
+      this.updates.told(tx, clusterId, nodeIds),
+      this.releases.signed(tx, this.updates.toldReleases(clusterId, nodeIds)),
     ]);
     const updates = new Map<string, NodeUpdate[]>();
     const manifests = new Map(
@@ -80,22 +80,22 @@ export class UpdatesReadModel {
     clusterId: string,
     nodeId: string,
   ): Promise<{ releaseId: string; os: string; arch: string }[]> {
-    const told = await this.assignments.told(tx, clusterId, [nodeId]);
+    const told = await this.updates.told(tx, clusterId, [nodeId]);
     return told.map(({ toReleaseId, os, arch }) => ({ releaseId: toReleaseId, os, arch }));
   }
 
   /** Nodes that may be told of an update now. */
   toldNodes(tx: ReadTx, clusterId: string): Promise<string[]> {
-    return this.assignments.toldNodes(tx, clusterId);
+    return this.updates.toldNodes(tx, clusterId);
   }
 
   /** Releases that unfinished rollouts of the cluster, drafts aside, lead to, on the way and back too. */
   releasesUnderWay(tx: ReadTx, clusterId: string): Promise<string[]> {
-    return this.assignments.releasesUnderWay(tx, clusterId);
+    return this.updates.releasesUnderWay(tx, clusterId);
   }
 
   /** Clusters in which an unfinished rollout leads to the release, in the order of their ids. */
   clustersUnderWay(tx: ReadTx, releaseId: string): Promise<string[]> {
-    return this.assignments.clustersUnderWay(tx, releaseId);
+    return this.updates.clustersUnderWay(tx, releaseId);
   }
 }
