@@ -124,6 +124,11 @@ export class ChangeReader implements OnApplicationBootstrap, BeforeApplicationSh
     return !this.isFailing && this.lagMs() <= LOST_AFTER_MS;
   }
 
+  /** Until when everything has been handed over; null while nothing can be said of the database that answers now. */
+  heard(): FeedPosition | null {
+    return this.hasLostConnection ? null : this.position;
+  }
+
   private state(): PartState {
     if (this.isCaughtUp()) return { ok: true };
     const seconds = Math.round(this.lagMs() / 1_000);

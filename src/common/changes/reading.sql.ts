@@ -76,17 +76,27 @@ export async function nextPage(
   return page(rows, limit);
 }
 
+/** Of all rows that are visible now and were not at `from` these columns, where the condition holds. */
+export function unheard(from: FeedPosition, columns: Sql, condition: Sql): Sql {
+  const [later, open] = ranges(from);
+  const part = (range: Sql) => sql`SELECT ${columns} FROM change_feed AS f WHERE ${range} AND ${condition}`;
+  return sql`${part(later)} UNION ALL ${part(open)}`;
+}
+
+function newRows(from: FeedPosition, limit: number, condition: Sql): Sql {
+  const [later, open] = ranges(from);
+  const part = (range: Sql) => sql`
+    (SELECT ${COLUMNS} FROM change_feed AS f WHERE ${range} AND ${condition} ORDER BY f.xid, f.id LIMIT ${limit})`;
+  return sql`
+    SELECT e.* FROM (${part(later)} UNION ALL ${part(open)}) AS e ORDER BY e.xid::xid8, e.id LIMIT ${limit}`;
+}
+
 /**
  * Two ranges of the index on (xid, id), so that a transaction that stays open for an hour costs one probe a read and
  * not another look at everything that was committed since.
  */
-function newRows(from: FeedPosition, limit: number, condition: Sql): Sql {
-  const part = (range: Sql) => sql`
-    (SELECT ${COLUMNS} FROM change_feed AS f WHERE ${range} AND ${condition} ORDER BY f.xid, f.id LIMIT ${limit})`;
-  return sql`
-    SELECT e.* FROM (${part(sql`f.xid >= ${from.xmax}::xid8`)}
-      UNION ALL ${part(sql`f.xid = ANY(${from.inProgress}::xid8[])`)}) AS e
-     ORDER BY e.xid::xid8, e.id LIMIT ${limit}`;
+function ranges(from: FeedPosition): [Sql, Sql] {
+  return [sql`f.xid >= ${from.xmax}::xid8`, sql`f.xid = ANY(${from.inProgress}::xid8[])`];
 }
 
 function page(rows: Row[], limit: number): FeedPage {

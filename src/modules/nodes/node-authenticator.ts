@@ -4,7 +4,8 @@ import type { NodePrincipal } from '../../common/auth/principal.js';
 import type { Actor } from '../../common/request/actor.js';
 import type { RequestContext } from '../../common/request/request-context.js';
 import { AccessTokens } from './access-tokens.js';
-import { letsIn, type NodeState, NodeStates } from './node-states.js';
+import { letsIn, type NodeState } from './node-state.js';
+import { NodeStates } from './node-states.js';
 
 /** A node that is known without asking the database. */
 export interface KnownNode extends NodePrincipal {

@@ -31,6 +31,7 @@ import { NodeHistoryService } from './node-history.service.js';
 import { NodeIdentities } from './node-identities.js';
 import { NodeSelections } from './node-selections.js';
 import { NodeStates } from './node-states.js';
+import { NodeStatesRepository } from './node-states.repository.js';
 import { NodeTokensController } from './node-tokens.controller.js';
 import { NodeTokensService } from './node-tokens.service.js';
 import { NodesController } from './nodes.controller.js';
@@ -85,6 +86,7 @@ import { TermClaims } from './term-claims.js';
     NodeIdentities,
     NodeSelections,
     NodeStates,
+    NodeStatesRepository,
     NodeSnapshotSource,
     NodeTokensService,
     NodesReadModel,

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { DatabaseClock } from '../../common/database/database-clock.js';
 import { Metrics } from '../../common/observability/metrics.js';
-import { letsIn, type NodeState, NodeStates, nodeStateKey } from '../nodes/node-states.js';
+import { letsIn, type NodeState, nodeStateKey } from '../nodes/node-state.js';
+import { NodeStates } from '../nodes/node-states.js';
 import { EarlyHold } from './early-hold.js';
 import { type EarlyPoll, POLL_ROUTE, respond } from './early-poll.js';
 import { HeldPolls } from './held-polls.js';

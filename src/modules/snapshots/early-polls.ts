@@ -8,7 +8,7 @@ import { LOGGER } from '../../common/observability/logger.js';
 import { Metrics } from '../../common/observability/metrics.js';
 import { tracer } from '../../common/observability/spans.js';
 import { type KnownNode, NodeAuthenticator } from '../nodes/node-authenticator.js';
-import type { NodeState } from '../nodes/node-states.js';
+import type { NodeState } from '../nodes/node-state.js';
 import { Departure } from './departure.js';
 import { EarlyCrowd } from './early-crowd.js';
 import { type EarlyPoll, POLL_ROUTE, respond } from './early-poll.js';

@@ -5,7 +5,7 @@ import { ManySignatures } from '../../common/crypto/many-signatures.js';
 import { notFound } from '../../common/errors/domain-error.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import { ClusterKeys } from '../clusters/cluster-keys.js';
-import { nodeStateKey } from '../nodes/node-states.js';
+import { nodeStateKey } from '../nodes/node-state.js';
 import { GenerationKeeper } from './generation-keeper.js';
 import { snapshotEtag } from './issue.js';
 import { payloadJson, type UnsignedSnapshot } from './snapshot-parts.js';

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Transactor } from '../../common/transaction/transactor.js';
-import type { NodeState } from '../nodes/node-states.js';
+import type { NodeState } from '../nodes/node-state.js';
 import { issueAt, issueTimes } from './issue.js';
 import { KnownParts, type PartMemory } from './known-parts.js';
 import { OwnPart, type SharedPart, type UnsignedSnapshot } from './snapshot-parts.js';
