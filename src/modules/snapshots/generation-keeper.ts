@@ -1,8 +1,12 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { ChangeReader } from '../../common/changes/change-reader.js';
-import { KeptGenerationsRepository, type StoredSection } from './kept-generations.repository.js';
+import { groupOf } from './generation-group.js';
+import { GenerationUngrouper } from './generation-ungrouper.js';
+import { KeptGenerationGroupsRepository } from './kept-generation-groups.repository.js';
+import { KeptGenerationsRepository } from './kept-generations.repository.js';
 import { type OwnPart, type SharedPart, sectionHashes, type UnsignedSnapshot } from './snapshot-parts.js';
 import type { Section } from './snapshot-sections.js';
+import type { StoredSection } from './stored-sections.sql.js';
 
 /** For how long this instance takes a section for stored without looking; retention leaves it alone for longer. */
 const SURE_MS = 12 * 3_600_000;
@@ -49,6 +53,8 @@ export class GenerationKeeper implements OnModuleInit {
 
   constructor(
     private readonly generations: KeptGenerationsRepository,
+    private readonly groups: KeptGenerationGroupsRepository,
+    private readonly ungrouper: GenerationUngrouper,
     private readonly changes: ChangeReader,
   ) {}
 
@@ -70,6 +76,19 @@ export class GenerationKeeper implements OnModuleInit {
       stored.collect(clusterId, own, () => own.sections(), unsure);
       stored.collect(clusterId, shared, () => [shared.section], unsure);
     }
+    await this.store(fresh, [...unsure.sections.values()]);
+    stored.remember(unsure);
+    if (kept.size + fresh.length > REMEMBERED) kept.clear();
+    for (const each of fresh) kept.set(nodeKey(each), version(each));
+  }
+
+  private async store(fresh: readonly UnsignedSnapshot[], sections: readonly StoredSection[]): Promise<void> {
+    const group = groupOf(fresh);
+    if (group !== null) {
+      await this.groups.insert(group, sections);
+      this.ungrouper.stored();
+      return;
+    }
     const generations = fresh.map((each) => ({
       clusterId: each.clusterId,
       nodeId: each.nodeId,
@@ -79,10 +98,7 @@ export class GenerationKeeper implements OnModuleInit {
       issuedAt: each.issuedAt,
       expiresAt: each.expiresAt,
     }));
-    await this.generations.insert(generations, [...unsure.sections.values()]);
-    stored.remember(unsure);
-    if (kept.size + fresh.length > REMEMBERED) kept.clear();
-    for (const each of fresh) kept.set(nodeKey(each), version(each));
+    await this.generations.insert(generations, sections);
   }
 }
 

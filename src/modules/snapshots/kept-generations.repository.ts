@@ -2,7 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
+import { FIRST_SERVED, membersOf } from './kept-generation-groups.repository.js';
 import { HASH_BYTES } from './snapshot-sections.js';
+import { MARK, type StoredSection, storing } from './stored-sections.sql.js';
 
 /** A generation as it is stored; its content stands in its sections. */
 export interface KeptGeneration {
@@ -18,13 +20,6 @@ export interface KeptGeneration {
   servedAt: Date;
 }
 
-/** A section that may have to be stored. */
-export interface StoredSection {
-  clusterId: string;
-  hash: Buffer;
-  members: object;
-}
-
 /** Where a list of one node's generations is looked at. */
 export interface GenerationRange {
   /** By first serving: inclusive, exclusive. */
@@ -36,9 +31,6 @@ export interface GenerationRange {
 
 const COLUMNS = sql`g.cluster_id AS "clusterId", g.node_id AS "nodeId", g.generation, g.authority_term AS "authorityTerm",
   g.section_hashes AS "sectionHashes", g.issued_at AS "issuedAt", g.expires_at AS "expiresAt", g.served_at AS "servedAt"`;
-
-/** A section is marked as used once a day at most: what uses it in between finds the mark there. */
-const MARK = sql`interval '1 day'`;
 
 @Injectable()
 export class KeptGenerationsRepository {
@@ -54,20 +46,7 @@ export class KeptGenerationsRepository {
   ): Promise<void> {
     const column = <T>(pick: (generation: Omit<KeptGeneration, 'servedAt'>) => T) => generations.map(pick);
     await this.database.queryPrepared(sql`
-      WITH section AS (
-        SELECT u.cluster_id, decode(u.hash, 'hex') AS hash, u.content::jsonb AS content
-          FROM unnest(${sections.map((each) => each.clusterId)}::uuid[], ${sections.map((each) => hex(each.hash))}::text[],
-                      ${sections.map((each) => JSON.stringify(each.members))}::text[]) AS u (cluster_id, hash, content)
-      ), stored AS (
-        -- In one order, so that two such statements never wait for each other in a circle.
-        INSERT INTO snapshot_sections AS s (cluster_id, hash, content, last_used_at)
-        SELECT n.cluster_id, n.hash, n.content, now()
-          FROM section AS n
-         WHERE NOT EXISTS (SELECT 1 FROM snapshot_sections AS k
-                            WHERE k.cluster_id = n.cluster_id AND k.hash = n.hash AND k.last_used_at > now() - ${MARK})
-         ORDER BY n.cluster_id, n.hash
-        ON CONFLICT (cluster_id, hash) DO UPDATE SET last_used_at = greatest(s.last_used_at, excluded.last_used_at)
-      )
+      WITH ${storing(sections)}
       INSERT INTO kept_generations (cluster_id, node_id, generation, authority_term, section_hashes, issued_at, expires_at, served_at)
       SELECT u.cluster_id, u.node_id, u.generation, u.authority_term, decode(u.hashes, 'hex'), u.issued_at, u.expires_at,
              date_trunc('milliseconds', now())
@@ -88,12 +67,11 @@ export class KeptGenerationsRepository {
     { from, to, below }: GenerationRange,
     limit: number,
   ): Promise<KeptGeneration[]> {
+    const condition = sql`(${below}::bigint IS NULL OR g.generation < ${below}::bigint)
+      AND (${from ?? null}::timestamptz IS NULL OR g.served_at >= ${from ?? null}::timestamptz)
+      AND (${to ?? null}::timestamptz IS NULL OR g.served_at < ${to ?? null}::timestamptz)`;
     return tx.query<KeptGeneration>(sql`
-      SELECT ${COLUMNS} FROM kept_generations AS g
-       WHERE ${ofNode(clusterId, nodeId)} AND (${below}::bigint IS NULL OR g.generation < ${below}::bigint)
-         AND (${from ?? null}::timestamptz IS NULL OR g.served_at >= ${from ?? null}::timestamptz)
-         AND (${to ?? null}::timestamptz IS NULL OR g.served_at < ${to ?? null}::timestamptz)
-       ORDER BY g.generation DESC LIMIT ${limit}`);
+      WITH ${grouped(clusterId, nodeId)} ${ofNode(clusterId, nodeId, condition, DOWN, limit)}`);
   }
 
   async find(
@@ -102,19 +80,12 @@ export class KeptGenerationsRepository {
     nodeId: string,
     generation: number,
   ): Promise<KeptGeneration | null> {
-    const [row] = await tx.query<KeptGeneration>(sql`
-      SELECT ${COLUMNS} FROM kept_generations AS g
-       WHERE ${ofNode(clusterId, nodeId)} AND g.generation = ${generation}::bigint`);
-    return row ?? null;
+    return this.one(tx, clusterId, nodeId, sql`g.generation = ${generation}::bigint`, DOWN);
   }
 
   /** The last one that had been served at `at`. */
   async findAt(tx: ReadTx, clusterId: string, nodeId: string, at: string): Promise<KeptGeneration | null> {
-    const [row] = await tx.query<KeptGeneration>(sql`
-      SELECT ${COLUMNS} FROM kept_generations AS g
-       WHERE ${ofNode(clusterId, nodeId)} AND g.served_at <= ${at}::timestamptz
-       ORDER BY g.generation DESC LIMIT 1`);
-    return row ?? null;
+    return this.one(tx, clusterId, nodeId, sql`g.served_at <= ${at}::timestamptz`, DOWN);
   }
 
   /** The kept one whose number is nearest; the lower of two. */
@@ -124,21 +95,29 @@ export class KeptGenerationsRepository {
     nodeId: string,
     generation: number,
   ): Promise<KeptGeneration | null> {
-    const part = (condition: Sql, order: Sql) => sql`
-      (SELECT ${COLUMNS} FROM kept_generations AS g
-        WHERE ${ofNode(clusterId, nodeId)} AND ${condition} ORDER BY g.generation ${order} LIMIT 1)`;
+    const part = (condition: Sql, order: Sql) => ofNode(clusterId, nodeId, condition, order, 1);
     const [row] = await tx.query<KeptGeneration>(sql`
-      SELECT * FROM (${part(sql`g.generation < ${generation}::bigint`, sql`DESC`)}
-        UNION ALL ${part(sql`g.generation > ${generation}::bigint`, sql`ASC`)}) AS n
+      WITH ${grouped(clusterId, nodeId)}
+      SELECT * FROM ((${part(sql`g.generation < ${generation}::bigint`, DOWN)})
+        UNION ALL (${part(sql`g.generation > ${generation}::bigint`, UP)})) AS n
        ORDER BY abs(n.generation - ${generation}::bigint), n.generation LIMIT 1`);
     return row ?? null;
   }
 
   /** The oldest one that is kept. */
   async first(tx: ReadTx, clusterId: string, nodeId: string): Promise<KeptGeneration | null> {
+    return this.one(tx, clusterId, nodeId, sql`true`, UP);
+  }
+
+  private async one(
+    tx: ReadTx,
+    clusterId: string,
+    nodeId: string,
+    condition: Sql,
+    order: Sql,
+  ): Promise<KeptGeneration | null> {
     const [row] = await tx.query<KeptGeneration>(sql`
-      SELECT ${COLUMNS} FROM kept_generations AS g WHERE ${ofNode(clusterId, nodeId)}
-       ORDER BY g.generation LIMIT 1`);
+      WITH ${grouped(clusterId, nodeId)} ${ofNode(clusterId, nodeId, condition, order, 1)}`);
     return row ?? null;
   }
 
@@ -177,10 +156,15 @@ export class KeptGenerationsRepository {
   async markInForce(horizon: Date): Promise<void> {
     await this.database.query(sql`
       WITH used AS (
-        SELECT DISTINCT g.cluster_id, substring(g.section_hashes FROM at FOR ${HASH_BYTES}::int) AS hash
+        SELECT g.cluster_id, substring(g.section_hashes FROM at FOR ${HASH_BYTES}::int) AS hash
           FROM kept_generations AS g,
                generate_series(1, length(g.section_hashes), ${HASH_BYTES}::int) AS at
          WHERE g.served_at < ${horizon}
+        UNION
+        SELECT m.cluster_id, substring(m.section_hashes FROM at FOR ${HASH_BYTES}::int)
+          FROM (${membersOf(sql`kept_generation_groups`)}) AS m,
+               generate_series(1, length(m.section_hashes), ${HASH_BYTES}::int) AS at
+         WHERE m.served_at < ${horizon}
       ), due AS (
         SELECT s.cluster_id, s.hash FROM snapshot_sections AS s JOIN used USING (cluster_id, hash)
          WHERE s.last_used_at <= now() - ${MARK}
@@ -205,8 +189,39 @@ export class KeptGenerationsRepository {
   }
 }
 
-function ofNode(clusterId: string, nodeId: string): Sql {
-  return sql`g.cluster_id = ${clusterId}::uuid AND g.node_id = ${nodeId}::uuid`;
+const DOWN = sql`DESC`;
+const UP = sql`ASC`;
+
+/** A common table expression: what groups hold of the node, which is nothing but for a moment after a change of many. */
+function grouped(clusterId: string, nodeId: string): Sql {
+  const groups = sql`(SELECT * FROM kept_generation_groups AS q
+                       WHERE q.cluster_id = ${clusterId}::uuid AND ${nodeId}::uuid = ANY(q.node_ids))`;
+  return sql`
+    grouped AS MATERIALIZED (
+      SELECT DISTINCT ON (generation) * FROM (${membersOf(groups)}) AS m
+       WHERE m.node_id = ${nodeId}::uuid ORDER BY generation, ${FIRST_SERVED})`;
+}
+
+/**
+ * Generations of the node that fulfil a condition on `g`, in the order of their numbers, from where `grouped` is at hand. Each
+ * is there once, as it was first served, whether it stands in a row, in a group or in both; the rows come by their key.
+ */
+function ofNode(clusterId: string, nodeId: string, condition: Sql, order: Sql, limit: number): Sql {
+  return sql`
+    SELECT * FROM (
+      (SELECT ${COLUMNS} FROM kept_generations AS g
+        WHERE g.cluster_id = ${clusterId}::uuid AND g.node_id = ${nodeId}::uuid AND ${condition}
+          AND NOT EXISTS (SELECT 1 FROM grouped AS o WHERE o.generation = g.generation
+                           AND (o.served_at, o.issued_at, o.expires_at) < (g.served_at, g.issued_at, g.expires_at))
+        ORDER BY g.generation ${order} LIMIT ${limit})
+      UNION ALL
+      (SELECT ${COLUMNS} FROM grouped AS g
+        WHERE ${condition}
+          AND NOT EXISTS (SELECT 1 FROM kept_generations AS o
+                           WHERE o.cluster_id = g.cluster_id AND o.node_id = g.node_id AND o.generation = g.generation
+                             AND (o.served_at, o.issued_at, o.expires_at) <= (g.served_at, g.issued_at, g.expires_at))
+        ORDER BY g.generation ${order} LIMIT ${limit})) AS n
+     ORDER BY n.generation ${order} LIMIT ${limit}`;
 }
 
 function hex(bytes: Buffer): string {

@@ -3,6 +3,7 @@ import { RUNTIME, type Runtime } from '../../common/config/runtime.js';
 import { Database } from '../../common/database/database.js';
 import { sql } from '../../common/database/sql.js';
 import { Jobs } from '../../common/jobs/jobs.js';
+import { GenerationUngrouper } from './generation-ungrouper.js';
 import { KeptGenerationsRepository } from './kept-generations.repository.js';
 
 const DAY_MS = 86_400_000;
@@ -24,6 +25,7 @@ export class SnapshotRetention implements OnModuleInit {
   constructor(
     private readonly jobs: Jobs,
     private readonly kept: KeptGenerationsRepository,
+    private readonly ungrouper: GenerationUngrouper,
     private readonly database: Database,
     @Inject(RUNTIME) private readonly runtime: Runtime,
   ) {}
@@ -42,6 +44,8 @@ export class SnapshotRetention implements OnModuleInit {
     const [row] = await this.database.query<{ now: Date }>(sql`SELECT now() AS now`);
     if (row === undefined) throw new Error('the database did not tell the time');
     const horizon = new Date(row.now.getTime() - this.runtime.config.snapshotKeptDays * DAY_MS);
+    // What stands in a group is judged once it is a row; its sections are marked either way.
+    await this.ungrouper.takeLeft();
     await repeat(() => this.kept.removeOld(horizon, BATCH_ROWS));
     await this.kept.markInForce(horizon);
     const unusedSince = new Date(horizon.getTime() - SECTION_GRACE_MS);

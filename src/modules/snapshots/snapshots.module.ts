@@ -12,8 +12,10 @@ import { WorkloadsModule } from '../workloads/workloads.module.js';
 import { EarlyCrowd } from './early-crowd.js';
 import { EarlyPolls } from './early-polls.js';
 import { GenerationKeeper } from './generation-keeper.js';
+import { GenerationUngrouper } from './generation-ungrouper.js';
 import { GenerationsRepository } from './generations.repository.js';
 import { HeldPolls } from './held-polls.js';
+import { KeptGenerationGroupsRepository } from './kept-generation-groups.repository.js';
 import { KeptGenerationsRepository } from './kept-generations.repository.js';
 import { KeptGenerationsService } from './kept-generations.service.js';
 import { KnownParts } from './known-parts.js';
@@ -48,9 +50,11 @@ import { SnapshotsController } from './snapshots.controller.js';
     EarlyCrowd,
     EarlyPolls,
     GenerationKeeper,
+    GenerationUngrouper,
     GenerationsRepository,
     HeldPolls,
     KnownParts,
+    KeptGenerationGroupsRepository,
     KeptGenerationsRepository,
     KeptGenerationsService,
     LeaseHints,
