@@ -8,6 +8,7 @@ import {
   groupOf,
   LEAST_MEMBERS,
 } from '../../src/modules/snapshots/generation-group.js';
+import { GenerationKeeper } from '../../src/modules/snapshots/generation-keeper.js';
 import { GenerationUngrouper } from '../../src/modules/snapshots/generation-ungrouper.js';
 import { KeptGenerationGroupsRepository } from '../../src/modules/snapshots/kept-generation-groups.repository.js';
 import {
@@ -98,7 +99,7 @@ async function told(at: ControlPlane, { path }: WatchingNode, { generation }: Pa
 
 const SHARED = {
   content: { authorityTerm: 3 },
-  section: { hash: randomBytes(32) },
+  section: { hash: randomBytes(32), members: {} },
 } as unknown as UnsignedSnapshot['shared'];
 
 /** A group of one generation each of many nodes, made by hand; the nodes have one to four sections of their own. */
@@ -114,7 +115,8 @@ function snapshotsOf(
     generation,
     own: {
       hashes: Buffer.alloc(32 * (1 + (index % 4)), `${nodeId}/${generation}`),
-    } as UnsignedSnapshot['own'],
+      sections: () => [],
+    } as unknown as UnsignedSnapshot['own'],
     shared: SHARED,
     issue: 1,
     issuedAt: new Date(issuedMs),
@@ -162,8 +164,7 @@ describe('a change that concerns many', () => {
     await second.app.get(Jobs).runNow('maintenance', 'kept-generation-groups');
     expect(await pending(id)).toEqual([]);
     expect(await keptRows(id)).toHaveLength(LEAST_MEMBERS);
-    await groups.insert(asGroup(snapshotsOf(id, ids(LEAST_MEMBERS), 5)), []);
-    second.app.get(GenerationUngrouper).stored();
+    await second.app.get(GenerationKeeper).keep(snapshotsOf(id, ids(LEAST_MEMBERS), 5));
     await until(
       () => pending(id),
       (left) => left.length === 0,
