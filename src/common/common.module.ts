@@ -46,6 +46,7 @@ import { Metrics } from './observability/metrics.js';
 import { Readiness } from './observability/readiness.js';
 import { UnknownMembers } from './observability/unknown-members.js';
 import { SnapshotSources } from './snapshots/snapshot-sources.js';
+import { LockConflicts } from './transaction/lock-conflicts.js';
 import { Transactor } from './transaction/transactor.js';
 import { TxEvents } from './transaction/tx-events.js';
 
@@ -89,6 +90,7 @@ const shared = [
   Readiness,
   OrderedFeed,
   UnknownMembers,
+  LockConflicts,
   Transactor,
   SnapshotSources,
   TxEvents,

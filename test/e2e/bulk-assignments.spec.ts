@@ -244,7 +244,7 @@ describe('a bulk assignment', () => {
     expect({ status: answer.status, code: answer.body.code }).toEqual({ status: 200, code: undefined });
     expect(answer.body).toMatchObject({ assigned: 10_000, alreadyAssigned: 0, refused: 0 });
     const [numbered] = await controlPlane.database.query<{ count: number }>(
-      'SELECT count(*)::int AS count FROM cluster_memberships WHERE cluster_id = $1 AND generation_counter = 1',
+      'SELECT count(*)::int AS count FROM node_generations WHERE cluster_id = $1 AND generation_counter = 1',
       [id],
     );
     expect(numbered?.count).toBe(10_000);

@@ -235,7 +235,7 @@ describe('admin-ingress', () => {
     created(await api.patch(nodePath(node), { name: 'renamed' }));
     expect(await failing()).toEqual([]);
     for (const [table, key] of [
-      ['cluster_memberships', 'cluster_id'],
+      ['node_generations', 'cluster_id'],
       ['clusters', 'id'],
     ])
       await controlPlane.database.query(

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { canonicalJson } from '../../src/common/json/canonical-json.js';
+import { deadlocksOf } from '../support/conflicts.js';
 import { contentFromFacts } from '../support/content-from-facts.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
@@ -201,6 +202,7 @@ describe('generations', () => {
         const now = await look(busy);
         for (const agent of agents) await agent.catchUp(now.get(agent.nodeId) ?? null);
         expect(await look(bystander)).toEqual(before);
+        expect([await deadlocksOf(plane), await deadlocksOf(second)]).toEqual([0, 0]);
       });
       await fc.assert(property, { numRuns: RUNS, endOnFailure: true });
     },

@@ -89,6 +89,9 @@ describe('a change of a whole cluster', () => {
       await session.query('SELECT 1 FROM cluster_memberships WHERE node_id = $1 FOR NO KEY UPDATE', [
         node.nodeId,
       ]);
+      await session.query('SELECT 1 FROM node_generations WHERE node_id = $1 FOR NO KEY UPDATE', [
+        node.nodeId,
+      ]);
       await session.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
         `snapshots:${node.clusterId}`,
       ]);

@@ -26,6 +26,14 @@ const MODEL_TIMEOUT_MS = 30_000;
 
 class RolledBack extends Error {}
 
+/** Which statement an error comes from. */
+const failedStatements = new WeakMap<object, string>();
+
+/** The text of the statement of a transaction that failed by this error; null where that is not known. */
+export function statementOf(error: unknown): string | null {
+  return typeof error === 'object' && error !== null ? (failedStatements.get(error) ?? null) : null;
+}
+
 /**
  * Opens a transaction of Prisma's that is ended from outside. Prisma offers only a callback that commits when it
  * returns; the callback here waits until the holder says how it ends.
@@ -56,7 +64,7 @@ export async function openModelSession({
   return {
     models,
     query: async <T>({ text, values }: Sql) =>
-      normalizeRows<T>(await failing(() => inOrder(() => models.$queryRawUnsafe(text, ...values)))),
+      normalizeRows<T>(await failing(text, () => inOrder(() => models.$queryRawUnsafe(text, ...values)))),
     commit: () => {
       ended.resolve();
       return done;
@@ -112,7 +120,7 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
       // The connection may be another's by now: a statement that comes late must not run in that one's transaction.
       if (isOver) throw new Error('the transaction is over');
       const { text, values } = statement;
-      return failing(async () => {
+      return failing(text, async () => {
         const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
         await begun;
         return rows as T[];
@@ -131,13 +139,15 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
 
 /** Whatever fails in a transaction after something has failed does so by that: who asked for several at once may hear of
  *  the later one first, and what is to be done depends on the cause. */
-function byFirstFailure(): <T>(run: () => Promise<T>) => Promise<T> {
+function byFirstFailure(): <T>(text: string, run: () => Promise<T>) => Promise<T> {
   let failure: { cause: unknown } | null = null;
-  return async (run) => {
+  return async (text, run) => {
     try {
       return await run();
     } catch (error) {
       failure ??= { cause: error };
+      if (failure.cause === error && typeof error === 'object' && error !== null)
+        failedStatements.set(error, text);
       throw failure.cause;
     }
   };

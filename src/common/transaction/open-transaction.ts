@@ -6,7 +6,7 @@ import { matchesIfMatch } from '../http/etag.js';
 import { newId } from '../ids/uuid.js';
 import type { Actor } from '../request/actor.js';
 import { currentRequest } from '../request/request-context.js';
-import type { TouchedNodes } from './ports.js';
+import type { TouchedNodes, TouchFinder } from './ports.js';
 import { type ModelTx, TRANSACTION } from './tx.js';
 import type { TxEvent, TxEvents } from './tx-events.js';
 import type { PendingMutation } from './unit-of-work.js';
@@ -27,6 +27,7 @@ interface Limits {
 export class OpenTransaction implements ModelTx {
   readonly [TRANSACTION] = true;
   readonly touched = new Map<string, TouchedNodes>();
+  readonly finders = new Set<TouchFinder>();
   /** Events that subscribers have added. */
   readonly audited: AuditEvent[] = [];
   private readonly newIds: string[] = [];
@@ -79,6 +80,10 @@ export class OpenTransaction implements ModelTx {
     const known = this.touched.get(clusterId);
     const next = typeof nodeIds === 'string' ? nodeIds : new Set(nodeIds);
     this.touched.set(clusterId, known === undefined ? next : together(known, next));
+  }
+
+  touchFound(finder: TouchFinder): void {
+    this.finders.add(finder);
   }
 
   newId(): string {

@@ -10,6 +10,7 @@ import { IdempotencyStore } from '../http/idempotency-store.js';
 import { inSpan, ON_POSTGRES } from '../observability/spans.js';
 import type { Actor } from '../request/actor.js';
 import { currentRequest, type RequestContext, runOutsideRequests } from '../request/request-context.js';
+import { LockConflicts } from './lock-conflicts.js';
 import { OpenTransaction } from './open-transaction.js';
 import { SNAPSHOT_PORT, type SnapshotPort, TRANSACTION_GATE, type TransactionGate } from './ports.js';
 import type { ModelTx, ReadTx, Tx } from './tx.js';
@@ -58,6 +59,7 @@ export class Transactor {
     @Inject(WAKE_UPS) private readonly wakeUps: WakeUps,
     @Inject(SNAPSHOT_PORT) private readonly snapshots: SnapshotPort,
     @Inject(TRANSACTION_GATE) private readonly gate: TransactionGate,
+    private readonly conflicts: LockConflicts,
   ) {}
 
   /** Runs `work` in a transaction of Prisma's. Inside a mutating request the commit waits for the answer. */
@@ -186,10 +188,12 @@ export class Transactor {
     const events = [...returned, ...causedHere(open, open.audited)];
     // A plan shows the changes without numbering them: what numbers keeps others waiting.
     const isPlanned = currentRequest()?.dryRun ?? false;
+    const isTouched = open.touched.size + open.finders.size > 0;
     await Promise.all([
       events.length > 0 ? writeAuditEvents(open, events) : null,
-      open.touched.size > 0 && !isPlanned ? this.snapshots.settle(open, open.touched) : null,
+      isTouched && !isPlanned ? this.snapshots.settle(open, open.touched, [...open.finders]) : null,
     ]);
+    if (isPlanned) await touchFound(open);
     // Nothing else writes into the feed.
     if (events.length > 0 || open.touched.size > 0) open.afterCommit(() => this.wakeUps.announce());
   }
@@ -209,7 +213,9 @@ export class Transactor {
       try {
         return await inSpan(name, ON_POSTGRES, attempt);
       } catch (error) {
-        if (left === 0 || !isRetryable(error)) throw error;
+        const runsAgain = left > 0 && isRetryable(error);
+        this.conflicts.note(error, runsAgain);
+        if (!runsAgain) throw error;
       }
     }
   }
@@ -218,6 +224,13 @@ export class Transactor {
 /** Whether the request carries nothing that a transaction of its own is needed for. */
 export function mayShare({ idempotency, dryRun, planHash, ifMatch }: RequestContext): boolean {
   return idempotency === null && !dryRun && planHash === null && ifMatch === null;
+}
+
+/** Touches whom a plan would change, as far as that shows without keeping anybody from anything. */
+async function touchFound(open: OpenTransaction): Promise<void> {
+  for (const finder of open.finders)
+    for (const clusterId of await finder.clusters(open))
+      open.touch(clusterId, await finder.nodes(open, clusterId));
 }
 
 /** What a transaction of one call tells was caused by its actor, in the request that is being answered. */

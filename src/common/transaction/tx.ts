@@ -2,6 +2,7 @@ import type { AuditEvent } from '../audit/audit-event.js';
 import type { Models } from '../database/session.js';
 import type { Sql } from '../database/sql.js';
 import type { Actor } from '../request/actor.js';
+import type { TouchFinder } from './ports.js';
 import type { TxEvent } from './tx-events.js';
 
 /** A transaction that only reads. Made by the transactor alone. */
@@ -27,6 +28,8 @@ export interface Tx extends ReadTx {
   /** Says whose snapshot may have changed; settled before the commit. `shared`: in all of them, and nothing but what
    *  they have in common. */
   touch(clusterId: string, nodeIds: readonly string[] | 'all' | 'shared'): void;
+  /** The same where whose it is can only be said in the end. One that is given again counts once. */
+  touchFound(finder: TouchFinder): void;
   /** A new UUIDv7, known as made by this call when its plan is hashed. */
   newId(): string;
   /** Tells of another value that this call makes anew each time, such as a key: likewise left out of that hash. */

@@ -59,7 +59,10 @@ export class HeartbeatsRepository {
                 load_fifteen, memory_total_bytes, memory_used_bytes, applied_generation, authority_term_seen,
                 revocation_epoch_applied, trust_bundle_seen)
       ), member AS (
-        SELECT b.*, m.agent_version AS known_version, m.generation_counter
+        SELECT b.*, m.agent_version AS known_version,
+               -- By a look for each: joined, the numbers of all members of the cluster might be read for some hundred.
+               (SELECT g.generation_counter FROM node_generations AS g
+                 WHERE g.cluster_id = b.cluster_id AND g.node_id = b.node_id) AS generation_counter
           FROM beat AS b JOIN cluster_memberships AS m ON m.cluster_id = b.cluster_id AND m.node_id = b.node_id
          WHERE m.membership_status <> 'revoked'
       ), written AS (

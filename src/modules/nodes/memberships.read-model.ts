@@ -89,13 +89,15 @@ export class MembershipsReadModel {
 
   /** Members with what numbers their snapshots, in node-id order. */
   forSnapshots(tx: ReadTx, clusterId: string, nodeIds: readonly string[] | 'all'): Promise<SnapshotMember[]> {
-    const condition = nodeIds === 'all' ? sql`true` : sql`m.node_id = ANY(${nodeIds}::uuid[])`;
+    const isOne = (nodeId: Sql) => (nodeIds === 'all' ? sql`true` : sql`${nodeId} = ANY(${nodeIds}::uuid[])`);
     return tx.query<SnapshotMember>(sql`
       SELECT m.node_id AS "nodeId", m.name, m.membership_status AS "membershipStatus", m.capabilities,
-             m.telemetry_enabled AS "telemetryEnabled", m.generation_counter AS "generationCounter",
-             m.generation_changed_at AS "generationChangedAt", m.content_hash AS "contentHash",
-             m.content_base AS "contentBase"
-        FROM cluster_memberships AS m WHERE m.cluster_id = ${clusterId}::uuid AND ${condition} ORDER BY m.node_id`);
+             m.telemetry_enabled AS "telemetryEnabled", g.generation_counter AS "generationCounter",
+             g.generation_changed_at AS "generationChangedAt", g.content_hash AS "contentHash",
+             g.content_base AS "contentBase"
+        FROM cluster_memberships AS m JOIN node_generations AS g ON g.cluster_id = m.cluster_id AND g.node_id = m.node_id
+       WHERE m.cluster_id = ${clusterId}::uuid AND ${isOne(sql`m.node_id`)}
+         AND g.cluster_id = ${clusterId}::uuid AND ${isOne(sql`g.node_id`)} ORDER BY m.node_id`);
   }
 
   /** The group of each of these nodes and those above it, from the root down; a node in no group is not in the map. */

@@ -27,10 +27,10 @@ export class MembershipsRepository {
     }
     await tx.query(sql`
       INSERT INTO cluster_memberships (cluster_id, node_id, name, group_id, labels, capabilities, facts, agent_version,
-             os, arch, joined_at, updated_at, generation_changed_at)
+             os, arch, joined_at, updated_at)
       VALUES (${member.clusterId}::uuid, ${member.nodeId}::uuid, ${member.name}, ${member.groupId}::uuid,
              ${JSON.stringify(member.labels)}::jsonb, ${member.capabilities}::text[], ${JSON.stringify(member.facts)}::jsonb,
-             ${member.agentVersion}, ${member.os}, ${member.arch}, ${tx.now}, ${tx.now}, ${tx.now})`);
+             ${member.agentVersion}, ${member.os}, ${member.arch}, ${tx.now}, ${tx.now})`);
     await this.addKey(tx, member);
   }
 
@@ -42,7 +42,7 @@ export class MembershipsRepository {
              ${keyThumbprint}, ${tx.now})`);
   }
 
-  /** Locks the row against every other change of it. Not shared: whoever holds it goes on to number its snapshot. */
+  /** Locks the row against every other change of it. Not shared: whoever holds it goes on to change it. */
   async lock(tx: Tx, clusterId: string, nodeId: string): Promise<Membership | null> {
     const [row] = await tx.query<Membership>(sql`
       SELECT ${COLUMNS} FROM cluster_memberships AS m

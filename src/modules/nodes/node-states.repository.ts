@@ -38,8 +38,10 @@ export class NodeStatesRepository {
              AS n (cluster_id, node_id)
        CROSS JOIN LATERAL (
          -- Each by its own look (OFFSET 0 keeps it that): joined, all members of the cluster are read for some hundred.
-         SELECT k.cluster_id, k.node_id, k.membership_status, k.generation_counter, k.generation_changed_at
-           FROM cluster_memberships AS k WHERE k.cluster_id = n.cluster_id AND k.node_id = n.node_id OFFSET 0) AS m
+         SELECT k.cluster_id, k.node_id, k.membership_status, g.generation_counter, g.generation_changed_at
+           FROM cluster_memberships AS k
+           JOIN node_generations AS g ON g.cluster_id = k.cluster_id AND g.node_id = k.node_id
+          WHERE k.cluster_id = n.cluster_id AND k.node_id = n.node_id OFFSET 0) AS m
         JOIN clusters AS c ON c.id = m.cluster_id
         JOIN cluster_authorities AS a ON a.cluster_id = m.cluster_id
         JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id`);

@@ -4,14 +4,16 @@ import type { NodeFacets } from './node-facets.js';
 import { HEALTH } from './nodes.schema.js';
 
 /**
- * The tables of a node's view: its membership `m`, cluster `c`, policy `p`, liveness `l`, and what others know, `x`,
- * which is looked up where a row is shown, and again wherever it is named.
+ * The tables of a node's view: its membership `m`, cluster `c`, policy `p`, liveness `l`, what numbers its snapshots, `g`,
+ * and what others know, `x`, which is looked up where a row is shown, and again wherever it is named.
  */
 export function nodeTables(facets: NodeFacets): Sql {
   return sql`cluster_memberships AS m
     JOIN clusters AS c ON c.id = m.cluster_id
     JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
     LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
+    -- An outer join, though every member has its row: that way it costs nothing where nobody asks for it.
+    LEFT JOIN node_generations AS g ON g.cluster_id = m.cluster_id AND g.node_id = m.node_id
     CROSS JOIN LATERAL (SELECT ${facets.roles} AS roles,
       CASE WHEN m.membership_status = 'revoked' THEN ARRAY[]::text[] ELSE ${facets.riskyStates} END AS risks) AS x`;
 }
@@ -41,7 +43,7 @@ export const NODE_COLUMNS = sql`m.node_id AS "nodeId", m.cluster_id AS "clusterI
   m.membership_status AS "membershipStatus", ${HEALTH_EXPRESSION} AS health, m.group_id AS "groupId", m.labels,
   m.telemetry_enabled AS "telemetryEnabled", m.capabilities, m.facts, m.agent_version AS "agentVersion", m.os, m.arch,
   x.roles, l.last_seen_at AS "lastSeenAt", m.joined_at AS "joinedAt",
-  c.generation_base + m.generation_counter AS "snapshotGeneration", l.applied_generation AS "appliedGeneration",
+  c.generation_base + g.generation_counter AS "snapshotGeneration", l.applied_generation AS "appliedGeneration",
   x.risks AS "riskyStates"`;
 
 /** The group `groupId` and all below it. */

@@ -4,7 +4,7 @@ import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
 import { PlatformPolicyService } from '../access/platform-policy.service.js';
 import { ChannelRetreat } from './channel-retreat.js';
-import { requireThreshold } from './product.js';
+import { type Product, requireThreshold } from './product.js';
 import { ProductsRepository } from './products.repository.js';
 import {
   doerOf,
@@ -39,9 +39,7 @@ export class ReleaseDecisionsService {
    */
   approve(actor: Actor, name: string, version: string): Promise<ReleaseView> {
     return this.transactor.mutate(actor, async (tx) => {
-      const product = await this.products.hold(tx, name);
-      const release = await this.lock(tx, name, version);
-      if (product === null) throw noSuchRelease();
+      const { product, release } = await this.lock(tx, name, version);
       const isNew = mayApprove(release, actor, await this.policy.get(tx));
       if (!isNew) return { result: await this.reading.view(tx, name, version), unchanged: true };
       requireThreshold(product, release.signatures.filter(({ revoked }) => !revoked).length);
@@ -60,7 +58,7 @@ export class ReleaseDecisionsService {
    */
   block(actor: Actor, name: string, version: string, reason: string): Promise<ReleaseView> {
     return this.transactor.mutate(actor, async (tx) => {
-      const release = await this.lock(tx, name, version);
+      const { release } = await this.lock(tx, name, version);
       if (release.blockedAt !== null)
         return { result: await this.reading.view(tx, name, version), unchanged: true };
       await this.releases.block(tx, release.id, doerOf(actor), reason);
@@ -76,7 +74,7 @@ export class ReleaseDecisionsService {
   /** Takes a block back. Channels and rollouts stay where they are. @throws not_found */
   unblock(actor: Actor, name: string, version: string): Promise<ReleaseView> {
     return this.transactor.mutate(actor, async (tx) => {
-      const release = await this.lock(tx, name, version);
+      const { release } = await this.lock(tx, name, version);
       if (release.blockedAt === null)
         return { result: await this.reading.view(tx, name, version), unchanged: true };
       await this.releases.unblock(tx, release.id);
@@ -85,12 +83,19 @@ export class ReleaseDecisionsService {
     });
   }
 
-  private async lock(tx: Tx, name: string, version: string): Promise<ReleaseWhole> {
-    if (!(await this.releases.lock(tx, name, version))) throw noSuchRelease();
+  /** Decides of a product's releases one after the other: whoever blocks one goes on to hold others of the product, to
+   *  which channels and rollouts go back. */
+  private async lock(
+    tx: Tx,
+    name: string,
+    version: string,
+  ): Promise<{ product: Product; release: ReleaseWhole }> {
+    const product = await this.products.lock(tx, name);
+    if (product === null || !(await this.releases.lock(tx, name, version))) throw noSuchRelease();
     // A statement of its own: the one above may have waited, and sees what was before.
     const release = await this.releases.find(tx, name, version);
     if (release === null) throw noSuchRelease();
-    return release;
+    return { product, release };
   }
 }
 

@@ -51,8 +51,8 @@ export class AdminIngressReadModel {
       SELECT m.cluster_id AS "clusterId", m.node_id AS "nodeId", a.state AS "authorityState",
              EXISTS (SELECT 1 FROM cluster_keys AS k WHERE k.cluster_id = m.cluster_id
                         AND k.purpose = 'snapshot' AND k.phase = 'active') AS "isSigning",
-             c.generation_base + m.generation_counter AS generation,
-             greatest(c.generation_changed_at, m.generation_changed_at) AS "generationChangedAt",
+             c.generation_base + g.generation_counter AS generation,
+             greatest(c.generation_changed_at, g.generation_changed_at) AS "generationChangedAt",
              l.applied_generation AS "appliedGeneration",
              p.heartbeat_seconds * p.stale_after_missed AS "patienceSeconds",
              ${this.facets.certificateEndsAt} AS "certificateEndsAt", ${HEALTH_EXPRESSION} AS health

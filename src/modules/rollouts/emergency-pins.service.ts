@@ -172,7 +172,7 @@ export class EmergencyPinsService {
   }
 
   private async advance(tx: Tx, { clusterId, rolloutId }: EmergencyPin): Promise<void> {
-    const held = await this.engine.hold(tx, clusterId, rolloutId);
+    const held = await this.engine.hold(tx, clusterId, rolloutId, { waits: false });
     if (held !== null) await this.engine.advance(tx, held);
   }
 

@@ -180,7 +180,7 @@ export class RolloutDecisionsService {
       if (held === null) throw noSuchRollout();
       const event = await work(tx, held);
       // Held again: a way back leads to other releases.
-      const next = event === null ? null : await this.engine.hold(tx, clusterId, id);
+      const next = event === null ? null : await this.engine.hold(tx, clusterId, id, { waits: false });
       if (next !== null) await this.engine.advance(tx, next);
       const [view] = await this.views.of(tx, [await this.again(tx, held.rollout)]);
       const result = view as RolloutView;

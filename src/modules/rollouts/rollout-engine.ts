@@ -23,7 +23,6 @@ import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
-import { UpdatesOffering } from './update-events.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
 import { WaveOpenings } from './wave-openings.js';
 import { WavesRepository } from './waves.repository.js';
@@ -92,10 +91,17 @@ export class RolloutEngine {
   ) {}
 
   /** Locks what a rollout's course depends on: first its releases, as a block takes its own, then the product.
-   *  null: there is no such rollout. */
-  async hold(tx: Tx, clusterId: string, id: string): Promise<HeldRollout | null> {
+   *  null: there is no such rollout.
+   *  @param waits false: the product is held already. A release of which something is being decided, and to which the
+   *  rollout leads only since then, is left to the next tick: whoever decides may be waiting for the product */
+  async hold(
+    tx: Tx,
+    clusterId: string,
+    id: string,
+    { waits = true }: { waits?: boolean } = {},
+  ): Promise<HeldRollout | null> {
     const [{ usable, unusable }, locked] = await Promise.all([
-      this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id)),
+      this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id), { waits }),
       this.rollouts.lock(tx, clusterId, id),
     ]);
     return locked === null ? null : { ...locked, usableReleaseIds: usable, unusableReleaseIds: unusable };
@@ -283,7 +289,6 @@ export class RolloutEngine {
       direction === 'forward' ? numbers.plannedIn(waves) : numbers.count(direction, ['planned']);
     const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, planned);
     if (state === 'paused' || limit <= 0) return 0;
-    await tx.raise(new UpdatesOffering(rollout.clusterId));
     const isReady =
       direction === 'forward'
         ? sql`true`

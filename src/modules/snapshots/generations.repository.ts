@@ -29,23 +29,25 @@ export class GenerationsRepository {
     return row;
   }
 
-  /** Locks the memberships in node-id order, so that two transactions never wait for each other in a circle. */
+  /** Keeps everybody else from numbering these nodes until the transaction ends. In node-id order, and after
+   *  {@link holdCluster}, so that two transactions never wait for each other in a circle. */
   async lock(tx: Tx, clusterId: string, nodeIds: readonly string[]): Promise<void> {
     await tx.query(sql`
-      SELECT m.node_id FROM cluster_memberships AS m
-       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ANY(${nodeIds}::uuid[])
-       ORDER BY m.node_id FOR NO KEY UPDATE`);
+      SELECT g.node_id FROM node_generations AS g
+       WHERE g.cluster_id = ${clusterId}::uuid AND g.node_id = ANY(${nodeIds}::uuid[])
+       ORDER BY g.node_id FOR NO KEY UPDATE`);
   }
 
   /**
-   * Keeps changes of the whole cluster and changes of single nodes apart until the transaction ends: neither could see
-   * the other's, and content would change without a number. Taken last of all locks, so that whoever holds it waits for
-   * nobody.
+   * Keeps changes of which it depends on others whom they concern (`alone`: those of the whole cluster are such) and
+   * changes of single nodes apart until the transaction ends: neither could see the other's, and content would change
+   * without a number. Nothing but the locks of numbering is taken after it, in the order of cluster and node ids, so that
+   * whoever holds it waits for nobody who does not number as well.
    */
-  async holdCluster(tx: Tx, clusterId: string, scope: 'nodes' | 'all'): Promise<void> {
+  async holdCluster(tx: Tx, clusterId: string, how: 'shared' | 'alone'): Promise<void> {
     const key = sql`hashtextextended(${`snapshots:${clusterId}`}, 0)`;
     const hold =
-      scope === 'all' ? sql`pg_advisory_xact_lock(${key})` : sql`pg_advisory_xact_lock_shared(${key})`;
+      how === 'alone' ? sql`pg_advisory_xact_lock(${key})` : sql`pg_advisory_xact_lock_shared(${key})`;
     await tx.query(sql`SELECT ${hold}::text AS held`);
   }
 
@@ -53,12 +55,12 @@ export class GenerationsRepository {
   async grow(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): Promise<void> {
     await tx.query(sql`
       WITH grown AS (
-        UPDATE cluster_memberships AS m
-           SET generation_counter = m.generation_counter + 1, content_hash = h.hash, content_base = ${base}::bigint,
+        UPDATE node_generations AS n
+           SET generation_counter = n.generation_counter + 1, content_hash = h.hash, content_base = ${base}::bigint,
                generation_changed_at = date_trunc('milliseconds', clock_timestamp())
           FROM ${hashesOf(nodes)}
-         WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = h.node_id
-        RETURNING m.node_id, m.generation_counter
+         WHERE n.cluster_id = ${clusterId}::uuid AND n.node_id = h.node_id
+        RETURNING n.node_id, n.generation_counter
       )
       INSERT INTO change_feed (kind, resource_type, resource_id, cluster_id, node_id, revision)
       SELECT 'snapshot.changed', 'node', g.node_id::text, ${clusterId}::uuid, g.node_id, g.generation_counter FROM grown AS g`);
@@ -67,8 +69,8 @@ export class GenerationsRepository {
   /** Remembers the hash of content that did not change. @param base under which the hashes were taken */
   async remember(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): Promise<void> {
     await tx.query(sql`
-      UPDATE cluster_memberships AS m SET content_hash = h.hash, content_base = ${base}::bigint
-        FROM ${hashesOf(nodes)} WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = h.node_id`);
+      UPDATE node_generations AS n SET content_hash = h.hash, content_base = ${base}::bigint
+        FROM ${hashesOf(nodes)} WHERE n.cluster_id = ${clusterId}::uuid AND n.node_id = h.node_id`);
   }
 
   /** Grows the generation of every node of the cluster by one row. @param scope whether what is the nodes' own may change */

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../../common/database/database.js';
 import { openSessionBeside } from '../../common/database/session.js';
 import { OpenTransaction } from '../../common/transaction/open-transaction.js';
-import type { SnapshotChange, SnapshotPort, Touched } from '../../common/transaction/ports.js';
+import type { SnapshotChange, SnapshotPort, Touched, TouchFinder } from '../../common/transaction/ports.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { NodeStates } from '../nodes/node-states.js';
@@ -20,9 +20,12 @@ const BATCH = 250;
  * Numbers snapshots. A change of single nodes grows exactly those whose content differs from what is committed; a
  * change of the whole cluster raises its base, one row, whatever it changes.
  *
- * The membership's row is locked first, so that two transactions that change one node settle one after the other, and
- * the later one sees what the earlier one did. Changes of the whole cluster settle while no change of a node is between
- * its settling and its commit.
+ * The row that numbers a node is locked first, so that two transactions that change one node settle one after the other,
+ * and the later one sees what the earlier one did. Changes of the whole cluster, and those of which it shows only now
+ * whom they concern, settle while no change of a node is between its settling and its commit.
+ *
+ * Numbering has locks of its own, taken last and by every transaction in the same order; who holds one waits for no other
+ * lock of the service, so that no circle goes through them.
  */
 @Injectable()
 export class SnapshotSettler implements SnapshotPort {
@@ -35,24 +38,60 @@ export class SnapshotSettler implements SnapshotPort {
     private readonly database: Database,
   ) {}
 
-  async settle(tx: Tx, touched: Touched): Promise<void> {
+  async settle(tx: Tx, touched: Touched, finders: readonly TouchFinder[]): Promise<void> {
     const clusters = inOrder(touched);
-    // In this order, though sent at once: what is composed is read under all of the locks.
-    await Promise.all([
-      ...clusters.map(([clusterId, nodes]) =>
-        typeof nodes === 'string'
-          ? this.generations.growAll(tx, clusterId, nodes)
-          : this.generations.lock(tx, clusterId, nodes),
-      ),
-      ...clusters.map(([clusterId, nodes]) =>
-        this.generations.holdCluster(tx, clusterId, typeof nodes === 'string' ? 'all' : 'nodes'),
-      ),
-      ...clusters.map(([clusterId, nodes]) =>
-        typeof nodes === 'string' ? null : this.growDiffering(tx, clusterId, nodes),
-      ),
-    ]);
+    const growing = clusters.map(([clusterId, nodes]) =>
+      typeof nodes === 'string' ? this.generations.growAll(tx, clusterId, nodes) : null,
+    );
+    if (finders.length === 0) {
+      // In this order, though sent at once: what is composed is read under all of the locks.
+      const holding = clusters.map(([clusterId, nodes]) =>
+        this.generations.holdCluster(tx, clusterId, typeof nodes === 'string' ? 'alone' : 'shared'),
+      );
+      await Promise.all([...growing, ...holding, ...this.number(tx, clusters)]);
+    } else {
+      await Promise.all(growing);
+      await Promise.all(this.number(tx, await this.find(tx, touched, finders)));
+    }
     // The feed tells every instance in a moment; this one must not answer the next call from before.
     tx.afterCommit(() => this.states.forget(touched));
+  }
+
+  /** Holds the clusters and finds whose snapshots change in them. Touches these nodes, and returns all that are to be
+   *  numbered one by one. */
+  private async find(tx: Tx, touched: Touched, finders: readonly TouchFinder[]): Promise<ClusterNodes[]> {
+    const asked = new Map<string, TouchFinder[]>();
+    for (const finder of finders) {
+      await finder.hold(tx);
+      for (const clusterId of await finder.clusters(tx))
+        asked.set(clusterId, [...(asked.get(clusterId) ?? []), finder]);
+    }
+    const before = new Map(touched);
+    const clusterIds = [...new Set([...before.keys(), ...asked.keys()])].sort();
+    for (const clusterId of clusterIds) {
+      const isAlone = asked.has(clusterId) || typeof before.get(clusterId) === 'string';
+      await this.generations.holdCluster(tx, clusterId, isAlone ? 'alone' : 'shared');
+    }
+    const numbered: ClusterNodes[] = [];
+    for (const clusterId of clusterIds) {
+      const known = before.get(clusterId) ?? new Set<string>();
+      const found: string[] = [];
+      for (const finder of asked.get(clusterId) ?? []) found.push(...(await finder.nodes(tx, clusterId)));
+      if (found.length > 0) tx.touch(clusterId, found);
+      // With everything of the cluster they have their numbers; with what all share they have not.
+      if (known === 'all') continue;
+      numbered.push([clusterId, [...new Set([...(known === 'shared' ? [] : known), ...found])].sort()]);
+    }
+    return numbered;
+  }
+
+  /** Numbers nodes of clusters that are held. */
+  private number(tx: Tx, clusters: readonly ClusterNodes[]): Promise<void>[] {
+    return clusters.flatMap(([clusterId, nodes]) =>
+      typeof nodes === 'string' || nodes.length === 0
+        ? []
+        : [this.generations.lock(tx, clusterId, nodes), this.growDiffering(tx, clusterId, nodes)],
+    );
   }
 
   async *changes(tx: ReadTx, touched: Touched): AsyncGenerator<SnapshotChange[]> {
@@ -172,12 +211,17 @@ export class SnapshotSettler implements SnapshotPort {
   }
 }
 
+/** Nodes of a cluster, in the order of their ids; or all of them, by its own row. */
+type ClusterNodes = readonly [clusterId: string, nodes: readonly string[] | 'all' | 'shared'];
+
 /** Clusters in the order of their ids, and nodes likewise: the same for every transaction. */
-function inOrder(touched: Touched): [string, string[] | 'all' | 'shared'][] {
+function inOrder(touched: Touched): ClusterNodes[] {
   return [...touched]
-    .map(([clusterId, nodes]): [string, string[] | 'all' | 'shared'] => [
-      clusterId,
-      typeof nodes === 'string' ? nodes : [...nodes].sort(),
-    ])
+    .map(
+      ([clusterId, nodes]): ClusterNodes => [
+        clusterId,
+        typeof nodes === 'string' ? nodes : [...nodes].sort(),
+      ],
+    )
     .sort(([left], [right]) => (left < right ? -1 : 1));
 }

@@ -14,6 +14,7 @@ const liveNodes = (clusterId: string): Sql => sql`cluster_memberships AS m
   JOIN clusters AS c ON c.id = m.cluster_id
   JOIN cluster_policies AS p ON p.cluster_id = m.cluster_id
   LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
+  LEFT JOIN node_generations AS g ON g.cluster_id = m.cluster_id AND g.node_id = m.node_id
  WHERE m.cluster_id = ${clusterId}::uuid AND m.membership_status <> 'revoked'
    AND coalesce(l.last_seen_at, m.joined_at) > now() - make_interval(secs => p.heartbeat_seconds * p.offline_after_missed)`;
 
@@ -25,7 +26,7 @@ const liveNodes = (clusterId: string): Sql => sql`cluster_memberships AS m
 function holds(kind: RotationKind): Sql {
   return kind === 'ca'
     ? sql`coalesce(l.trust_bundle_seen = c.trust_bundle_fingerprint, false)`
-    : sql`coalesce(l.applied_generation >= m.generation_counter + (
+    : sql`coalesce(l.applied_generation >= g.generation_counter + (
         SELECT max(r.announced_base) FROM trust_rotations AS r
          WHERE r.cluster_id = m.cluster_id AND r.kind = 'snapshot_key'), false)`;
 }

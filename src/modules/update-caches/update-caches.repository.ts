@@ -8,28 +8,15 @@ const COLUMNS = sql`c.cluster_id AS "clusterId", c.node_id AS "nodeId", c.url, c
   c.used_bytes::float8 AS "usedBytes", c.capacity_bytes::float8 AS "capacityBytes",
   c.served_files::float8 AS "servedFiles", c.reported_at AS "reportedAt"`;
 
-/** What of a cluster's caches a transaction keeps as it is, or changes alone. */
-export type CacheMatter = 'files' | 'places';
-
 @Injectable()
 export class UpdateCachesRepository {
   /**
-   * From here to the end of `tx` nobody changes what caches mirror (`files`), or where caches are (`places`); with
-   * `to_change` nobody builds on it either. Who is concerned by a change is found after this, so that whoever is about
-   * to be concerned has committed, or sees the change.
+   * Keeps apart, until `tx` ends, who changes which releases rollouts lead to (shared) and who decides of a release
+   * (alone): that one looks for the clusters in which it is on its way. A lock of numbering, and the first of them.
    */
-  async hold(
-    tx: Tx,
-    clusterId: string,
-    matter: CacheMatter,
-    purpose: 'as_it_is' | 'to_change',
-  ): Promise<void> {
-    const key = sql`hashtextextended(${`update caches ${matter} ${clusterId}`}, 0)`;
-    const lock =
-      purpose === 'to_change'
-        ? sql`pg_advisory_xact_lock(${key})`
-        : sql`pg_advisory_xact_lock_shared(${key})`;
-    await tx.query(sql`SELECT ${lock}::text AS held`);
+  async holdWays(tx: Tx, how: 'shared' | 'alone'): Promise<void> {
+    const lock = how === 'alone' ? sql`pg_advisory_xact_lock` : sql`pg_advisory_xact_lock_shared`;
+    await tx.query(sql`SELECT ${lock}(hashtextextended('releases on their way', 0))::text AS held`);
   }
 
   async find(tx: ReadTx, clusterId: string, nodeId: string): Promise<UpdateCache | null> {

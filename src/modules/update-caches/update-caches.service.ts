@@ -40,8 +40,7 @@ export class UpdateCachesService {
       if (report.url !== null && !(await this.mayServe(tx, node, now))) throw roleRequired();
       const known = await this.caches.find(tx, clusterId, nodeId);
       const isMoving = (known?.url ?? null) !== report.url;
-      // Who is told of it is found before it is written: what is told is settled at the end.
-      if (isMoving) await this.events.placesChanged(tx, clusterId);
+      if (isMoving) this.events.placesChanged(tx, clusterId);
       const cache: UpdateCache = { clusterId, nodeId, ...report, reportedAt: now };
       await this.caches.write(tx, cache);
       const told = await this.reading.told(tx, clusterId);
