@@ -6,6 +6,7 @@ import { AccessTokens } from './access-tokens.js';
 import { AssertionIds } from './assertion-ids.js';
 import { AuthorityReports } from './authority-reports.js';
 import { FleetsReadModel } from './fleets.read-model.js';
+import { HealthLooksRepository } from './health-looks.repository.js';
 import { HealthWatch } from './health-watch.js';
 import { HeartbeatFollowers } from './heartbeat-followers.js';
 import { HeartbeatsRepository } from './heartbeats.repository.js';
@@ -67,6 +68,7 @@ import { TermClaims } from './term-claims.js';
     AssertionIds,
     AuthorityReports,
     FleetsReadModel,
+    HealthLooksRepository,
     HealthWatch,
     HeartbeatFollowers,
     HeartbeatsRepository,
