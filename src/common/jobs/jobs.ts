@@ -7,6 +7,7 @@ import { DEFAULT_TIMING, type JobsOptionsOfProcess, type JobsTiming } from './jo
 import { jobOfNudge, jobOptions, type Nudge } from './nudge.js';
 import { PostgresJobsBackend } from './postgres-jobs-backend.js';
 import { RedisJobsBackend } from './redis-jobs-backend.js';
+import { sweepPhaseMs } from './sweep-phase.js';
 
 /** Milliseconds for opening one queue or worker, for a ping, and for the connections' end. */
 const BACKEND_MS = 10_000;
@@ -183,10 +184,10 @@ export class Jobs {
     for (const [name, queue] of this.opened.queues) {
       for (const job of this.definitions.get(name)?.values() ?? []) {
         if (job.everySeconds === undefined) continue;
-        // The offset ties the ticks to the clock: processes that register first at the same time mean the same tick.
         const every = Math.max(1, Math.round(job.everySeconds * 1_000));
         const template = { name: job.name, data: {}, opts: jobOptions(this.timing.retryMs) };
-        const registering = queue.upsertJobScheduler(job.name, { every, offset: 1 }, template);
+        const offset = sweepPhaseMs(name, job.name, every);
+        const registering = queue.upsertJobScheduler(job.name, { every, offset }, template);
         await within(BACKEND_MS, `registering the sweep ${name}/${job.name}`, registering);
       }
     }
