@@ -45,7 +45,10 @@ export class StatementCutter {
     const query = client.query.bind(client) as (...args: unknown[]) => unknown;
     let mayWrite = false;
     let isNamed = false;
+    // What is sent behind the statement after which it cuts must not reach the server before it has.
+    let cutting: Promise<unknown> | null = null;
     const watched = (...args: unknown[]) => {
+      if (cutting !== null) return cutting.then(() => query(...args));
       const asked = query(...args);
       if (!(asked instanceof Promise)) return asked;
       const text = textOf(args[0]);
@@ -53,16 +56,16 @@ export class StatementCutter {
       isNamed ||= this.names.some((name) => JSON.stringify(args).includes(name));
       if (!mayWrite || !isNamed) return asked;
       if (text === 'COMMIT' || text === 'ROLLBACK') mayWrite = false;
-      return asked.then((result) => this.after(client.processID ?? 0, text, result));
+      if (this.left === 0 || --this.left > 0) return asked;
+      const cut = asked.then((result) => this.cut(client.processID ?? 0, text, result));
+      cutting = cut.catch(() => undefined);
+      return cut;
     };
     client.query = watched as PoolClient['query'];
   }
 
   /** Whoever waits for the answer of `COMMIT` does not get it, though it was done. */
-  private async after(pid: number, text: string, result: unknown): Promise<unknown> {
-    if (this.left === 0) return result;
-    this.left -= 1;
-    if (this.left > 0) return result;
+  private async cut(pid: number, text: string, result: unknown): Promise<unknown> {
     this.cutAfter = text;
     await this.session.terminate(`a.pid = ${pid}`);
     if (text === 'COMMIT') throw new Error(BROKEN);

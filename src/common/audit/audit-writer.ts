@@ -21,7 +21,7 @@ export interface CausedEvent {
 const TEXT_LIMIT = 512;
 
 /** Adds `events` to the audit log and the successful ones to the change feed, in the transaction that they tell of. */
-export async function writeAuditEvents(tx: Pick<Tx, 'query'>, events: readonly CausedEvent[]): Promise<void> {
+export function writeAuditEvents(tx: Pick<Tx, 'send'>, events: readonly CausedEvent[]): void {
   const rows = events.map(({ event, by: { actor, requestId, highRisk } }) => ({
     id: newId(),
     actor_type: actor.type,
@@ -42,7 +42,7 @@ export async function writeAuditEvents(tx: Pick<Tx, 'query'>, events: readonly C
     before: event.before,
     after: event.after,
   }));
-  await tx.query(sql`
+  tx.send(sql`
     WITH written AS (
       INSERT INTO audit_events (id, occurred_at, actor_type, actor_id, actor_name, actor_ip, actor_user_agent,
              action, resource_type, resource_id, resource_name, cluster_id, organization_id, outcome, high_risk,

@@ -120,7 +120,7 @@ export class Sequencer implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** Numbers one batch. Returns how many rows got a position: none when another instance is at it. */
   private async number(floor: string): Promise<number> {
-    const session = await openDirectSession(this.database);
+    const session = await openDirectSession(this.database, 'BEGIN', { prepares: true });
     try {
       await OpenTransaction.begin(session);
       const [turn] = await session.query<{ last: number }>(sql`

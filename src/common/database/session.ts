@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Pool, PoolClient } from 'pg';
 import type { Prisma } from '../../generated/prisma/client.js';
 import { withResolvers } from '../promise-with-resolvers.js';
@@ -14,6 +15,11 @@ export interface Session {
   /** Statements run in the order in which they are asked for. Those that need nothing of each other's answers may be asked
    *  for at once, and are one way to Postgres and back; after one that fails the others fail as well, by its error. */
   query<T>(statement: Sql): Promise<T[]>;
+  /** A statement of which nobody needs the answer: it runs in its turn and is not waited for, so that it goes along with the
+   *  next one, be it the commit. Where it fails, that fails by its error. */
+  send(statement: Sql): void;
+  /** Waits for what was sent. @throws why it failed */
+  settled(): Promise<void>;
   /** null in a session on `pg`. */
   readonly models: Models | null;
   commit(): Promise<void>;
@@ -61,18 +67,30 @@ export async function openModelSession({
     last = next.catch(() => undefined);
     return next;
   };
+  const query = async <T>({ text, values }: Sql) =>
+    normalizeRows<T>(await failing(text, () => inOrder(() => models.$queryRawUnsafe(text, ...values))));
+  const sent = new SentStatements();
+  const rollback = async () => {
+    ended.reject(new RolledBack());
+    await done.catch(() => undefined);
+  };
   return {
     models,
-    query: async <T>({ text, values }: Sql) =>
-      normalizeRows<T>(await failing(text, () => inOrder(() => models.$queryRawUnsafe(text, ...values)))),
-    commit: () => {
+    query,
+    send: (statement) => sent.add(query(statement)),
+    settled: () => sent.settled(),
+    commit: async () => {
+      try {
+        // Of a transaction that has failed Prisma hears no error when it commits.
+        await sent.settled();
+      } catch (error) {
+        await rollback();
+        throw error;
+      }
       ended.resolve();
       return done;
     },
-    rollback: async () => {
-      ended.reject(new RolledBack());
-      await done.catch(() => undefined);
-    },
+    rollback,
   };
 }
 
@@ -97,6 +115,7 @@ export function openSessionBeside(
 
 async function openSession(pool: Pool, begin: string, prepares: boolean): Promise<Session> {
   const client: PoolClient = await pool.connect();
+  gather(client);
   // Sent together with the first statement, whose answer waits for this one's.
   const begun = client.query(begin);
   begun.catch(() => undefined);
@@ -104,6 +123,7 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
   let isOver = false;
   const end = async (statement: 'COMMIT' | 'ROLLBACK') => {
     isOver = true;
+    gather(client);
     try {
       const result = await client.query(statement);
       await begun;
@@ -114,27 +134,59 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
       throw error;
     }
   };
+  const query = async <T>(statement: Sql) => {
+    // The connection may be another's by now: a statement that comes late must not run in that one's transaction.
+    if (isOver) throw new Error('the transaction is over');
+    const { text, values } = statement;
+    gather(client);
+    return failing(text, async () => {
+      const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
+      await begun;
+      return rows as T[];
+    });
+  };
+  const sent = new SentStatements();
   return {
     models: null,
-    query: async <T>(statement: Sql) => {
-      // The connection may be another's by now: a statement that comes late must not run in that one's transaction.
-      if (isOver) throw new Error('the transaction is over');
-      const { text, values } = statement;
-      return failing(text, async () => {
-        const { rows } = await client.query(prepares ? prepared(statement) : { text, values });
-        await begun;
-        return rows as T[];
-      });
-    },
+    query,
+    send: (statement) => sent.add(query(statement)),
+    settled: () => sent.settled(),
     commit: async () => {
       // Postgres answers COMMIT of a failed transaction with ROLLBACK and no error.
-      if ((await end('COMMIT')) !== 'COMMIT')
-        throw new Error('the transaction had failed and was rolled back');
+      if ((await end('COMMIT')) === 'COMMIT') return;
+      await sent.settled();
+      throw new Error('the transaction had failed and was rolled back');
     },
     rollback: async () => {
-      await end('ROLLBACK').catch(() => undefined);
+      // A commit that has failed has ended it, and the connection may be another's.
+      if (!isOver) await end('ROLLBACK').catch(() => undefined);
     },
   };
+}
+
+/** What is asked for in the same turn of this thread leaves as one piece: each piece is a call of the system that wakes
+ *  Postgres, and costs this thread more than all the rest of sending a statement. */
+function gather(client: PoolClient): void {
+  const { stream } = (client as PoolClient & { connection: { stream: Socket } }).connection;
+  // Whoever comes later in this turn finds it corked.
+  if (stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
+}
+
+/** Statements that nobody waits for. */
+class SentStatements {
+  private readonly answers: Promise<unknown>[] = [];
+
+  add(answer: Promise<unknown>): void {
+    // It is heard of by the commit.
+    answer.catch(() => undefined);
+    this.answers.push(answer);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.answers);
+  }
 }
 
 /** Whatever fails in a transaction after something has failed does so by that: who asked for several at once may hear of

@@ -32,6 +32,7 @@ export class OpenTransaction implements ModelTx {
   readonly audited: AuditEvent[] = [];
   private readonly newIds: string[] = [];
   private readonly effects: (() => void)[] = [];
+  private readonly unconfirmed: Promise<unknown>[] = [];
   private matchChecked = false;
 
   constructor(
@@ -60,6 +61,10 @@ export class OpenTransaction implements ModelTx {
 
   query<T>(statement: Sql): Promise<T[]> {
     return this.session.query<T>(statement);
+  }
+
+  send(statement: Sql): void {
+    this.session.send(statement);
   }
 
   async clock(): Promise<Date> {
@@ -130,6 +135,22 @@ export class OpenTransaction implements ModelTx {
   async commit(): Promise<void> {
     await this.session.commit();
     for (const effect of this.effects) effect();
+  }
+
+  confirm(answer: Promise<unknown>): void {
+    // It is heard of when it is waited for.
+    answer.catch(() => undefined);
+    this.unconfirmed.push(answer);
+  }
+
+  /** Waits for what is to be confirmed before the commit. */
+  async confirmed(): Promise<void> {
+    await Promise.all(this.unconfirmed);
+  }
+
+  /** Waits for what was sent. */
+  settled(): Promise<void> {
+    return this.session.settled();
   }
 
   rollback(): Promise<void> {

@@ -168,7 +168,11 @@ export class Transactor {
         await this.flush(open, causedHere(open, 'events' in outcome ? outcome.events : []));
         const unit = request?.unit ?? null;
         if (unit === null) await open.commit();
-        else unit.suspend(open.suspended());
+        else {
+          // What is to be tried again has to fail here.
+          await open.settled();
+          unit.suspend(open.suspended());
+        }
         return outcome.result;
       });
     });
@@ -189,11 +193,11 @@ export class Transactor {
     // A plan shows the changes without numbering them: what numbers keeps others waiting.
     const isPlanned = currentRequest()?.dryRun ?? false;
     const isTouched = open.touched.size + open.finders.size > 0;
-    await Promise.all([
-      events.length > 0 ? writeAuditEvents(open, events) : null,
-      isTouched && !isPlanned ? this.snapshots.settle(open, open.touched, [...open.finders]) : null,
-    ]);
+    if (events.length > 0) writeAuditEvents(open, events);
+    if (isTouched && !isPlanned) await this.snapshots.settle(open, open.touched, [...open.finders]);
     if (isPlanned) await touchFound(open);
+    // Asked for before, and so answered by now.
+    await open.confirmed();
     // Nothing else writes into the feed.
     if (events.length > 0 || open.touched.size > 0) open.afterCommit(() => this.wakeUps.announce());
   }

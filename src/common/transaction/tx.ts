@@ -19,6 +19,11 @@ export const TRANSACTION: unique symbol = Symbol('transaction');
 export interface Tx extends ReadTx {
   readonly [TRANSACTION]: true;
   readonly actor: Actor;
+  /** Runs a statement in its turn without waiting for it: for those of which nobody needs the answer. Where it fails, so does
+   *  whatever comes next, the commit at the latest, by the same error. */
+  send(statement: Sql): void;
+  /** Goes on without an answer that was asked for: it is waited for just before the commit, which fails if it does. */
+  confirm(answer: Promise<unknown>): void;
   /** The database's time now, by `fabric_now()`: read it after a lock, since what was valid before the wait may be over. */
   clock(): Promise<Date>;
   /** Tells subscribers above of an effect; they act inside this transaction, and refuse it by throwing. */

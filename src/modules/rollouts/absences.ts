@@ -43,7 +43,7 @@ export class Absences {
       reason: 'node_deadline',
       where: sql`greatest(a.state_changed_at, a.reported_at) < ${tx.now}::timestamptz - make_interval(secs => ${nodeDeadlineSeconds})`,
     });
-    if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (moved.length > 0) this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, moved, 'lost');
   }
 
@@ -62,7 +62,7 @@ export class Absences {
       limit: 2 * MANY,
       where: this.isAway(rollout.clusterId),
     });
-    if (gone.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (gone.length > 0) this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, gone, 'deferred');
     if (gone.length > MANY) this.nudges.nudge(tx, rollout);
   }
@@ -79,7 +79,7 @@ export class Absences {
       where: sql`a.node_id = ANY(${[...nodeIds]}::uuid[]) AND a.state_reason IS DISTINCT FROM 'emergency_pin'
         AND NOT ${HAS_MOVED_SINCE}`,
     });
-    if (back.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (back.length > 0) this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, back, 'planned');
   }
 

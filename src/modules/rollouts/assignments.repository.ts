@@ -253,9 +253,9 @@ export class AssignmentsRepository {
   }
 
   /** Writes what reports have changed. */
-  async write(tx: Tx, rows: readonly Assignment[]): Promise<void> {
+  write(tx: Tx, rows: readonly Assignment[]): void {
     if (rows.length === 0) return;
-    await tx.query(sql`
+    tx.send(sql`
       UPDATE rollout_assignments AS a
          SET state = n.state, state_reason = n."stateReason", node_state = n."nodeState", epoch = n.epoch, attempt = n.attempt,
              sequence = n.sequence, message = n.message, to_version = n."toVersion", to_release_id = n."toReleaseId",

@@ -66,7 +66,7 @@ export class EmergencyHolds {
         inOrder(moved, ids, ({ id }) => id),
         to,
       );
-      await this.rollouts.progressed(tx, rollout.id);
+      this.rollouts.progressed(tx, rollout.id);
       if (ids.length === AT_ONCE) this.nudges.nudge(tx, rollout);
     };
     if (rollout.state === 'running' || rollout.state === 'paused') {
@@ -76,7 +76,7 @@ export class EmergencyHolds {
     // A way back stays open, so that nobody takes the rollback for stalled.
     await take('back', ['offered'], 'planned');
     if (rollout.state === 'rolling_back' && (await this.ways.holdsBack(tx, rollout.id)))
-      await this.rollouts.progressed(tx, rollout.id);
+      this.rollouts.progressed(tx, rollout.id);
     return true;
   }
 
@@ -160,7 +160,7 @@ export class EmergencyHolds {
         this.moves.tell(tx, rollout, left, 'skipped');
       }
     }
-    if (planned.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (planned.length > 0) this.rollouts.progressed(tx, rollout.id);
   }
 }
 

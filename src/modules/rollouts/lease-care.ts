@@ -43,7 +43,7 @@ export class LeaseCare {
       const until = new Date(tx.now.getTime() + rollout.strategy.nodeDeadlineSeconds * 1_000);
       const ids = begin.map(({ assignmentId }) => assignmentId);
       await this.waits.begin(tx, ids, until);
-      await this.rollouts.progressed(tx, rollout.id);
+      this.rollouts.progressed(tx, rollout.id);
       await this.note(tx, rollout, LEASE_REASONS.waiting, begin);
       this.nudges.handOverLeases(tx, rollout);
     }

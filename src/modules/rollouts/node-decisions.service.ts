@@ -41,7 +41,7 @@ export class NodeDecisionsService {
       for (const way of lost) await this.end(tx, { ...way, isWrittenOff: true });
       // Lost on its way back: that it has the version is nobody's concern any more.
       const arrived = ways.filter(({ state }) => state === 'ok');
-      await this.assignments.write(
+      this.assignments.write(
         tx,
         arrived.map((way) => ({ ...way, isWrittenOff: true })),
       );
@@ -67,8 +67,8 @@ export class NodeDecisionsService {
 
   private async end(tx: Tx, way: Assignment): Promise<void> {
     const epoch = await this.versions.nextEpoch(tx, way, way.epoch);
-    await this.assignments.write(tx, [{ ...way, epoch, sequence: 0 }]);
-    await this.slots.release(tx, way, [way.nodeId]);
+    this.assignments.write(tx, [{ ...way, epoch, sequence: 0 }]);
+    this.slots.release(tx, way, [way.nodeId]);
     tx.touch(way.clusterId, [way.nodeId]);
   }
 

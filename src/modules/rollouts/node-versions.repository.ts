@@ -48,9 +48,9 @@ export class NodeVersionsRepository {
   }
 
   /** The versions that nodes had before are ones that they can go back to; what is known already stays. */
-  async rememberFirst(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+  rememberFirst(tx: Tx, assignments: readonly Assignment[]): void {
     if (assignments.length === 0) return;
-    await tx.query(sql`
+    tx.send(sql`
       INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
       SELECT n."clusterId", n."nodeId", n."productId", n."fromVersion", ${tx.now} FROM ${rowsOf(assignments)}
       ON CONFLICT (cluster_id, node_id, product_id)
@@ -58,9 +58,9 @@ export class NodeVersionsRepository {
   }
 
   /** The nodes run the versions to which these have led, and they are good. */
-  async setGood(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+  setGood(tx: Tx, assignments: readonly Assignment[]): void {
     if (assignments.length === 0) return;
-    await tx.query(sql`
+    tx.send(sql`
       INSERT INTO node_versions AS k (cluster_id, node_id, product_id, last_known_good, updated_at)
       SELECT n."clusterId", n."nodeId", n."productId", n."toVersion", ${tx.now} FROM ${rowsOf(assignments)}
       ON CONFLICT (cluster_id, node_id, product_id)
@@ -85,9 +85,9 @@ export class NodeVersionsRepository {
     return last?.nodes === limit ? last.nodeId : null;
   }
 
-  async fence(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+  fence(tx: Tx, assignments: readonly Assignment[]): void {
     if (assignments.length === 0) return;
-    await tx.query(sql`
+    tx.send(sql`
       INSERT INTO node_versions AS k (cluster_id, node_id, product_id, is_fenced, updated_at)
       SELECT n."clusterId", n."nodeId", n."productId", true, ${tx.now} FROM ${rowsOf(assignments)}
       ON CONFLICT (cluster_id, node_id, product_id) DO UPDATE SET is_fenced = true, updated_at = excluded.updated_at`);

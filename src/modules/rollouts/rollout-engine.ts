@@ -57,6 +57,8 @@ interface Course {
   maxUnavailable: number;
 }
 
+type Ready = Awaited<ReturnType<SlotsRepository['ready']>>;
+
 /** Where a rollout has come to. */
 interface Reached {
   rollout: Rollout;
@@ -70,6 +72,9 @@ interface Reached {
  */
 @Injectable()
 export class RolloutEngine {
+  /** Rollouts of which all slots were taken when this process last looked: a guess, on which nothing rests. */
+  private readonly full = new Set<string>();
+
   constructor(
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
@@ -170,7 +175,7 @@ export class RolloutEngine {
     const offered = await this.offer(tx, next, course, now, isLeaving);
     // What was offered now may have been prepared before.
     if (offered + now.numbers.count(course.direction, ['offered']) > 0)
-      await this.give(tx, next, course, now.slots);
+      await this.give(tx, next, course, now.slots.held);
     return rollout;
   }
 
@@ -182,31 +187,48 @@ export class RolloutEngine {
 
   /** Lets nodes that have prepared go out of service, as many as may. @returns those that may */
   async grant(tx: Tx, held: HeldRollout): Promise<readonly Moved[]> {
-    const course = held.usableReleaseIds.length === 0 ? null : await this.courseOf(tx, held.rollout);
-    return course === null ? [] : this.give(tx, held, course, await this.slots.held(tx, held.rollout));
+    const { rollout, usableReleaseIds } = held;
+    const course = usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
+    if (course === null) return [];
+    // At once where some were free lately; who asks in vain shall cost little.
+    const [taken, ready] = await Promise.all([
+      this.slots.count(tx, rollout),
+      this.full.has(rollout.id) ? null : this.ready(tx, held, course, course.maxUnavailable),
+    ]);
+    return this.give(tx, held, course, taken, ready);
   }
 
+  /** Nodes that have prepared, as many as may go if so many slots are free and some behind them. */
+  private ready(tx: Tx, { rollout, usableReleaseIds }: HeldRollout, { direction }: Course, free: number) {
+    const isBound = (nodeId: Sql) => this.leases.isBound(rollout, nodeId);
+    const among = Math.min(free, AT_ONCE) + BEHIND_WAITING;
+    return this.slots.ready(tx, rollout.id, direction, usableReleaseIds, isBound, among);
+  }
+
+  /** @param taken slots. @param known who is ready, where that is known, and perhaps more of them than are looked at */
   private async give(
     tx: Tx,
-    { rollout, usableReleaseIds }: HeldRollout,
+    held: HeldRollout,
     course: Course,
-    { held }: Standing['slots'],
+    taken: number,
+    known: Ready | null = null,
   ): Promise<readonly Moved[]> {
+    const { rollout } = held;
     const { direction, maxUnavailable } = course;
     const windowOpen = isWindowOpen(rollout.strategy.maintenanceWindows, tx.now);
     const grantable = { rolloutState: course.state, direction, isBlocked: false, windowOpen };
     if (!this.rules.mayGrant(grantable)) return [];
-    const free = Math.min(this.rules.freeSlots(held, maxUnavailable, direction), AT_ONCE);
-    if (free === 0) return [];
-    const among = free + BEHIND_WAITING;
-    const isBound = (nodeId: Sql) => this.leases.isBound(rollout, nodeId);
-    const ready = await this.slots.ready(tx, rollout.id, direction, usableReleaseIds, isBound, among);
+    const free = Math.min(this.rules.freeSlots(taken, maxUnavailable, direction), AT_ONCE);
+    if (free === 0) {
+      this.full.add(rollout.id);
+      return [];
+    }
+    this.full.delete(rollout.id);
+    const ready = (known ?? (await this.ready(tx, held, course, free))).slice(0, free + BEHIND_WAITING);
     const going = await this.leases.depart(tx, rollout, ready, free);
     if (going.length === 0) return [];
-    const [granted] = await Promise.all([
-      this.slots.grant(tx, going),
-      this.rollouts.progressed(tx, rollout.id),
-    ]);
+    const granted = this.slots.grant(tx, going);
+    this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, granted, 'granted');
     if (granted.length === AT_ONCE) this.nudges.nudge(tx, rollout);
     return granted;
@@ -235,7 +257,7 @@ export class RolloutEngine {
       const facts = await this.facts.read(tx, rollout, isBlocked, standing);
       const step = nextStep(facts, this.rules);
       if (step === null) {
-        if (rollout.state === 'running' && !facts.windowOpen) await this.rollouts.progressed(tx, rollout.id);
+        if (rollout.state === 'running' && !facts.windowOpen) this.rollouts.progressed(tx, rollout.id);
         return { rollout, standing };
       }
       if (!(await this.take(tx, rollout, step, facts, portions))) return { rollout, standing: null };
@@ -270,7 +292,7 @@ export class RolloutEngine {
     const decision = { rule: step.rule, wave: step.wave, fromState, toState: step.to, reason: null, inputs };
     await this.decisions.add(tx, tx.actor, rollout.id, decision);
     await this.waves.move(tx, rollout.id, step.wave, step.to);
-    await this.rollouts.progressed(tx, rollout.id);
+    this.rollouts.progressed(tx, rollout.id);
     tx.audit(waveMoved(rollout, step.wave, fromState, step.to));
     return true;
   }
@@ -311,7 +333,7 @@ export class RolloutEngine {
             AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`,
       limit,
     });
-    if (moved.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (moved.length > 0) this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, moved, 'offered');
     if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);
     return moved.length;

@@ -130,7 +130,7 @@ export class RolloutMoves {
     await this.assignments.insert(tx, rollout, await this.waysBack.of(tx, rollout, still));
     const last = reached.length < waysBack ? null : (reached.at(-1)?.nodeId ?? null);
     await this.rollouts.planBackAfter(tx, rollout.id, last);
-    if (reached.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (reached.length > 0) this.rollouts.progressed(tx, rollout.id);
     if (last !== null) this.nudges.nudge(tx, rollout);
     return last === null;
   }
@@ -166,7 +166,7 @@ export class RolloutMoves {
       where: areAmong(nodeIds),
     });
     this.tell(tx, rollout, over, 'cancelled');
-    if (over.length > 0) await this.rollouts.progressed(tx, rollout.id);
+    if (over.length > 0) this.rollouts.progressed(tx, rollout.id);
     return new Set(nodeIds);
   }
 

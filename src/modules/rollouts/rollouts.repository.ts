@@ -263,11 +263,11 @@ export class RolloutsRepository {
   }
 
   /** Something has come of it. Written once in a transaction, all of which is at one instant. */
-  async progressed(tx: Tx, id: string): Promise<void> {
+  progressed(tx: Tx, id: string): void {
     const written = this.progressedIn.get(tx) ?? new Set();
     if (written.has(id)) return;
     this.progressedIn.set(tx, written.add(id));
-    await tx.query(sql`
+    tx.send(sql`
       UPDATE rollouts AS r SET last_progress_at = ${tx.now} WHERE r.id = ${id}::uuid AND r.last_progress_at IS NOT NULL`);
   }
 

@@ -16,6 +16,15 @@ interface SlotScope {
 /** Who may be out of service. All of it happens under the lock of the product. */
 @Injectable()
 export class SlotsRepository {
+  /** How many are taken. */
+  async count(tx: ReadTx, { clusterId, productId }: SlotScope): Promise<number> {
+    const [row] = await tx.query<{ held: number }>(sql`
+      SELECT count(*)::int AS held FROM update_slots AS s
+       WHERE s.cluster_id = ${clusterId}::uuid AND s.product_id = ${productId}::uuid`);
+    return row?.held ?? 0;
+  }
+
+  /** And how many of them by nodes that will not give them back. */
   async held(tx: ReadTx, { clusterId, productId }: SlotScope): Promise<{ held: number; stuck: number }> {
     const [row] = await tx.query<{ held: number; stuck: number }>(sql`
       SELECT count(*)::int AS held, count(*) FILTER (WHERE a.state IN ('lost', 'fenced'))::int AS stuck
@@ -45,11 +54,11 @@ export class SlotsRepository {
          ORDER BY a.wave_position, a.place LIMIT ${limit}) AS r`);
   }
 
-  /** Gives slots to nodes that are ready. */
-  grant(tx: Tx, going: readonly { assignmentId: string; reason: string | null }[]): Promise<Moved[]> {
+  /** Gives slots to nodes that are ready. They are so still, under the lock; should one not be, the transaction fails. */
+  grant(tx: Tx, going: readonly { assignmentId: string; nodeId: string; reason: string | null }[]): Moved[] {
     const ids = going.map(({ assignmentId }) => assignmentId);
     const reasons = going.map(({ reason }) => reason);
-    return tx.query(sql`
+    const granting = tx.query(sql`
       WITH chosen AS (
         SELECT a.id, a.cluster_id, a.product_id, a.node_id, a.epoch, g.reason
           FROM unnest(${ids}::uuid[], ${reasons}::text[]) AS g (id, reason) JOIN rollout_assignments AS a ON a.id = g.id
@@ -60,13 +69,19 @@ export class SlotsRepository {
       UPDATE rollout_assignments AS m
          SET state = 'granted', state_reason = c.reason, lease_wait_until = NULL, state_changed_at = ${tx.now}
         FROM taken AS t JOIN chosen AS c ON c.id = t.assignment_id
-       WHERE m.id = t.assignment_id RETURNING m.id, m.node_id AS "nodeId", 'offered' AS "from"`);
+       WHERE m.id = t.assignment_id RETURNING m.id`);
+    tx.confirm(
+      granting.then(({ length }) => {
+        if (length !== going.length) throw new Error('a node that was ready for its slot was not given it');
+      }),
+    );
+    return going.map(({ assignmentId, nodeId }) => ({ id: assignmentId, nodeId, from: 'offered' }));
   }
 
   /** Takes slots whether or not any are free: the nodes are out of service already. */
-  async take(tx: Tx, assignments: readonly Assignment[]): Promise<void> {
+  take(tx: Tx, assignments: readonly Assignment[]): void {
     if (assignments.length === 0) return;
-    await tx.query(sql`
+    tx.send(sql`
       INSERT INTO update_slots AS s (cluster_id, product_id, node_id, assignment_id, epoch, taken_at)
       SELECT n."clusterId", n."productId", n."nodeId", n.id, n.epoch, ${tx.now}
         FROM jsonb_to_recordset(${JSON.stringify(assignments)}::jsonb)
@@ -75,9 +90,9 @@ export class SlotsRepository {
   }
 
   /** Gives back what these nodes hold. */
-  async release(tx: Tx, { clusterId, productId }: SlotScope, nodeIds: readonly string[]): Promise<void> {
+  release(tx: Tx, { clusterId, productId }: SlotScope, nodeIds: readonly string[]): void {
     if (nodeIds.length === 0) return;
-    await tx.query(sql`
+    tx.send(sql`
       DELETE FROM update_slots AS s WHERE s.cluster_id = ${clusterId}::uuid AND s.product_id = ${productId}::uuid
          AND s.node_id = ANY(${[...nodeIds]}::uuid[])`);
   }

@@ -118,32 +118,30 @@ export class UpdateIntake {
       const { rollout } = held;
       const taken = await this.onTheirWay(tx, rollout, judged);
       const moved = taken.filter(hasMoved);
-      const writing = this.write(tx, rollout, taken);
+      this.write(tx, rollout, taken);
       if (moved.length === 0) {
         const isAsking = taken.some(({ next }) => next.nodeState === 'staging');
-        const [granted] = await Promise.all([isAsking ? this.engine.grant(tx, held) : [], writing]);
+        const granted = isAsking ? await this.engine.grant(tx, held) : [];
         const all = [...taken.map(({ next }) => next), ...known.values()];
         return { result: withViews(answers, afterGrants(all, granted)) };
       }
-      await Promise.all([writing, this.followUp(tx, rollout, moved)]);
+      await this.followUp(tx, rollout, moved);
       await this.engine.advance(tx, held, { portions: IN_BRIEF });
-      const current = await this.assignments.findAll(tx, ids);
+      tx.confirm(this.assignments.findAll(tx, ids).then((current) => withViews(answers, current)));
       const caused = moved.map((each) => reported(rollout, each));
-      return { result: withViews(answers, current), caused };
+      return { result: answers, caused };
     };
     return this.transactor.observe(systemActor('rollouts'), work, { prepares: true });
   }
 
-  private async write(tx: Tx, rollout: Rollout, taken: readonly Taken[]): Promise<void> {
+  private write(tx: Tx, rollout: Rollout, taken: readonly Taken[]): void {
     const all = taken.map(({ next }) => next);
     const withSlot = (effect: SlotEffect) =>
       taken.filter(({ slot }) => slot === effect).map(({ next }) => next);
     const released = withSlot('release').map(({ nodeId }) => nodeId);
-    await Promise.all([
-      this.assignments.write(tx, all),
-      this.slots.release(tx, rollout, released),
-      this.slots.take(tx, withSlot('take')),
-    ]);
+    this.assignments.write(tx, all);
+    this.slots.release(tx, rollout, released);
+    this.slots.take(tx, withSlot('take'));
   }
 
   /** What assignments are in their new state: at a stop, the next part of the way lies before the node. */
@@ -182,14 +180,14 @@ export class UpdateIntake {
     const isNew = ({ direction, fromVersion }: Assignment) => direction === 'forward' && fromVersion !== null;
     const wentBack = arrived.filter(({ direction }) => direction === 'back');
     const nodeIds = arrived.map(({ nodeId }) => nodeId);
+    this.versions.fence(tx, fenced);
+    this.versions.setGood(tx, wentBack);
+    this.versions.rememberFirst(tx, arrived.filter(isNew));
+    this.rollouts.progressed(tx, rollout.id);
     await Promise.all([
-      this.versions.fence(tx, fenced),
-      this.versions.setGood(tx, wentBack),
-      this.versions.rememberFirst(tx, arrived.filter(isNew)),
       this.settleOthers(tx, rollout, next),
       // Ways of other rollouts.
       nodeIds.length > 0 ? this.moves.endWaysBack(tx, rollout, nodeIds) : null,
-      this.rollouts.progressed(tx, rollout.id),
     ]);
     const touched = moved.filter(({ known, next: after }) => phaseOf(known) !== phaseOf(after));
     if (touched.length > 0)
@@ -209,7 +207,7 @@ export class UpdateIntake {
       const state = stateOfOther(one.direction, one.state, known);
       return state === null ? [] : [{ known, next: { ...known, state, stateChangedAt: one.stateChangedAt } }];
     });
-    await this.assignments.write(
+    this.assignments.write(
       tx,
       settled.map(({ next }) => next),
     );

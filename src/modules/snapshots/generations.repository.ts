@@ -52,8 +52,8 @@ export class GenerationsRepository {
   }
 
   /** Grows the generation of each node by one and tells the feed. @param base under which the hashes were taken */
-  async grow(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): Promise<void> {
-    await tx.query(sql`
+  grow(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): void {
+    tx.send(sql`
       WITH grown AS (
         UPDATE node_generations AS n
            SET generation_counter = n.generation_counter + 1, content_hash = h.hash, content_base = ${base}::bigint,
@@ -67,8 +67,8 @@ export class GenerationsRepository {
   }
 
   /** Remembers the hash of content that did not change. @param base under which the hashes were taken */
-  async remember(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): Promise<void> {
-    await tx.query(sql`
+  remember(tx: Tx, clusterId: string, base: number, nodes: readonly HashedNode[]): void {
+    tx.send(sql`
       UPDATE node_generations AS n SET content_hash = h.hash, content_base = ${base}::bigint
         FROM ${hashesOf(nodes)} WHERE n.cluster_id = ${clusterId}::uuid AND n.node_id = h.node_id`);
   }

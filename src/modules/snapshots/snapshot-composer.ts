@@ -50,15 +50,17 @@ export class SnapshotComposer {
 
   /** The content of these nodes, in node-id order. */
   async compose(tx: ReadTx, clusterId: string, nodeIds: readonly string[] | 'all'): Promise<Composed[]> {
-    const [members, grants, workloads, connections, updates, { capabilityPolicy }] = await Promise.all([
-      this.memberships.forSnapshots(tx, clusterId, nodeIds),
-      this.roles.forNodes(tx, clusterId, nodeIds),
-      this.workloads.forNodes(tx, clusterId, nodeIds),
-      this.connections.allowing(tx, clusterId, nodeIds),
-      this.updates.forNodes(tx, clusterId, nodeIds),
-      this.policies.get(tx, clusterId),
-    ]);
-    const near = await this.caches.nearest(tx, clusterId, [...updates.keys()]);
+    const [members, grants, workloads, connections, updates, { capabilityPolicy }, caches] =
+      await Promise.all([
+        this.memberships.forSnapshots(tx, clusterId, nodeIds),
+        this.roles.forNodes(tx, clusterId, nodeIds),
+        this.workloads.forNodes(tx, clusterId, nodeIds),
+        this.connections.allowing(tx, clusterId, nodeIds),
+        this.updates.forNodes(tx, clusterId, nodeIds),
+        this.policies.get(tx, clusterId),
+        this.caches.told(tx, clusterId),
+      ]);
+    const near = await this.caches.nearest(tx, clusterId, [...updates.keys()], caches);
     const isCache = [...grants.values()].some((all) => all.some(({ role }) => role === CACHE_ROLE));
     const mirror = isCache ? await this.mirror(tx, clusterId) : NOTHING_AVAILABLE.mirror;
     return members.map((member) => {

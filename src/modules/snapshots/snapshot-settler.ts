@@ -159,8 +159,8 @@ export class SnapshotSettler implements SnapshotPort {
         }
       } else if (isOutdated(each)) same.push({ nodeId, contentHash: hash });
     }
-    if (grown.length > 0) await this.generations.grow(tx, clusterId, base, grown);
-    if (same.length > 0) await this.generations.remember(tx, clusterId, base, same);
+    if (grown.length > 0) this.generations.grow(tx, clusterId, base, grown);
+    if (same.length > 0) this.generations.remember(tx, clusterId, base, same);
     // The rows are locked, so that this is what is committed under that number; its poll need not read it again.
     tx.afterCommit(() => {
       for (const remember of parts) remember();

@@ -47,14 +47,15 @@ export class UpdateCachesReadModel {
     );
   }
 
-  /** The caches nearest to each of these nodes, nearest first, by node id; a node without any is not in the map. */
+  /** Those of the caches that are nearest to each of these nodes, nearest first, by node id; a node without any is not in
+   *  the map. @param told what {@link told} says */
   async nearest(
     tx: ReadTx,
     clusterId: string,
     nodeIds: readonly string[],
+    told: readonly { nodeId: string; url: string }[],
   ): Promise<Map<string, NearCache[]>> {
-    const told = nodeIds.length === 0 ? [] : await this.told(tx, clusterId);
-    if (told.length === 0) return new Map();
+    if (nodeIds.length === 0 || told.length === 0) return new Map();
     const concerned = [...nodeIds, ...told.map(({ nodeId }) => nodeId)];
     const paths = await this.members.groupPaths(tx, clusterId, concerned);
     const placed = told.map((cache) => ({ ...cache, groups: paths.get(cache.nodeId) ?? [] }));
