@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { EventStreams } from '../../src/common/changes/event-streams.js';
 import { Sequencer } from '../../src/common/changes/sequencer.js';
 import { newId } from '../../src/common/ids/uuid.js';
 import { Jobs } from '../../src/common/jobs/jobs.js';
@@ -270,6 +271,9 @@ describe('who may follow', () => {
 
   it('ends when the token is revoked, on every instance', async () => {
     const { id, token } = await followerToken();
+    // What is told by the feed is to end them, not the look at all credentials.
+    for (const { app } of [controlPlane, other])
+      app.get(EventStreams).beatsPerRecheck = Number.POSITIVE_INFINITY;
     const streams = [await follow({ token }), await follow({ token, at: other })];
     const owners = await follow();
     expect((await controlPlane.api.delete(`/api-tokens/${id}`)).status).toBe(204);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { EventStreams } from '../../src/common/changes/event-streams.js';
 import type { Answer } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
@@ -589,6 +590,8 @@ describe('a stream of a rollout', () => {
       id: string;
       token: string;
     };
+    // What is told by the feed is to end them, not the look at all credentials.
+    for (const { app } of [plane, beside]) app.get(EventStreams).beatsPerRecheck = Number.POSITIVE_INFINITY;
     const streams = [await follow(stage, id, { token }), await follow(stage, id, { token, at: beside })];
     const owners = await follow(stage, id);
     created(await stage.act(id, 'start'));

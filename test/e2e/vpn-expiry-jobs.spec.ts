@@ -130,4 +130,38 @@ describe.each(backends)('the end of leases, by jobs on %s', (backend) => {
     },
     TIMEOUT_MS,
   );
+
+  it(
+    'found by renewals that share a transaction is told under the request that found it',
+    async () => {
+      const tunnels = [tunnel, await stage.connection([one]), await stage.connection([one])];
+      const held = await Promise.all(tunnels.map((each) => each.held(one)));
+      // No worker is there that could find it first.
+      await stage.advance(7_200);
+      const answers = await Promise.all(
+        tunnels.map(({ id }, at) =>
+          one.agent.post(
+            `/node-agents/me/vpn-connections/${id}/lease/renew`,
+            { fencingToken: held[at]?.fencingToken },
+            { 'x-request-id': `renews-${id}` },
+          ),
+        ),
+      );
+      expect(answers.map(({ status, body }) => [status, body.code])).toEqual(
+        tunnels.map(() => [409, 'lease_lost']),
+      );
+      const rows = await api.database.query<{ id: string; request: string | null }>(
+        `SELECT resource_id AS id, request_id AS request FROM audit_events
+          WHERE action = 'vpn_lease.expired' AND resource_id = ANY($1) ORDER BY resource_id`,
+        [tunnels.map(({ id }) => id)],
+      );
+      expect(rows).toEqual(
+        tunnels
+          .map(({ id }) => id)
+          .sort()
+          .map((id) => ({ id, request: `renews-${id}` })),
+      );
+    },
+    TIMEOUT_MS,
+  );
 });

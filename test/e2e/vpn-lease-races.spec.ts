@@ -399,33 +399,6 @@ describe('expiry', () => {
     }
   });
 
-  it('found by renewals that share a transaction is told under the request that found it', async () => {
-    const held: { each: VpnTunnel; fencingToken: number }[] = [];
-    for (const each of [tunnel, await stage.connection([one]), await stage.connection([one])])
-      held.push({ each, fencingToken: token(await each.acquire(one)) });
-    await stage.advance(7_200);
-    const answers = await Promise.all(
-      held.map(({ each, fencingToken }) =>
-        one.agent.post(
-          `/node-agents/me/vpn-connections/${each.id}/lease/renew`,
-          { fencingToken },
-          {
-            'x-request-id': `renews-${each.id}`,
-          },
-        ),
-      ),
-    );
-    expect(answers.map(refusal)).toEqual(held.map(() => lost));
-    const rows = await plane.database.query<{ id: string; request: string | null }>(
-      `SELECT resource_id AS id, request_id AS request FROM audit_events
-        WHERE action = 'vpn_lease.expired' AND resource_id = ANY($1)`,
-      [held.map(({ each }) => each.id)],
-    );
-    expect(rows).toHaveLength(held.length);
-    // The worker may have been there first; it has no request.
-    for (const { id, request } of rows) expect([`renews-${id}`, null]).toContain(request);
-  });
-
   it('leaves alone what is in force, also when it is told to look at it', async () => {
     const held = token(await tunnel.acquire(one));
     await stage.advance(29);

@@ -13,7 +13,7 @@ import { OrderedFeed } from './ordered-feed.js';
 /** As the contract says. */
 const ALIVE_MS = 15_000;
 /** Every fourth comment: once a minute. */
-const ALIVE_PER_RECHECK = 4;
+const BEATS_PER_RECHECK = 4;
 /** Streams of one process: each holds a connection and a buffer. */
 const MAX_STREAMS = 2_000;
 const RETRY_SECONDS = 5;
@@ -35,6 +35,8 @@ export interface Follower {
 /** The open event streams of this process: feeds them, keeps them alive, and ends them when their time has come. */
 @Injectable()
 export class EventStreams implements BeforeApplicationShutdown {
+  /** How many comments there are to one look at the credentials of all. */
+  beatsPerRecheck = BEATS_PER_RECHECK;
   private readonly open = new Map<EventStream, Follower>();
   private timer: NodeJS.Timeout | undefined;
   private beats = 0;
@@ -110,7 +112,7 @@ export class EventStreams implements BeforeApplicationShutdown {
   private beat(): void {
     this.beats += 1;
     for (const stream of this.open.keys()) stream.keepAlive();
-    if (this.beats % ALIVE_PER_RECHECK === 0) this.recheckThose(() => true);
+    if (this.beats % this.beatsPerRecheck === 0) this.recheckThose(() => true);
   }
 
   private recheckThose(which: (follower: Follower) => boolean): void {
