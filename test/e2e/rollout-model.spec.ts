@@ -10,9 +10,17 @@ import { pinnedHistories } from '../support/rollouts/pin-happenings.js';
 
 /** Set them for a night. Each takes some ten seconds, and far more on a busy machine. */
 const HISTORIES = Number(process.env.FABRIC_TEST_ROLLOUT_HTTP_HISTORIES ?? 3);
-/** By hand: `npm test` runs the histories in which mistakes about pins show, with and without them. */
+/** So many by hand, with a seed of their own that is told when one fails. */
 const PINNED = Number(process.env.FABRIC_TEST_PINNED_HISTORIES ?? 0);
-const withPins = PINNED > 0 ? it : it.skip;
+/** Histories with pins that have found something: what was explained of a node beside an emergency pin that waited for
+ *  approvals, and a version that was left out where a node had come back meanwhile. */
+const WITH_PINS =
+  PINNED > 0
+    ? [{ numRuns: PINNED }]
+    : [
+        { seed: 11_610, path: '2' },
+        { seed: 427_473_372, path: '12' },
+      ];
 const LIMIT_MS = 180_000 + 60_000 * Math.max(HISTORIES, PINNED);
 const SEED = Number(process.env.FABRIC_TEST_ROLLOUT_SEED ?? 53);
 
@@ -50,15 +58,17 @@ describe('a rollout at two instances of the service', () => {
     LIMIT_MS,
   );
 
-  withPins(
+  it(
     'follows pins and emergency pins in their order, past no filter, and ends when they are over',
     async () => {
+      const given = process.env.FABRIC_TEST_ROLLOUT_SEED === undefined ? {} : { seed: SEED };
       const more = fc.record({ hasFloor: fc.boolean(), pinApprovals: fc.nat(1) });
       const pinned = fc.tuple(setups, more).map(([setup, terms]) => ({ ...setup, ...terms }));
       const property = fc.asyncProperty(pinned, pinnedHistories, atOnce, async (...history) => {
         await liveOverHttp(fabric, ...history);
       });
-      await fc.assert(property, { numRuns: PINNED, seed: SEED + 2, endOnFailure: true });
+      for (const which of WITH_PINS)
+        await fc.assert(property, { numRuns: 1, ...given, ...which, endOnFailure: true });
     },
     LIMIT_MS,
   );

@@ -1,6 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { type Sql, sql } from '../../src/common/database/sql.js';
 import { systemActor } from '../../src/common/request/actor.js';
 import { OpenTransaction } from '../../src/common/transaction/open-transaction.js';
+import { Transactor } from '../../src/common/transaction/transactor.js';
+import type { ReadTx } from '../../src/common/transaction/tx.js';
+import { RolloutsRepository } from '../../src/modules/rollouts/rollouts.repository.js';
 import { UpdateIntake } from '../../src/modules/rollouts/update-intake.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
@@ -267,3 +271,98 @@ describe('a version that is blocked', () => {
     }
   });
 });
+
+describe('the sweep that looks for rollouts in which something is due', () => {
+  it('finds those that are over and have something left to do, and no others', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const id = await stage.started();
+    expect(await due()).toContain(id);
+    await stage.run();
+    created(await stage.act(id, 'rollback'));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(await due()).not.toContain(id);
+
+    const cancelled = await stage.started();
+    created(await stage.act(cancelled, 'cancel'));
+    expect(await due()).toContain(cancelled);
+    await stage.tick();
+    expect(await due()).not.toContain(cancelled);
+  });
+
+  it('finds one whose nodes have to leave a blocked version beside another, until they have left', async () => {
+    const stage = await RolloutStage.open(plane, 2);
+    const [node, other] = stage.nodes as [UpdatingNode, UpdatingNode];
+    await stage.publisher.release('3.0.0');
+    const first = await stage.started({}, { selector: { nodeIds: [node.id] } });
+    await stage.run();
+    await stage.tick();
+    expect(await due()).not.toContain(first);
+    // Its slot is taken, so that nobody can leave.
+    const beside = await stage.started({}, { targetVersion: '3.0.0', selector: { nodeIds: [other.id] } });
+    const update = await other.told();
+    if (update === null) throw new Error('the node is told of no update');
+    expect(await other.prepare(update)).toBe(true);
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    await stage.tick();
+    expect([await due(), (await stage.rollout(first)).state]).toEqual([
+      expect.arrayContaining([first]),
+      'succeeded',
+    ]);
+    await other.change(update);
+    await stage.run();
+    expect([node.installed, (await stage.rollout(beside)).state]).toEqual(['1.0.0', 'succeeded']);
+    await stage.tick();
+    expect(await due()).not.toContain(first);
+  });
+
+  it('reads none of those that are over, however many', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const id = await stage.started();
+    await stage.run();
+    await plane.database.query(
+      `INSERT INTO rollouts (id, kind, cluster_id, product_id, release_id, target_version, selector, strategy, salt, plan_hash,
+                             downgrade_possible, state, created_by_type, created_by_id, created_at, updated_at, finished_at)
+       SELECT gen_random_uuid(), r.kind, r.cluster_id, r.product_id, r.release_id, r.target_version, r.selector, r.strategy, r.salt,
+              r.plan_hash, r.downgrade_possible, (ARRAY['succeeded', 'succeeded_with_deferred', 'cancelled', 'rolled_back'])[1 + n % 4],
+              r.created_by_type, r.created_by_id, r.created_at, r.updated_at, r.finished_at
+         FROM rollouts AS r CROSS JOIN generate_series(1, 5000) AS n WHERE r.id = $1`,
+      [id],
+    );
+    await plane.database.query('ANALYZE rollouts');
+    const transactor = plane.app.get(Transactor);
+    const [plan] = await transactor.read((tx) => {
+      const explaining = {
+        ...tx,
+        query: (statement: Sql) => tx.query(sql`EXPLAIN (ANALYZE, FORMAT JSON) ${statement}`),
+      };
+      return plane.app.get(RolloutsRepository).due(explaining as ReadTx);
+    });
+    const read = rowsReadOf(
+      (plan as unknown as { 'QUERY PLAN': [{ Plan: PlanNode }] })['QUERY PLAN'][0].Plan,
+    );
+    expect(read).toBeLessThan(100);
+  });
+});
+
+/** Ids of the rollouts that the sweep would take forward. */
+async function due(): Promise<string[]> {
+  const found = await plane.app.get(Transactor).read((tx) => plane.app.get(RolloutsRepository).due(tx));
+  return found.map(({ id }) => id);
+}
+
+/** A node of what EXPLAIN tells. */
+interface PlanNode {
+  'Relation Name'?: string;
+  'Actual Rows': number;
+  'Actual Loops': number;
+  'Rows Removed by Filter'?: number;
+  Plans?: PlanNode[];
+}
+
+/** How many rows of rollouts were looked at. */
+function rowsReadOf(node: PlanNode): number {
+  const own = (node['Actual Rows'] + (node['Rows Removed by Filter'] ?? 0)) * node['Actual Loops'];
+  const below = (node.Plans ?? []).map(rowsReadOf);
+  return below.reduce((sum, rows) => sum + rows, node['Relation Name'] === 'rollouts' ? own : 0);
+}

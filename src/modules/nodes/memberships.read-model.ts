@@ -133,6 +133,14 @@ export class MembershipsReadModel {
          AND m.membership_status <> 'revoked' ORDER BY m.node_id`);
   }
 
+  /** The same of one member, as a table of one row or none for another statement. */
+  updateSubject(clusterId: string, nodeId: Sql): Sql {
+    return sql`(
+      SELECT m.os, m.arch, m.agent_version, l.last_seen_at
+        FROM cluster_memberships AS m LEFT JOIN node_liveness AS l ON l.cluster_id = m.cluster_id AND l.node_id = m.node_id
+       WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ${nodeId} AND m.membership_status <> 'revoked')`;
+  }
+
   /** Whether a member is one of which nothing can be wanted now: offline by the policy of the cluster, or disabled. One
    *  that has just joined has the same time to be heard of. A condition for another statement, on a column of it.
    *  By the clock itself, as a node's health: when it was heard of was read from there, and beside a recorded time that is

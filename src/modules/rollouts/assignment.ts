@@ -13,7 +13,10 @@ export interface Assignment {
   place: number;
   state: AssignmentState;
   stateReason: string | null;
+  /** What the node had before the rollout, and goes back to. */
   fromVersion: string | null;
+  /** From where its next step leads: the same, or the stop that it has reached. */
+  stepFrom: string | null;
   toVersion: string;
   toReleaseId: string;
   os: string;

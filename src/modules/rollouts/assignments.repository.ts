@@ -32,15 +32,21 @@ export interface Moving {
   limit?: number;
 }
 
-/** Which of them, at most so many at once: those in front, wave by wave. */
-export interface MovingInFront extends Moving {
+/** Assignments that stand in front, wave by wave: at most so many. */
+export interface InFront {
+  rolloutId: string;
   direction: Direction;
+  states: readonly AssignmentState[];
+  where?: Sql;
   limit: number;
   /** Only waves that are active, or have been. */
   inOpenWaves: boolean;
   /** So many in front of each wave are looked at, whether or not `where` holds for them; absent: as many as it takes. */
   among?: number;
 }
+
+/** Those in front that are to move. */
+export type MovingInFront = Omit<InFront, 'states'> & Pick<Moving, 'from' | 'to' | 'reason'>;
 
 type RolloutOf = Pick<Rollout, 'id' | 'clusterId' | 'productId'>;
 
@@ -79,9 +85,9 @@ export class AssignmentsRepository {
     // A way back that was tried before begins anew: what the node reported of the last one is of an epoch that is over.
     await tx.query(sql`
       INSERT INTO rollout_assignments AS a (id, rollout_id, cluster_id, product_id, node_id, direction, wave_position, place,
-             state, state_reason, from_version, to_version, to_release_id, os, arch, is_stop, retries_left, epoch, state_changed_at)
+             state, state_reason, from_version, step_from, to_version, to_release_id, os, arch, is_stop, retries_left, epoch, state_changed_at)
       SELECT v.id, ${id}::uuid, ${clusterId}::uuid, ${productId}::uuid, v.node_id, v.direction, v.wave_position, v.place,
-             v.state, v.state_reason, v.from_version, v.to_version, v.to_release_id, v.os, v.arch, v.is_stop, v.retries_left,
+             v.state, v.state_reason, v.from_version, v.from_version, v.to_version, v.to_release_id, v.os, v.arch, v.is_stop, v.retries_left,
              coalesce(k.epoch, 1), ${tx.now}
         FROM jsonb_to_recordset(${JSON.stringify(values)}::jsonb) AS v (id uuid, node_id uuid, direction text,
              wave_position integer, place integer, state text, state_reason text, from_version text, to_version text,
@@ -157,6 +163,21 @@ export class AssignmentsRepository {
     return new Map(rows.map(({ nodeId, version, at }) => [nodeId, { version, at }]));
   }
 
+  /** What nodes of a rollout run; of whom nothing is known, where their ways begin.
+   *  @param installed a table for each way `a`, of one row or none: `version` */
+  async versionsOf(
+    tx: ReadTx,
+    rolloutId: string,
+    nodeIds: readonly string[],
+    installed: Sql,
+  ): Promise<Map<string, string | null>> {
+    const rows = await tx.query<{ nodeId: string; version: string | null }>(sql`
+      SELECT a.node_id AS "nodeId", coalesce(i.version, a.step_from) AS version
+        FROM rollout_assignments AS a LEFT JOIN LATERAL ${installed} AS i ON true
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.node_id = ANY(${[...nodeIds]}::uuid[])`);
+    return new Map(rows.map(({ nodeId, version }) => [nodeId, version]));
+  }
+
   /** Other rollouts of the product that were to lead these nodes back from a version, and have not begun. */
   async waitingToLeadBack(
     tx: ReadTx,
@@ -217,21 +238,15 @@ export class AssignmentsRepository {
   }
 
   /** Moves those in front that may move. What it costs depends on how many these are, not on how many stand behind. */
-  moveInFront(tx: Tx, moving: MovingInFront): Promise<Moved[]> {
-    const { rolloutId, direction, from, to, reason, inOpenWaves, where = sql`true`, limit, among } = moving;
-    const [first, then] = among === undefined ? [where, sql`true`] : [sql`true`, where];
-    const chosen = sql`
-      SELECT a.id, a.state FROM (
-        SELECT f.* FROM rollout_waves AS w CROSS JOIN unnest(${allowed(from, to)}::text[]) AS s (state) CROSS JOIN LATERAL (
-          SELECT a.* FROM rollout_assignments AS a
-           WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = s.state
-             AND a.wave_position = w.position AND ${first}
-           ORDER BY a.place LIMIT ${among ?? limit}) AS f
-         WHERE w.rollout_id = ${rolloutId}::uuid AND (NOT ${inOpenWaves} OR w.state IN ('active', 'soaking', 'done'))
-        OFFSET 0) AS a
-       -- Asked of each of them: joined, it would be asked of everybody in the cluster.
-       WHERE (SELECT ${then}) ORDER BY a.wave_position, a.place LIMIT ${limit}`;
+  moveInFront(tx: Tx, { from, to, reason, ...which }: MovingInFront): Promise<Moved[]> {
+    const chosen = sql`SELECT a.id, a.state FROM ${inFront({ ...which, states: allowed(from, to) })}`;
     return this.moveChosen(tx, chosen, to, reason);
+  }
+
+  /** The nodes of those that stand in front, likewise. */
+  async nodesInFront(tx: ReadTx, which: InFront): Promise<string[]> {
+    const rows = await tx.query<{ nodeId: string }>(sql`SELECT a.node_id AS "nodeId" FROM ${inFront(which)}`);
+    return rows.map(({ nodeId }) => nodeId);
   }
 
   private moveChosen(tx: Tx, chosen: Sql, to: AssignmentState, reason: string | undefined): Promise<Moved[]> {
@@ -258,11 +273,11 @@ export class AssignmentsRepository {
     tx.send(sql`
       UPDATE rollout_assignments AS a
          SET state = n.state, state_reason = n."stateReason", node_state = n."nodeState", epoch = n.epoch, attempt = n.attempt,
-             sequence = n.sequence, message = n.message, to_version = n."toVersion", to_release_id = n."toReleaseId",
+             sequence = n.sequence, message = n.message, step_from = n."stepFrom", to_version = n."toVersion", to_release_id = n."toReleaseId",
              is_stop = n."isStop", retries_left = n."retriesLeft", is_written_off = n."isWrittenOff",
              state_changed_at = n."stateChangedAt", reported_at = n."reportedAt"
         FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS n (id uuid, state text, "stateReason" text, "nodeState" text,
-             epoch bigint, attempt integer, sequence bigint, message text, "toVersion" text, "toReleaseId" uuid,
+             epoch bigint, attempt integer, sequence bigint, message text, "stepFrom" text, "toVersion" text, "toReleaseId" uuid,
              "isStop" boolean, "retriesLeft" integer, "isWrittenOff" boolean, "stateChangedAt" timestamptz,
              "reportedAt" timestamptz)
        WHERE a.id = n.id`);
@@ -297,6 +312,30 @@ export class AssignmentsRepository {
          SET state = 'decommissioned', state_reason = 'membership_ended', state_changed_at = ${tx.now}
         FROM chosen AS c WHERE m.id = c.id RETURNING m.rollout_id AS "rolloutId", c.state AS "from"`);
   }
+}
+
+/** As a table `a`, in their order. */
+function inFront({
+  rolloutId,
+  direction,
+  states,
+  inOpenWaves,
+  where = sql`true`,
+  limit,
+  among,
+}: InFront): Sql {
+  const [first, then] = among === undefined ? [where, sql`true`] : [sql`true`, where];
+  return sql`(
+      SELECT a.* FROM (
+        SELECT f.* FROM rollout_waves AS w CROSS JOIN unnest(${[...states]}::text[]) AS s (state) CROSS JOIN LATERAL (
+          SELECT a.* FROM rollout_assignments AS a
+           WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = s.state
+             AND a.wave_position = w.position AND ${first}
+           ORDER BY a.place LIMIT ${among ?? limit}) AS f
+         WHERE w.rollout_id = ${rolloutId}::uuid AND (NOT ${inOpenWaves} OR w.state IN ('active', 'soaking', 'done'))
+        OFFSET 0) AS a
+       -- Asked of each of them: joined, it would be asked of everybody in the cluster.
+       WHERE (SELECT ${then}) ORDER BY a.wave_position, a.place LIMIT ${limit}) AS a`;
 }
 
 function allowed(from: readonly AssignmentState[], to: AssignmentState): AssignmentState[] {

@@ -3,7 +3,7 @@ import { sql } from '../../common/database/sql.js';
 /** Of `a`, an assignment. */
 export const ASSIGNMENT_COLUMNS = sql`a.id, a.rollout_id AS "rolloutId", a.cluster_id AS "clusterId", a.product_id AS "productId",
   a.node_id AS "nodeId", a.direction, a.wave_position AS "wavePosition", a.place, a.state, a.state_reason AS "stateReason",
-  a.from_version AS "fromVersion", a.to_version AS "toVersion", a.to_release_id AS "toReleaseId", a.os, a.arch,
+  a.from_version AS "fromVersion", a.step_from AS "stepFrom", a.to_version AS "toVersion", a.to_release_id AS "toReleaseId", a.os, a.arch,
   a.is_stop AS "isStop", a.retries_left AS "retriesLeft", a.node_state AS "nodeState", a.epoch::float8 AS epoch, a.attempt,
   a.sequence::float8 AS sequence, a.message, a.is_written_off AS "isWrittenOff", a.state_changed_at AS "stateChangedAt",
   a.reported_at AS "reportedAt"`;

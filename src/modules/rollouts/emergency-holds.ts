@@ -2,16 +2,16 @@ import { Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
-import { AssignmentsRepository, type Moved } from './assignments.repository.js';
+import { AssignmentsRepository } from './assignments.repository.js';
 import { type EmergencyEnd, type EmergencyPin, emergencyPinEnded } from './emergency-pin.js';
 import { EmergencyPinEnds } from './emergency-pin-ends.js';
 import { EmergencyPinsRepository } from './emergency-pins.repository.js';
 import { EmergencyWaysRepository } from './emergency-ways.repository.js';
 import type { AssignmentState } from './engine/assignment-state.js';
+import { inOrder, NewWays } from './new-ways.js';
 import type { Rollout } from './rollout.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
-import { RolloutPlanner } from './rollout-planner.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 
 /** Nodes that one transaction holds or plans anew. */
@@ -32,7 +32,7 @@ export class EmergencyHolds {
     private readonly assignments: AssignmentsRepository,
     private readonly rollouts: RolloutsRepository,
     private readonly moves: RolloutMoves,
-    private readonly planner: RolloutPlanner,
+    private readonly newWays: NewWays,
     private readonly nudges: RolloutNudges,
   ) {}
 
@@ -83,14 +83,14 @@ export class EmergencyHolds {
   /** Lets nodes go on that an emergency pin has held: from where they are now, which may be elsewhere. */
   async handBack(tx: Tx, rollout: Rollout, nodeIds: readonly string[]): Promise<void> {
     const free = await this.ways.noLongerHeld(tx, rollout.id, nodeIds);
-    await this.planAnew(tx, rollout, 'deferred', free);
+    await this.newWays.plan(tx, rollout, 'deferred', free);
   }
 
   /** Nodes of an emergency pin that could not be led when it was made, and perhaps can be now. */
   async reconsider(tx: Tx, rollout: Rollout): Promise<void> {
     if (rollout.kind !== 'emergency' || !(await this.pins.leads(tx, rollout.id))) return;
     const nodeIds = await this.ways.toReconsider(tx, rollout, AT_ONCE);
-    await this.planAnew(tx, rollout, 'skipped', nodeIds);
+    await this.newWays.plan(tx, rollout, 'skipped', nodeIds);
   }
 
   /** Ends the pin of the rollout where its time is over. */
@@ -123,50 +123,4 @@ export class EmergencyHolds {
       );
     return event ?? emergencyPinEnded(pin, because, reason);
   }
-
-  private async planAnew(
-    tx: Tx,
-    rollout: Rollout,
-    from: 'deferred' | 'skipped',
-    nodeIds: readonly string[],
-  ): Promise<void> {
-    if (nodeIds.length === 0) return;
-    const { plan, versions, platforms } = await this.planner.again(tx, rollout, nodeIds);
-    const rows = plan.waves.flatMap(({ nodes }) =>
-      nodes.flatMap(({ nodeId, fromVersion, nextVersion }) => {
-        const release = versions.find(nextVersion);
-        const { os = '', arch = '' } = platforms.get(nodeId) ?? {};
-        if (release === null) return [];
-        const isStop = nextVersion !== rollout.targetVersion;
-        return [
-          { nodeId, fromVersion, toVersion: nextVersion, toReleaseId: release.releaseId, os, arch, isStop },
-        ];
-      }),
-    );
-    const planned = await this.ways.plan(tx, rollout, from, rows);
-    this.moves.tell(
-      tx,
-      rollout,
-      inOrder(planned, nodeIds, ({ nodeId }) => nodeId),
-      'planned',
-    );
-    const reasons = new Set(plan.skipped.map(({ reason }) => reason));
-    for (const reason of reasons) {
-      const out = plan.skipped.filter((each) => each.reason === reason).map(({ nodeId }) => nodeId);
-      if (from === 'skipped') await this.ways.explain(tx, rollout.id, out, reason);
-      // Who is under way elsewhere goes on being held until that is over.
-      else if (reason !== 'update_in_progress') {
-        const left = await this.ways.leaveOut(tx, rollout.id, out, reason);
-        this.moves.tell(tx, rollout, left, 'skipped');
-      }
-    }
-    if (planned.length > 0) this.rollouts.progressed(tx, rollout.id);
-  }
-}
-
-/** As they stand in the rollout: an event of the same nodes says the same. */
-function inOrder(moved: readonly Moved[], order: readonly string[], keyOf: (row: Moved) => string): Moved[] {
-  const places = new Map(order.map((key, place) => [key, place]));
-  const placeOf = (row: Moved) => places.get(keyOf(row)) ?? order.length;
-  return [...moved].sort((one, other) => placeOf(one) - placeOf(other));
 }

@@ -127,11 +127,12 @@ export class EmergencyWaysRepository {
   /** Puts these ways before their nodes again. Where the way is another than it was, the node begins anew. */
   plan(tx: Tx, rollout: Rollout, from: AssignmentState, rows: readonly NewWay[]): Promise<Moved[]> {
     if (rows.length === 0) return Promise.resolve([]);
-    const isSame = sql`a.to_version = n."toVersion" AND a.from_version IS NOT DISTINCT FROM n."fromVersion"`;
+    const isSame = sql`((a.step_from, a.to_version, a.os, a.arch) IS NOT DISTINCT FROM (n."fromVersion", n."toVersion", n.os, n.arch))`;
     return tx.query<Moved>(sql`
       UPDATE rollout_assignments AS a
          SET state = 'planned', state_reason = NULL, state_changed_at = ${tx.now}, wave_position = coalesce(a.wave_position, 0),
-             from_version = n."fromVersion", to_version = n."toVersion", to_release_id = n."toReleaseId", is_stop = n."isStop",
+             from_version = CASE WHEN ${isSame} THEN a.from_version ELSE n."fromVersion" END, step_from = n."fromVersion",
+             to_version = n."toVersion", to_release_id = n."toReleaseId", is_stop = n."isStop",
              os = n.os, arch = n.arch,
              epoch = CASE WHEN ${isSame} THEN a.epoch ELSE greatest(a.epoch + 1, coalesce(k.epoch, 1)) END,
              node_state = CASE WHEN ${isSame} THEN a.node_state ELSE 'idle' END,
@@ -146,12 +147,18 @@ export class EmergencyWaysRepository {
   }
 
   /** The nodes are left out of the rollout after all. */
-  leaveOut(tx: Tx, rolloutId: string, nodeIds: readonly string[], reason: string): Promise<Moved[]> {
+  leaveOut(
+    tx: Tx,
+    rolloutId: string,
+    from: AssignmentState,
+    nodeIds: readonly string[],
+    reason: string,
+  ): Promise<Moved[]> {
     return tx.query<Moved>(sql`
       UPDATE rollout_assignments AS a SET state = 'skipped', state_reason = ${reason}, state_changed_at = ${tx.now}
        WHERE a.rollout_id = ${rolloutId}::uuid AND a.node_id = ANY(${[...nodeIds]}::uuid[])
-         AND a.direction = 'forward' AND a.state = 'deferred'
-       RETURNING a.id, a.node_id AS "nodeId", 'deferred' AS "from"`);
+         AND a.direction = 'forward' AND a.state = ${from}
+       RETURNING a.id, a.node_id AS "nodeId", ${from} AS "from"`);
   }
 
   /** What keeps nodes out has become something else. */

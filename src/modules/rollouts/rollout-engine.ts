@@ -16,6 +16,7 @@ import type { RolloutFacts, Step } from './engine/rollout-facts.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { offerLimit } from './engine/slots.js';
 import { LeaseCare } from './lease-care.js';
+import { NewWays } from './new-ways.js';
 import { AT_LENGTH, type Portions } from './portions.js';
 import { type Rollout, waveMoved } from './rollout.js';
 import { RolloutFactsReader, type Standing } from './rollout-facts-reader.js';
@@ -90,6 +91,7 @@ export class RolloutEngine {
     private readonly openings: WaveOpenings,
     private readonly emergencies: EmergencyPinsRepository,
     private readonly holds: EmergencyHolds,
+    private readonly newWays: NewWays,
     private readonly pins: VersionPinsRepository,
     private readonly releases: ReleasesReadModel,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
@@ -172,14 +174,14 @@ export class RolloutEngine {
     const next = { ...held, rollout, usableReleaseIds };
     // Of what was held, not of where it leads.
     const isLeaving = course.direction === 'back' && !held.usableReleaseIds.includes(rollout.releaseId);
-    const offered = await this.offer(tx, next, course, now, isLeaving);
+    const offered = await this.offer(tx, next, course, now, { isLeaving, anew: portions.skipped });
     // What was offered now may have been prepared before.
     if (offered + now.numbers.count(course.direction, ['offered']) > 0)
       await this.give(tx, next, course, now.slots.held);
     return rollout;
   }
 
-  /** Releases to which the rollout leads since ways back have been planned. They come after the lock that is held: one of
+  /** Releases to which the rollout leads since ways have been planned. They come after the lock that is held: one of
    *  which something is being decided is left to the next tick. */
   private async goals(tx: Tx, { clusterId, id }: Rollout): Promise<string[]> {
     return (await this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id), { waits: false })).usable;
@@ -297,42 +299,46 @@ export class RolloutEngine {
     return true;
   }
 
-  /** Returns to how many.
+  /** Returns to how many. Who is elsewhere than where its way was planned from is asked to go another one: of these at most
+   *  `anew` at a time, and only where nobody else is to be offered anything.
    *  @param isLeaving nodes are led away from a blocked version, where no pin keeps them */
   private async offer(
     tx: Tx,
     { rollout, usableReleaseIds }: HeldRollout,
     { direction, state, maxUnavailable }: Course,
     { numbers, waves }: Standing,
-    isLeaving: boolean,
+    { isLeaving, anew }: { isLeaving: boolean; anew: number },
   ): Promise<number> {
     const open = numbers.count(direction, ['offered']);
     const planned =
       direction === 'forward' ? numbers.plannedIn(waves) : numbers.count(direction, ['planned']);
     const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, planned);
     if (state === 'paused' || limit <= 0) return 0;
-    const isReady =
-      direction === 'forward'
-        ? sql`true`
-        : sql`EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id AND f.node_id = a.node_id
-                         AND f.direction = 'forward' AND f.state = 'ok')`;
     // An emergency pin comes before that of a node, which comes before a rollback and a rollout.
     const goal = direction === 'forward' ? sql`${rollout.targetVersion}` : sql`a.to_version`;
     const isFirst = isLeaving || (rollout.kind === 'emergency' && direction === 'forward');
     const isKept = isFirst ? sql`false` : this.pins.keepsFrom(tx, goal);
-    const moved = await this.assignments.moveInFront(tx, {
-      rolloutId: rollout.id,
-      direction,
-      from: ['planned'],
-      to: 'offered',
-      inOpenWaves: direction === 'forward',
-      // What a node is to leave behind comes before what it is to have.
-      where: sql`${isReady} AND a.to_release_id = ANY(${[...usableReleaseIds]}::uuid[]) AND NOT ${isHeld(tx)} AND NOT ${isKept}
+    // What a node is to leave behind comes before what it is to have.
+    const isFree = sql`NOT ${isHeld(tx)} AND NOT ${isKept}
         AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
           WHERE o.cluster_id = a.cluster_id AND o.product_id = a.product_id AND o.node_id = a.node_id AND o.id <> a.id
-            AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`,
-      limit,
-    });
+            AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`;
+    const isThere =
+      direction === 'forward'
+        ? sql`NOT ${this.newWays.isElsewhere(rollout)}`
+        : sql`EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id AND f.node_id = a.node_id
+                         AND f.direction = 'forward' AND f.state = 'ok')`;
+    const inOpenWaves = direction === 'forward';
+    const offer = (releaseIds: readonly string[], most: number) =>
+      this.assignments.moveInFront(tx, {
+        ...{ rolloutId: rollout.id, direction, from: ['planned'], to: 'offered', inOpenWaves },
+        where: sql`a.to_release_id = ANY(${[...releaseIds]}::uuid[]) AND ${isFree} AND ${isThere}`,
+        limit: most,
+      });
+    const moved = await offer(usableReleaseIds, limit);
+    const looksAgain = direction === 'forward' && moved.length < limit;
+    if (looksAgain && (await this.newWays.ofMovedNodes(tx, rollout, isFree, anew)))
+      moved.push(...(await offer(await this.goals(tx, rollout), limit - moved.length)));
     if (moved.length > 0) this.rollouts.progressed(tx, rollout.id);
     this.moves.tell(tx, rollout, moved, 'offered');
     if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);

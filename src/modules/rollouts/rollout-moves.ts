@@ -115,6 +115,7 @@ export class RolloutMoves {
 
   /** The nodes of a rollout that stays over leave its version all the same. */
   async beginRetreat(tx: Tx, rollout: Rollout): Promise<void> {
+    await this.rollouts.beginWindingDown(tx, rollout.id);
     await this.rollouts.planBackAfter(tx, rollout.id, BEFORE_ALL);
     await this.leadBack(tx, { ...rollout, waysBackAfter: BEFORE_ALL });
   }

@@ -47,6 +47,8 @@ interface CandidateTerms {
   countsArrivals: boolean;
   /** A rollout whose own ways say nothing against it. */
   rolloutId?: string | null;
+  /** What they run, where that is known already. */
+  installed?: ReadonlyMap<string, string | null>;
 }
 
 /** Says who would be updated when, from what is true now. */
@@ -110,17 +112,17 @@ export class RolloutPlanner {
     };
   }
 
-  /** Nodes of a rollout from where they are now, by report or by heartbeat, whichever is later; in its first wave. */
+  /** Nodes of a rollout from where they are now; in its first wave. @param installed what they run, by node id */
   async again(
     tx: ReadTx,
     { id, clusterId, product: name, targetVersion, kind }: Rollout,
-    nodeIds: readonly string[],
+    installed: ReadonlyMap<string, string | null>,
   ): Promise<Pick<PreparedRollout, 'plan' | 'versions' | 'platforms'>> {
     const product = await this.releases.product(tx, name);
     if (product === null) throw new Error('the product of a rollout is gone');
     const versions = new ReleaseVersions(await this.releases.releasesOf(tx, product.id));
-    const members = await this.members.updateSubjects(tx, clusterId, nodeIds);
-    const terms = { targetVersion, kind, countsArrivals: true, rolloutId: id };
+    const members = await this.members.updateSubjects(tx, clusterId, [...installed.keys()]);
+    const terms = { targetVersion, kind, countsArrivals: false, rolloutId: id, installed };
     const candidates = await this.candidates(tx, clusterId, product, members, terms);
     const platforms = new Map(members.map((member) => [member.nodeId, member]));
     const waves = [{ name: 'again', share: { kind: 'percent', percent: 100 } as const }];
@@ -162,31 +164,32 @@ export class RolloutPlanner {
     clusterId: string,
     { id, serviceType }: KnownProduct,
     members: readonly UpdateMember[],
-    { targetVersion, kind, countsArrivals, rolloutId = null }: CandidateTerms,
+    { targetVersion, kind, countsArrivals, rolloutId = null, installed }: CandidateTerms,
   ): Promise<Candidate[]> {
     const running = serviceType === null ? null : await this.workloads.versions(tx, clusterId, serviceType);
-    const known = await this.versions.ofProduct(tx, clusterId, id);
     const isStaged = kind === 'staged';
     const pins = isStaged ? await this.pins.inForce(tx, clusterId, id) : new Map<string, string>();
     const led = isStaged ? await this.pins.led(tx, clusterId, id) : new Set<string>();
     const ids = members.map(({ nodeId }) => nodeId);
+    const known = await (rolloutId === null
+      ? this.versions.ofProduct(tx, clusterId, id)
+      : this.versions.ofNodes(tx, clusterId, id, ids));
     const arrived = countsArrivals ? await this.assignments.arrivals(tx, clusterId, id, ids) : NO_ARRIVALS;
     const busy = isStaged
       ? new Set<string>()
       : await this.assignments.underWay(tx, clusterId, id, ids, rolloutId);
-    return members.map((member) => {
-      const { nodeId, os, arch, agentVersion, lastSeenAt } = member;
+    const said = ({ nodeId, agentVersion, lastSeenAt }: UpdateMember): string | null => {
       const arrival = arrived.get(nodeId);
+      if (arrival !== undefined && (lastSeenAt === null || arrival.at >= lastSeenAt)) return arrival.version;
+      return running === null ? agentVersion : (running.get(nodeId) ?? null);
+    };
+    return members.map((member) => {
+      const { nodeId, os, arch } = member;
       const version = known.get(nodeId);
       return {
         nodeId,
         platform: `${os}/${arch}`,
-        installed:
-          arrival !== undefined && (lastSeenAt === null || arrival.at >= lastSeenAt)
-            ? arrival.version
-            : running === null
-              ? agentVersion
-              : (running.get(nodeId) ?? null),
+        installed: installed?.get(nodeId) ?? said(member),
         lastKnownGood: version?.lastKnownGood ?? null,
         obstacle: obstacleOf(member, {
           isFenced: version?.isFenced ?? false,

@@ -8,6 +8,7 @@ import { type Observed, Transactor } from '../../common/transaction/transactor.j
 import type { Tx } from '../../common/transaction/tx.js';
 import { Absences } from './absences.js';
 import { EmergencyHolds } from './emergency-holds.js';
+import { NewWays } from './new-ways.js';
 import { PinMoves } from './pin-moves.js';
 import type { Rollout } from './rollout.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
@@ -30,6 +31,7 @@ export class RolloutTicks implements OnModuleInit {
     private readonly decisions: RolloutDecisionsService,
     private readonly pins: PinMoves,
     private readonly holds: EmergencyHolds,
+    private readonly newWays: NewWays,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -75,7 +77,9 @@ export class RolloutTicks implements OnModuleInit {
       const begins = isDue(known, tx.now) && (await this.pins.mayBegin(tx, known));
       const events = begins ? [await this.decisions.begin(tx, { ...held, rollout: known })] : [];
       const rollout = begins ? await current() : known;
-      await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
+      await this.newWays.withdraw(tx, rollout);
+      const { finishedAt } = await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
+      if (finishedAt !== null) await this.rollouts.endWindingDown(tx, id);
       return { result: undefined, events };
     };
     // Prepared: reports wait while it holds the lock.

@@ -43,6 +43,8 @@ export interface Rollout {
   clusterId: string;
   productId: string;
   product: string;
+  /** Of a product that is a workload; null: it is the agent. */
+  serviceType: string | null;
   releaseId: string;
   targetVersion: string;
   selector: NodeSelector;

@@ -20,6 +20,7 @@ import { ROLLOUT_RULES, RULES } from './engine/rules.js';
 import { LeaseCare } from './lease-care.js';
 import { LeaseHandovers } from './lease-handovers.js';
 import { LeaseWaitsRepository } from './lease-waits.repository.js';
+import { NewWays } from './new-ways.js';
 import { NodeDecisionsService } from './node-decisions.service.js';
 import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
@@ -81,6 +82,7 @@ import { WaysBack } from './ways-back.js';
     LeaseCare,
     LeaseHandovers,
     LeaseWaitsRepository,
+    NewWays,
     NodeDecisionsService,
     NodeVersionsRepository,
     PinMoves,

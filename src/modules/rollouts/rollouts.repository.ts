@@ -11,6 +11,7 @@ import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js'
 import { BEFORE_ALL, type Rollout } from './rollout.js';
 
 const COLUMNS = sql`r.id, r.kind, r.cluster_id AS "clusterId", r.product_id AS "productId", p.name AS product,
+  p.service_type AS "serviceType",
   r.release_id AS "releaseId", r.target_version AS "targetVersion", r.selector, r.strategy, r.plan_hash AS "planHash",
   r.downgrade_possible AS "downgradePossible", r.state, r.state_reason AS "stateReason",
   r.paused_by_decision_id AS "pausedByDecisionId", r.start_at AS "startAt", r.created_by_type AS "createdByType",
@@ -127,21 +128,22 @@ export class RolloutsRepository {
    *  are still out of service, still have to get away from a blocked version, still wait for what was cancelled, or have
    *  not all been gone through. */
   due(tx: ReadTx): Promise<{ id: string; clusterId: string }[]> {
+    // Each of them by an index of its own: a condition with OR would read all that ever was.
     return tx.query(sql`
-      SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r
-       WHERE r.state IN ('running', 'paused', 'rolling_back')
-          OR (r.state IN ('draft', 'approved') AND r.start_at <= ${tx.now})
-          OR r.id IN (SELECT p.rollout_id FROM emergency_pins AS p
-                       WHERE p.ended_at IS NULL AND (r.state = 'approved' OR p.expires_at <= ${tx.now}))
-          OR r.id IN (SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
-                       WHERE a.state IN ('granted', 'applying', 'health'))
-          OR r.ways_back_after IS NOT NULL OR r.good_after IS NOT NULL
-          OR (r.state IN ('succeeded', 'succeeded_with_deferred', 'cancelled') AND EXISTS (
-                SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'back' AND c.nodes > 0
-                   AND c.state IN ('planned', 'offered')))
-          OR (r.state = 'cancelled' AND EXISTS (
-                SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'forward' AND c.nodes > 0
-                   AND c.state IN ('planned', 'offered', 'deferred')))
+      SELECT r.id, r.cluster_id AS "clusterId" FROM rollouts AS r WHERE r.id IN (
+        SELECT u.id FROM rollouts AS u WHERE u.state IN ('running', 'paused', 'rolling_back')
+        UNION ALL
+        SELECT w.id FROM rollouts AS w WHERE w.state IN ('draft', 'approved') AND w.start_at IS NOT NULL AND w.start_at <= ${tx.now}
+        UNION ALL
+        SELECT p.rollout_id FROM emergency_pins AS p JOIN rollouts AS e ON e.id = p.rollout_id
+         WHERE p.ended_at IS NULL AND (e.state = 'approved' OR p.expires_at <= ${tx.now})
+        UNION ALL
+        SELECT a.rollout_id FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
+         WHERE a.state IN ('granted', 'applying', 'health')
+        UNION ALL
+        SELECT n.id FROM rollouts AS n WHERE n.ways_back_after IS NOT NULL OR n.good_after IS NOT NULL
+        UNION ALL
+        SELECT d.id FROM rollouts AS d WHERE d.is_winding_down)
        ORDER BY r.id`);
   }
 
@@ -244,6 +246,7 @@ export class RolloutsRepository {
                last_progress_at = CASE WHEN ${isUnderWay} THEN ${tx.now} ELSE r.last_progress_at END,
                ways_back_after = ${state === 'rolling_back' ? BEFORE_ALL : null}::uuid,
                good_after = ${isProof ? BEFORE_ALL : null}::uuid,
+               is_winding_down = ${state === 'cancelled'},
                finished_at = CASE WHEN ${isOver} THEN ${tx.now} WHEN ${isUnderWay} THEN NULL ELSE r.finished_at END
          WHERE r.id = ${id}::uuid`);
     } catch (error) {
@@ -255,6 +258,21 @@ export class RolloutsRepository {
   /** Says up to which node ways back are planned; null: for all. */
   async planBackAfter(tx: Tx, id: string, nodeId: string | null): Promise<void> {
     await tx.query(sql`UPDATE rollouts AS r SET ways_back_after = ${nodeId}::uuid WHERE r.id = ${id}::uuid`);
+  }
+
+  /** It is over, and its nodes leave its version all the same. */
+  async beginWindingDown(tx: Tx, id: string): Promise<void> {
+    await tx.query(sql`UPDATE rollouts AS r SET is_winding_down = true WHERE r.id = ${id}::uuid`);
+  }
+
+  /** Nobody has to be led back any more, and nothing waits of what was cancelled, if that is so. */
+  async endWindingDown(tx: Tx, id: string): Promise<void> {
+    await tx.query(sql`
+      UPDATE rollouts AS r SET is_winding_down = false
+       WHERE r.id = ${id}::uuid AND r.is_winding_down AND r.ways_back_after IS NULL AND NOT EXISTS (
+             SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.nodes > 0 AND NOT c.is_written_off
+                AND ((c.direction = 'back' AND c.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost'))
+                     OR (r.state = 'cancelled' AND c.direction = 'forward' AND c.state IN ('planned', 'offered', 'deferred'))))`);
   }
 
   /** Says up to which node the version is noted as good; null: of all. */

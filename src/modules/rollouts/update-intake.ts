@@ -165,6 +165,7 @@ export class UpdateIntake {
           ? { ...each.next, state: 'failed', stateReason: 'no_version_path' }
           : {
               ...each.next,
+              stepFrom: toVersion,
               toVersion: release.version,
               toReleaseId: release.releaseId,
               isStop: release.version !== targetVersion,

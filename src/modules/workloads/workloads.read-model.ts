@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Sql } from '../../common/database/sql.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import { REPORTED_STATES, type ReportedState } from '../nodes/workload-report.schema.js';
 import { WorkloadsRepository } from './workloads.repository.js';
@@ -34,6 +35,11 @@ export class WorkloadsReadModel {
   async versions(tx: ReadTx, clusterId: string, serviceType: string): Promise<Map<string, string | null>> {
     const rows = await this.workloads.versionsOf(tx, clusterId, serviceType);
     return new Map(rows.map(({ nodeId, version }) => [nodeId, version]));
+  }
+
+  /** What one node has reported of it, and when, as a table of one row or none for another statement: `version`, `at`. */
+  reportedVersion(clusterId: string, serviceType: string, nodeId: Sql): Sql {
+    return this.workloads.reportedVersionOf(clusterId, serviceType, nodeId);
   }
 
   /** What is wanted of unrevoked members, by what is reported of it, and what is not as it should be. */

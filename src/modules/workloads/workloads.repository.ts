@@ -144,4 +144,11 @@ export class WorkloadsRepository {
       SELECT i.node_id AS "nodeId", coalesce(i.reported_version, i.version) AS version FROM node_service_instances AS i
        WHERE i.cluster_id = ${clusterId}::uuid AND i.service_type = ${serviceType}`);
   }
+
+  /** What one node has reported of it, for another statement. */
+  reportedVersionOf(clusterId: string, serviceType: string, nodeId: Sql): Sql {
+    return sql`(
+      SELECT i.reported_version AS version, i.reported_at AS at FROM node_service_instances AS i
+       WHERE i.cluster_id = ${clusterId}::uuid AND i.service_type = ${serviceType} AND i.node_id = ${nodeId})`;
+  }
 }

@@ -135,7 +135,8 @@ export const MISTAKES: readonly Mistake[] = [
         NEW.arch := 'x64';
         RETURN NEW;
       END $$;
-      CREATE TRIGGER planted BEFORE INSERT ON rollout_assignments FOR EACH ROW EXECUTE FUNCTION planted()`),
+      CREATE TRIGGER planted BEFORE UPDATE ON rollout_assignments FOR EACH ROW
+        WHEN (NEW.state = 'offered' AND OLD.state <> 'offered') EXECUTE FUNCTION planted()`),
     setup: fleetOf(2, { platforms: ['linux/x64', 'linux/arm64'] }),
     history: [...works(0), ...works(1)],
     breaks: 'I14',

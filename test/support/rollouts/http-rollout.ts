@@ -112,10 +112,10 @@ export class HttpRollout {
     await this.fabric.query('UPDATE node_liveness SET last_seen_at = fabric_now() WHERE node_id = ANY($1)', [
       there,
     ]);
-    if (this.pins !== null) await this.beatAll();
+    if (this.pins !== null || this.setup.hasFloor === true) await this.beatAll();
   }
 
-  /** Pins lead nodes from where they say that they are. */
+  /** Nodes are led from where they say that they are. */
   private async beatAll(): Promise<void> {
     const there = this.nodes.filter((node) => !this.offline.has(node) && !node.isGone);
     await Promise.all(there.map((node, at) => node.beat(at)));

@@ -61,6 +61,12 @@ export class UpdatingNode {
     );
   }
 
+  /** Somebody has put another version on it, by no rollout. */
+  async reinstall(version: string): Promise<void> {
+    this.version = version;
+    await this.beat();
+  }
+
   async told(): Promise<ToldUpdate | null> {
     const { jws } = created(await this.api.get('/node-agents/me/snapshot')) as { jws: string };
     const payload = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString()) as Json;
