@@ -81,9 +81,14 @@ export class HttpConnection {
   }
 }
 
+/** By name: made once, since a crowd of answers is looked at while the service works on the rest of them. */
+const HEADERS = new Map();
+
 /** A header of an answer; null when it is not there. */
 export function headerOf(head, name) {
-  return new RegExp(`^${name}: *(.*)$`, 'im').exec(head)?.[1]?.trim() ?? null;
+  const header = HEADERS.get(name) ?? new RegExp(`^${name}: *(.*)$`, 'im');
+  HEADERS.set(name, header);
+  return header.exec(head)?.[1]?.trim() ?? null;
 }
 
 /**

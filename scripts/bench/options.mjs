@@ -82,7 +82,7 @@ const SIZES = {
     connections: 64,
     watches: [1_000],
     singleChanges: 200,
-    wideChanges: 5,
+    wideChanges: 11,
     members: [1_000],
     covered: 50_000,
     rolledOut: 100_000,

@@ -40,6 +40,11 @@ export class PartMemory {
     return this.nodes.has(`${clusterId}/${nodeId}`);
   }
 
+  /** Whether this process has served nodes of the cluster. */
+  serves(clusterId: string): boolean {
+    return this.clusters.has(clusterId);
+  }
+
   shared(clusterId: string, base: number): SharedPart | null {
     const known = this.clusters.get(clusterId);
     return known?.base === base ? known : null;

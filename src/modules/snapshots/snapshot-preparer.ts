@@ -1,4 +1,5 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { ChangeReader } from '../../common/changes/change-reader.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { NodeState } from '../nodes/node-state.js';
 import { issueAt, issueTimes } from './issue.js';
@@ -21,7 +22,7 @@ export interface Wanted {
  * change of what a cluster's snapshots share costs one look for all of its nodes. All others are rendered together.
  */
 @Injectable()
-export class SnapshotPreparer {
+export class SnapshotPreparer implements OnModuleInit {
   /** Looks at what clusters share that are under way, by cluster. */
   private readonly looking = new Map<string, Promise<SharedPart>>();
 
@@ -29,7 +30,16 @@ export class SnapshotPreparer {
     private readonly transactor: Transactor,
     private readonly renderer: SnapshotRenderer,
     private readonly known: KnownParts,
+    private readonly changes: ChangeReader,
   ) {}
+
+  onModuleInit(): void {
+    this.changes.subscribe((changes) => {
+      for (const { kind, resourceType, resourceId } of changes) {
+        if (kind === 'snapshot.changed' && resourceType === 'cluster') this.lookAhead(resourceId);
+      }
+    });
+  }
 
   /** The snapshots of nodes of one cluster, by node id; one that is no member, or a revoked one, has none. */
   async prepare(clusterId: string, wanted: readonly Wanted[]): Promise<Map<string, UnsignedSnapshot>> {
@@ -50,11 +60,22 @@ export class SnapshotPreparer {
 
   /** What the cluster's snapshots share under the base of the state; null when the cluster has gone on since. */
   private async shared(memory: PartMemory, { clusterId, state }: Wanted): Promise<SharedPart | null> {
-    const known = memory.shared(clusterId, state.generationBase);
+    const { generationBase: base } = state;
+    const known = memory.shared(clusterId, base);
     if (known !== null) return known;
-    const looking = this.looking.get(clusterId) ?? this.look(memory, clusterId);
-    const found = await looking;
-    return found.base === state.generationBase ? found : null;
+    const look = () => this.looking.get(clusterId) ?? this.look(memory, clusterId);
+    const found = await look();
+    // One that was under way already may have begun before the change.
+    const latest = found.base < base ? await look() : found;
+    return latest.base === base ? latest : null;
+  }
+
+  /** Begins to look before the first of the crowd asks: until then their states are looked at. */
+  private lookAhead(clusterId: string): void {
+    const memory = this.known.current();
+    if (!memory.serves(clusterId) || this.looking.has(clusterId)) return;
+    // Whoever needs it looks again then, and says what is wrong.
+    this.look(memory, clusterId).catch(() => undefined);
   }
 
   private look(memory: PartMemory, clusterId: string): Promise<SharedPart> {
