@@ -8,7 +8,7 @@ import { KeptGenerationGroupsRepository } from './kept-generation-groups.reposit
 
 /** Groups are taken apart when none has come for so long; and anyhow when the first has waited for so long. */
 const QUIET_SECONDS = 2;
-const LATEST_SECONDS = 10;
+const LATEST_SECONDS = 30;
 /** Groups a statement, and the pause after it: some thousand generations a second, and most of the time nothing. */
 const PORTION = 1;
 const REST_MS = 20;
