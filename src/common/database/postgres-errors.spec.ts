@@ -163,6 +163,11 @@ describe('an error', () => {
     await pool.end();
   });
 
+  it('of a socket that is gone says that the database is away, and is no refusal', () => {
+    const error = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+    expect([isUnavailable(error), postgresRefusal(error)]).toEqual([true, null]);
+  });
+
   it.each([null, undefined, 'text', 7, {}, new Error('x'), { code: 7 }, { code: 'short' }, { meta: null }])(
     'that is %p is none of Postgres',
     (error) => {

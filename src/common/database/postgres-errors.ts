@@ -22,7 +22,8 @@ interface PgErrorShape {
   meta?: { driverAdapterError?: { cause?: AdapterCause } };
 }
 
-const SQLSTATE = /^[0-9A-Z]{5}$/;
+/** Their classes begin so; `EPIPE` is a code of the system. */
+const SQLSTATE = /^[0-9FHPX][0-9A-Z]{4}$/;
 
 /**
  * Reads SQLSTATE and constraint out of an error of `pg` or of Prisma; null when it is neither. The only place that
