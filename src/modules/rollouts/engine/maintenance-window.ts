@@ -18,7 +18,9 @@ export function isWindowOpen(windows: readonly MaintenanceWindow[], now: Date): 
   return windows.length === 0 || windows.some((window) => isOpen(window, now));
 }
 
+/** A name: some versions of Node take offsets such as `+01:00` for zones, and others fail by them. */
 export function isTimeZone(name: string): boolean {
+  if (!/^[A-Za-z]/.test(name)) return false;
   try {
     new Intl.DateTimeFormat('en-GB', { timeZone: name });
     return true;

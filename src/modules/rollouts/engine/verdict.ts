@@ -5,6 +5,7 @@ import {
   sumOf,
   UNCOUNTED_STATES,
 } from './assignment-state.js';
+import { percentRoundedDown, percentRoundedUp } from './percentages.js';
 
 /** How a rollout is measured. */
 export interface Thresholds {
@@ -47,8 +48,8 @@ export function evidenceOf(counts: AssignmentCounts, thresholds: Thresholds): Ev
     successes: counts.ok,
     failures: sumOf(counts, FAILED_STATES),
     open: sumOf(counts, OPEN_STATES),
-    allowedFailures: Math.floor((thresholds.failureThresholdPercent * counted) / 100),
-    neededSuccesses: Math.ceil((thresholds.successThresholdPercent * counted) / 100),
+    allowedFailures: percentRoundedDown(thresholds.failureThresholdPercent, counted),
+    neededSuccesses: percentRoundedUp(thresholds.successThresholdPercent, counted),
   };
 }
 

@@ -1,3 +1,5 @@
+import { percentRoundedUp } from './percentages.js';
+
 /** How much of the fleet a wave takes: percent of all that can be updated, a number, or exactly the selected. */
 export type WaveShare =
   | { kind: 'percent'; percent: number }
@@ -44,7 +46,7 @@ function membersOf<N extends Placed>(
   isFirst: boolean,
 ): N[] {
   if (share.kind === 'selected') return left.filter(({ nodeId }) => share.nodeIds.has(nodeId));
-  const size = share.kind === 'count' ? share.count : Math.ceil((share.percent * total) / 100);
+  const size = share.kind === 'count' ? share.count : percentRoundedUp(share.percent, total);
   if (!isFirst) return left.slice(0, size);
   const firsts = new Set(firstOfEachPlatform(left));
   const others = left.filter((node) => !firsts.has(node));
