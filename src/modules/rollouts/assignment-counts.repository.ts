@@ -10,9 +10,13 @@ export class AssignmentCountsRepository {
   async read(tx: ReadTx, rolloutId: string): Promise<AssignmentNumbers> {
     const rows = await tx.query<CountedAssignments>(sql`
       SELECT c.direction, nullif(c.wave_position, -1) AS "wavePosition", c.state, c.is_written_off AS "isWrittenOff",
-             sum(c.nodes)::int AS nodes
-        FROM rollout_counts AS c WHERE c.rollout_id = ${rolloutId}::uuid AND c.nodes > 0
-       GROUP BY c.direction, c.wave_position, c.state, c.is_written_off`);
+             n."leadsNowhere", sum(c.nodes)::int AS nodes
+        FROM rollout_counts AS c CROSS JOIN LATERAL (
+          SELECT c.direction = 'back' AND c.state IN ('planned', 'offered') AND NOT EXISTS (
+                 SELECT 1 FROM releases AS r
+                  WHERE r.id = c.to_release_id AND r.approved_at IS NOT NULL AND r.blocked_at IS NULL) AS "leadsNowhere") AS n
+       WHERE c.rollout_id = ${rolloutId}::uuid AND c.nodes > 0
+       GROUP BY c.direction, c.wave_position, c.state, c.is_written_off, n."leadsNowhere"`);
     return new AssignmentNumbers(rows);
   }
 

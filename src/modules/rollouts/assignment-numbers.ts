@@ -17,6 +17,8 @@ export interface CountedAssignments {
   wavePosition: number | null;
   state: AssignmentState;
   isWrittenOff: boolean;
+  /** Ways back that have not begun, to a version that may not be installed any more. */
+  leadsNowhere: boolean;
   nodes: number;
 }
 
@@ -41,14 +43,15 @@ export class AssignmentNumbers {
     return open.reduce((total, { position }) => total + (counts.get(position)?.planned ?? 0), 0);
   }
 
-  /** Ways back that are open. */
+  /** Ways back that are open, and lead somewhere. */
   get openBack(): number {
-    return this.remaining('back', [...OPEN_STATES, 'lost']);
+    const open: readonly AssignmentState[] = [...OPEN_STATES, 'lost'];
+    return sum(this.remaining('back', open).filter(({ leadsNowhere }) => !leadsNowhere));
   }
 
   /** Nodes that have, or may have, the version of the rollout. */
   get onBadVersion(): number {
-    return this.remaining('forward', REACHED_STATES);
+    return sum(this.remaining('forward', REACHED_STATES));
   }
 
   /** Those on their way forward, by wave and state; who is in no wave is left out. */
@@ -56,9 +59,9 @@ export class AssignmentNumbers {
     return countsByWave(this.rows.filter(({ direction }) => direction === 'forward'));
   }
 
-  private remaining(direction: Direction, states: readonly AssignmentState[]): number {
+  private remaining(direction: Direction, states: readonly AssignmentState[]): CountedAssignments[] {
     const left = this.rows.filter((row) => !row.isWrittenOff && row.direction === direction);
-    return sum(left.filter(({ state }) => isOneOf(states, state)));
+    return left.filter(({ state }) => isOneOf(states, state));
   }
 }
 
