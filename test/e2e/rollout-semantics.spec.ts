@@ -616,6 +616,29 @@ describe('a rollout that cannot lead its nodes back', () => {
     expect(versionsOf(stage)).toEqual(['1.0.0', '1.0.0']);
   });
 
+  it('stalls as soon as the version is blocked to which they were to go back, and nobody is on the way there', async () => {
+    const [stage, id] = await arrived();
+    const [going, waiting] = stage.nodes as [UpdatingNode, UpdatingNode];
+    created(await stage.act(id, 'rollback'));
+    const update = await told(going);
+    expect(await going.prepare(update)).toBe(true);
+    await stop(stage, '1.0.0', 'block');
+    expect(await waiting.told()).toBeNull();
+    expect((await stage.rollout(id)).state).toBe('rolling_back');
+    await going.change(update);
+    await stalled(stage, id, 'last_known_good_missing');
+    expect((await stage.decisions(id)).at(-1)).toMatchObject({
+      rule: 'last_known_good_missing',
+      fromState: 'rolling_back',
+      toState: 'rollback_stalled',
+    });
+    await stop(stage, '1.0.0', 'unblock');
+    created(await stage.act(id, 'rollback'));
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('rolled_back');
+    expect(versionsOf(stage)).toEqual(['1.0.0', '1.0.0']);
+  });
+
   it('holds up no rollout to a better version, after which nobody has to go back', async () => {
     const [stage, id] = await arrived();
     await stop(stage, '1.0.0', 'block');
@@ -654,6 +677,20 @@ describe('a rollout that cannot lead its nodes back', () => {
     await stage.run();
     expect((await stage.rollout(id)).state).toBe('rolled_back');
     expect(versionsOf(stage)).toEqual(['1.0.0', '2.0.0']);
+  });
+
+  it('is known for what it is beforehand, also where only a stop on the way cannot be undone', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.0.0'] }, migrations });
+    await stage.publisher.release('4.0.0', { compatibility: { fromVersions: ['>=3.0.0'] } });
+    const id = await stage.started({ autoRollback: true }, { targetVersion: '4.0.0' });
+    expect((await stage.rollout(id)).downgradePossible).toBe(false);
+    await stage.run((_, { toVersion }) => toVersion === '4.0.0');
+    expect(node.installed).toBe('3.0.0');
+    expect(await stage.rollout(id)).toMatchObject({ state: 'paused', stateReason: 'irreversible_migration' });
+    expect(refusal(await stage.act(id, 'rollback'))).toEqual([409, 'downgrade_not_possible']);
   });
 
   it('leaves a node fenced that could not get back, and the next rollout takes it up when it is no more', async () => {

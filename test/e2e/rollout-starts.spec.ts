@@ -65,6 +65,23 @@ describe('a rollout that begins long after it was planned', () => {
     expect(stage.nodes.map(({ installed }) => installed)).toEqual(['3.0.0', '3.0.0']);
   });
 
+  it('cannot be taken back when a node turns out to go over a version that cannot be undone', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const migrations = [migrationOf(testFile(), { downgradePossible: false })];
+    await stage.publisher.release('2.5.0', { migrations });
+    await stage.publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.5.0'] } });
+    await node.reinstall('2.5.0');
+    const id = await stage.draft({}, { targetVersion: '3.0.0' });
+    expect((await stage.rollout(id)).downgradePossible).toBe(true);
+    await node.reinstall('1.0.0');
+    created(await stage.act(id, 'start'));
+    await stage.run();
+    expect(node.installed).toBe('3.0.0');
+    expect(await stage.rollout(id)).toMatchObject({ state: 'succeeded', downgradePossible: false });
+    expect((await stage.act(id, 'rollback')).body.code).toBe('downgrade_not_possible');
+  });
+
   it('leaves out who has the version by then, or may not be led to it, and says why', async () => {
     const stage = await RolloutStage.open(plane, 3);
     const [there, beyond, waiting] = stage.nodes as [UpdatingNode, UpdatingNode, UpdatingNode];

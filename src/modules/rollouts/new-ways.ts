@@ -87,7 +87,8 @@ export class NewWays {
   ): Promise<void> {
     if (nodeIds.length === 0) return;
     const installed = await this.assignments.versionsOf(tx, rollout.id, nodeIds, this.installed(rollout));
-    const { plan, versions, platforms } = await this.planner.again(tx, rollout, installed);
+    const { plan, versions, platforms, downgradePossible } = await this.planner.again(tx, rollout, installed);
+    if (!downgradePossible) await this.rollouts.giveUpDowngrade(tx, rollout.id);
     const rows = plan.waves.flatMap(({ nodes }) =>
       nodes.flatMap(({ nodeId, fromVersion, nextVersion }) => {
         const release = versions.find(nextVersion);

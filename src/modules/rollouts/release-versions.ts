@@ -5,7 +5,7 @@ import type { ReleaseFacts as RuleFacts, VersionFacts } from './engine/version-f
 export class ReleaseVersions {
   private readonly byVersion: ReadonlyMap<string, ReleaseFacts>;
   private readonly asRules = new Map<string, RuleFacts>();
-  private readonly paths = new Map<string, string | null>();
+  private readonly paths = new Map<string, readonly string[] | null>();
 
   constructor(private readonly releases: readonly ReleaseFacts[]) {
     this.byVersion = new Map(releases.map((release) => [release.version, release]));
@@ -19,8 +19,13 @@ export class ReleaseVersions {
   for(subject: Omit<UpdateSubject, 'fromVersion'>): Pick<VersionFacts, 'release' | 'nextOnPath'> {
     return {
       release: (version) => this.asRule(version),
-      nextOnPath: (from, to) => this.nextOnPath({ ...subject, fromVersion: from }, to),
+      nextOnPath: (from, to) => this.path({ ...subject, fromVersion: from }, to)?.[0] ?? null,
     };
+  }
+
+  /** Every version that a node comes to on its way, the last one included; none, where there is no way. */
+  wayOf(subject: UpdateSubject, to: string): readonly string[] {
+    return this.path(subject, to) ?? [];
   }
 
   /** Whether a node on any of these versions could come back from the last of them. */
@@ -47,14 +52,14 @@ export class ReleaseVersions {
     return facts;
   }
 
-  private nextOnPath(subject: UpdateSubject, to: string): string | null {
+  private path(subject: UpdateSubject, to: string): readonly string[] | null {
     const key = [subject.os, subject.arch, subject.agentVersion, subject.fromVersion, to].join(' ');
     const known = this.paths.get(key);
     if (known !== undefined) return known;
     const target = this.byVersion.get(to);
     const path = target === undefined ? null : versionPath(target, subject, this.releases);
-    const next = path?.steps?.[0]?.version ?? null;
-    this.paths.set(key, next);
-    return next;
+    const steps = path?.steps?.map(({ version }) => version) ?? null;
+    this.paths.set(key, steps);
+    return steps;
   }
 }

@@ -107,7 +107,7 @@ export class RolloutPlanner {
       salt,
       plan,
       planHash: await planDigest(terms, plan),
-      downgradePossible: versions.canUndo(versionsOnTheWay(plan, release.version)),
+      downgradePossible: canComeBack(plan, release.version, versions, subjects),
       platforms: subjects,
     };
   }
@@ -117,7 +117,7 @@ export class RolloutPlanner {
     tx: ReadTx,
     { id, clusterId, product: name, targetVersion, kind }: Rollout,
     installed: ReadonlyMap<string, string | null>,
-  ): Promise<Pick<PreparedRollout, 'plan' | 'versions' | 'platforms'>> {
+  ): Promise<Pick<PreparedRollout, 'plan' | 'versions' | 'platforms' | 'downgradePossible'>> {
     const product = await this.releases.product(tx, name);
     if (product === null) throw new Error('the product of a rollout is gone');
     const versions = new ReleaseVersions(await this.releases.releasesOf(tx, product.id));
@@ -128,7 +128,8 @@ export class RolloutPlanner {
     const waves = [{ name: 'again', share: { kind: 'percent', percent: 100 } as const }];
     const versionsFor = ({ nodeId }: Candidate) => versions.for(platforms.get(nodeId) ?? NOBODY);
     const plan = planRollout({ targetVersion, salt: id, candidates, waves, versionsFor }, this.rules);
-    return { plan, versions, platforms };
+    const downgradePossible = canComeBack(plan, targetVersion, versions, platforms);
+    return { plan, versions, platforms, downgradePossible };
   }
 
   private async target(
@@ -261,8 +262,19 @@ function strategyOf({ startAt, nodeDeadlineSeconds, waves, ...rest }: CreateRoll
   };
 }
 
-function versionsOnTheWay({ waves }: RolloutPlan, target: string): Set<string> {
-  return new Set([target, ...waves.flatMap(({ nodes }) => nodes.map(({ nextVersion }) => nextVersion))]);
+/** Whether every migration can be undone of all versions that nodes come to on their ways. */
+function canComeBack(
+  { waves }: RolloutPlan,
+  targetVersion: string,
+  versions: ReleaseVersions,
+  subjects: ReadonlyMap<string, UpdateMember>,
+): boolean {
+  const onTheWay = new Set([targetVersion]);
+  for (const { nodeId, fromVersion } of waves.flatMap(({ nodes }) => nodes)) {
+    const subject = { ...(subjects.get(nodeId) ?? NOBODY), fromVersion };
+    for (const version of versions.wayOf(subject, targetVersion)) onTheWay.add(version);
+  }
+  return versions.canUndo(onTheWay);
 }
 
 function unknownMember(member: string, message: string) {

@@ -255,6 +255,12 @@ export class RolloutsRepository {
     }
   }
 
+  /** A way of it leads over a migration that cannot be undone. */
+  async giveUpDowngrade(tx: Tx, id: string): Promise<void> {
+    await tx.query(sql`
+      UPDATE rollouts AS r SET downgrade_possible = false WHERE r.id = ${id}::uuid AND r.downgrade_possible`);
+  }
+
   /** Says up to which node ways back are planned; null: for all. */
   async planBackAfter(tx: Tx, id: string, nodeId: string | null): Promise<void> {
     await tx.query(sql`UPDATE rollouts AS r SET ways_back_after = ${nodeId}::uuid WHERE r.id = ${id}::uuid`);
