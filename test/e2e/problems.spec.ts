@@ -69,6 +69,8 @@ describe('a request that names nothing', () => {
       `/clusters/${id}/nodes/${newId()}`,
       `/api-tokens/${NO_UUID}`,
       `/api-tokens/%27%3B--`,
+      '/products/%00',
+      '/products/a%00b/releases',
     ]) {
       expectProblem(await api.get(path), { status: 404, code: 'not_found' });
     }

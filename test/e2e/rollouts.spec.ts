@@ -573,6 +573,7 @@ describe('a rollout', () => {
       {},
       '#/strategy/maintenanceWindows/0/timeZone',
     ],
+    ['a time beyond all years', { startAt: '9999-12-31T23:59:59-23:59' }, {}, '#/strategy/startAt'],
     ['no room for any node', { maxUnavailable: 0 }, {}, '#/strategy/maxUnavailable'],
   ])('is not made with %s', async (_, strategy, more, pointer) => {
     const stage = await RolloutStage.open(plane);

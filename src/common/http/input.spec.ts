@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { DomainError } from '../errors/domain-error.js';
 import { parseForm } from './form-body.js';
-import { checkBody, checkQuery, unknownMembers } from './input.js';
+import { checkBody, checkPath, checkQuery, unknownMembers } from './input.js';
 import type { Operation } from './operation.js';
 
 const operation = (more: Partial<Operation> = {}): Operation => ({
@@ -27,6 +27,16 @@ function refusal(work: () => unknown) {
   }
   throw new Error('nothing was refused');
 }
+
+describe('a path', () => {
+  it('names nothing where a part of it has a NUL character', () => {
+    expect(() => checkPath({ product: 'relay', version: '1.0.0' })).not.toThrow();
+    expect(refusal(() => checkPath({ product: 'relay', version: '1.0.0\0' }))).toMatchObject({
+      kind: 'not_found',
+      code: 'not_found',
+    });
+  });
+});
 
 describe('a query', () => {
   const query = z.strictObject({

@@ -1,11 +1,22 @@
 import type { z } from 'zod';
-import { type InputFault, invalid, malformed, unsupportedMediaType } from '../errors/domain-error.js';
+import {
+  type InputFault,
+  invalid,
+  malformed,
+  notFound,
+  unsupportedMediaType,
+} from '../errors/domain-error.js';
 import { jsonPointer } from '../json/json-pointer.js';
 import { isForm } from './form-body.js';
 import type { Operation } from './operation.js';
 
 /** Faults listed in one answer; a hostile body could have thousands. */
 const MAX_FAULTS = 50;
+
+/** Nothing that there is has such a name. @throws not_found for a part of the path with a NUL character */
+export function checkPath(params: object): void {
+  if (Object.values(params).some(isNoText)) throw notFound('not_found', 'There is nothing of this name.');
+}
 
 /**
  * The query as its schema makes it. A parameter given twice arrives as an array, and is refused by every schema that

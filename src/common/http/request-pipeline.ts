@@ -18,7 +18,7 @@ import { UnitOfWork } from '../transaction/unit-of-work.js';
 import { Slots } from '../waiting/slots.js';
 import { matchesIfNoneMatch } from './etag.js';
 import { IdempotencyStore, Replay, type StoredAnswer } from './idempotency-store.js';
-import { checkBody, checkQuery, unknownMembers } from './input.js';
+import { checkBody, checkPath, checkQuery, unknownMembers } from './input.js';
 import { KeyedCalls } from './keyed-calls.js';
 import { isMutation, OPERATION, type Operation } from './operation.js';
 import { type PlannedCall, PlannedChanges, planAnswer, planHash } from './plan.js';
@@ -101,6 +101,7 @@ export class RequestPipeline implements NestInterceptor {
   }
 
   private readInput(operation: Operation, context: RequestContext, request: FastifyRequest): void {
+    checkPath(request.params as object);
     const { dryRun, ...query } = request.query as Record<string, unknown>;
     const mutates =
       isMutation(operation, context.method) && operation.access !== 'node' && operation.access !== 'public';

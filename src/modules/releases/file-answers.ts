@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { rangeNotSatisfiable } from '../../common/errors/domain-error.js';
-import { matchesIfMatch, matchesIfNoneMatch } from '../../common/http/etag.js';
+import { matchesIfMatch, matchesIfNoneMatch, parseEntityTags } from '../../common/http/etag.js';
 import { WithStatus } from '../../common/http/with-status.js';
 import { ARTIFACT_STORE, type ArtifactStore, type ContentId } from './artifact-store.js';
 import type { ReleaseFile } from './artifacts.repository.js';
@@ -28,7 +28,8 @@ export class FileAnswers {
     const ifNoneMatch = sent['if-none-match'];
     if (ifNoneMatch !== undefined && matchesIfNoneMatch(ifNoneMatch, etag))
       return new WithStatus(304, undefined, { ETag: etag });
-    const range = wantedRange(sent, file.size, etag);
+    // Ranges are of what GET answers (RFC 9110 section 14.2).
+    const range = method === 'HEAD' ? null : wantedRange(sent, file.size, etag);
     if (range === 'unsatisfiable') {
       void reply.header('Content-Range', `bytes */${file.size}`);
       throw rangeNotSatisfiable('range_not_satisfiable', `The file has ${file.size} bytes.`);
@@ -52,8 +53,14 @@ function wantedRange(
   etag: string,
 ): ByteRange | null | 'unsatisfiable' {
   const ifRange = sent['if-range'];
-  if (typeof ifRange === 'string' && !(ifRange.startsWith('"') && matchesIfMatch(ifRange, etag))) return null;
+  if (typeof ifRange === 'string' && !isOf(ifRange, etag)) return null;
   return byteRange(sent.range, size);
+}
+
+/** What cannot be read is of no file, as is the date of one: the whole is never wrong. */
+function isOf(ifRange: string, etag: string): boolean {
+  const tags = parseEntityTags(ifRange);
+  return tags !== null && tags !== '*' && matchesIfMatch(ifRange, etag);
 }
 
 function headersOf({ sha256, mediaType, fileName }: ReleaseFile, etag: string): Record<string, string> {
