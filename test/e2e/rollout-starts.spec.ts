@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { RolloutNudges } from '../../src/modules/rollouts/rollout-nudges.js';
 import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
 import { migrationOf, testFile } from '../support/publisher.js';
+import { crowd } from '../support/rollouts/crowd.js';
 import { RolloutStage, UpdatingNode } from '../support/rollouts/stage.js';
+import { rowsRead } from '../support/rows-read.js';
 
 let plane: ControlPlane;
 beforeAll(async () => {
@@ -143,5 +146,88 @@ describe('a rollout that begins long after it was planned', () => {
     );
     const [{ counts }] = (await stage.rollout(id)).waves;
     expect(counts).toEqual({ decommissioned: 1, deferred: 1, offered: 1 });
+  });
+});
+
+/** What those have who never call and stand from that place on. */
+const crowdHas = async (id: string, version: string, from = 0, to = 1e6) => {
+  const moved = await plane.database.query(
+    `UPDATE cluster_memberships AS m SET agent_version = $2 FROM rollout_assignments AS a
+      WHERE a.rollout_id = $1 AND m.cluster_id = a.cluster_id AND m.node_id = a.node_id AND m.name LIKE 'crowd-%'
+        AND a.direction = 'forward' AND a.place >= $3 AND a.place < $4 RETURNING m.node_id`,
+    [id, version, from, to],
+  );
+  expect(moved.length).toBeGreaterThan(0);
+};
+
+describe('a rollout for which thousands wait', () => {
+  /** The most rows that one transaction reads of a rollout in which everybody has come elsewhere since it was planned. */
+  async function read(size: number): Promise<{ tick: number; report: number }> {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    await crowd(plane, stage.clusterId, size);
+    const waves = [
+      { name: 'one', selector: { nodeIds: [node.id] } },
+      { name: 'crowd', percent: 100, dependsOn: [] },
+    ];
+    const id = await stage.started({ waves, maxUnavailable: 10 });
+    const update = await node.told();
+    if (update === null) throw new Error('the node is told of no update');
+    expect(await node.prepare(update)).toBe(true);
+    await crowdHas(id, '1.5.0');
+    await plane.database.query('ANALYZE');
+    const tables = ['rollout_assignments', 'cluster_memberships', 'node_liveness'];
+    const most = async (work: () => Promise<unknown>) => Math.max(...(await rowsRead(tables, work)));
+    // Whom it has offered something is elsewhere as well: the tick takes that back, and begins with those in front.
+    const tick = await most(() => stage.tick());
+    expect((await stage.rollout(id)).waves[1].counts).toEqual({ offered: 50, planned: size - 50 });
+    await plane.database.query(
+      `UPDATE rollout_assignments SET state = 'ok', node_state = 'running'
+        WHERE rollout_id = $1 AND wave_position = 1 AND step_from = '1.5.0'`,
+      [id],
+    );
+    const report = await most(async () => created(await node.report(update, 'starting')));
+    expect((await stage.rollout(id)).waves[1].counts).toMatchObject({ offered: 50 });
+    created(await stage.act(id, 'cancel'));
+    return { tick, report };
+  }
+
+  it('looks at as many of them in one transaction, however many wait and wherever they are', async () => {
+    const few = await read(1_300);
+    const many = await read(2_600);
+    // What an index says of rows that are gone may differ; who is looked at counts thrice and more.
+    expect(many.tick - few.tick).toBeLessThan(500);
+    expect(many.report - few.report).toBeLessThan(500);
+  });
+
+  it('lets nobody who can go wait behind those who cannot, and comes back to each of these', async () => {
+    const stage = await RolloutStage.open(plane);
+    await stage.publisher.release('3.0.0', FLOOR_2);
+    await crowd(plane, stage.clusterId, 2_200);
+    const id = await stage.draft({ maxUnavailable: 5 }, { targetVersion: '3.0.0' });
+    // All have to pass 2.0.0, which nobody may have any more.
+    created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
+    await crowdHas(id, '2.0.0', 2_170);
+    const goes = async () => (await stage.rollout(id)).waves[0].counts.offered ?? 0;
+    const nudge = jest.spyOn(RolloutNudges.prototype, 'nudge');
+    const asksForMore = () => {
+      const { length } = nudge.mock.calls;
+      nudge.mockClear();
+      return length > 0;
+    };
+    created(await stage.act(id, 'start'));
+    expect([await goes(), asksForMore()]).toEqual([0, true]);
+    await stage.tick();
+    expect(await goes()).toBe(30);
+    // Those in front are looked at each time, those behind in turn.
+    await crowdHas(id, '2.0.0', 7, 8);
+    await crowdHas(id, '2.0.0', 1_500, 1_501);
+    await crowdHas(id, '2.0.0', 2_150, 2_151);
+    await stage.tick();
+    expect([await goes(), asksForMore()]).toEqual([32, true]);
+    await stage.tick();
+    expect(await goes()).toBe(33);
+    created(await stage.act(id, 'cancel'));
+    nudge.mockRestore();
   });
 });

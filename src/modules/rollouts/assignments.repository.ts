@@ -243,13 +243,8 @@ export class AssignmentsRepository {
     return this.moveChosen(tx, chosen, to, reason);
   }
 
-  /** The nodes of those that stand in front, likewise. */
-  async nodesInFront(tx: ReadTx, which: InFront): Promise<string[]> {
-    const rows = await tx.query<{ nodeId: string }>(sql`SELECT a.node_id AS "nodeId" FROM ${inFront(which)}`);
-    return rows.map(({ nodeId }) => nodeId);
-  }
-
-  private moveChosen(tx: Tx, chosen: Sql, to: AssignmentState, reason: string | undefined): Promise<Moved[]> {
+  /** Moves those that a statement finds, which tells `id` and `state`. */
+  moveChosen(tx: Tx, chosen: Sql, to: AssignmentState, reason?: string): Promise<Moved[]> {
     return tx.query<Moved>(sql`
       WITH chosen AS MATERIALIZED (${chosen})
       UPDATE rollout_assignments AS m

@@ -17,11 +17,12 @@ import {
 import { EmergencyPinViews } from './emergency-pin-views.js';
 import { EmergencyPinsRepository } from './emergency-pins.repository.js';
 import type { CreateEmergencyPin, EmergencyPinQuery, EmergencyPinView } from './emergency-pins.schema.js';
+import type { HeldRollout } from './held-rollout.js';
 import { PinnableReleases } from './pinnable-releases.js';
 import { noSuchRollout, type Rollout, rolloutCreated } from './rollout.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutDrafts } from './rollout-drafts.js';
-import { type HeldRollout, RolloutEngine } from './rollout-engine.js';
+import { RolloutEngine } from './rollout-engine.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { type PreparedRollout, RolloutPlanner } from './rollout-planner.js';
 import { RolloutsRepository } from './rollouts.repository.js';

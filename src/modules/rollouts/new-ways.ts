@@ -10,6 +10,7 @@ import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutPlanner } from './rollout-planner.js';
 import { RolloutsRepository } from './rollouts.repository.js';
+import { type Stretch, WaitingNodesRepository } from './waiting-nodes.repository.js';
 
 /** Plans ways of nodes anew that are elsewhere than when the rollout was planned. All of it under the lock of the product. */
 @Injectable()
@@ -19,6 +20,7 @@ export class NewWays {
     private readonly workloads: WorkloadsReadModel,
     private readonly ways: EmergencyWaysRepository,
     private readonly assignments: AssignmentsRepository,
+    private readonly waiting: WaitingNodesRepository,
     private readonly rollouts: RolloutsRepository,
     private readonly moves: RolloutMoves,
     private readonly planner: RolloutPlanner,
@@ -55,18 +57,22 @@ export class NewWays {
           ORDER BY at DESC, "isStop" DESC, rollout_id DESC LIMIT 1) AS l ON true)`;
   }
 
-  /** Plans the ways of nodes anew whose turn has come and that are elsewhere: of some. Whether there were any.
+  /** Plans the ways of nodes anew that stand there and are elsewhere: of some. Of how many.
    *  @param isReady nothing else keeps the node of `a` from being offered its way */
-  async ofMovedNodes(tx: Tx, rollout: Rollout, isReady: Sql, limit: number): Promise<boolean> {
-    const nodeIds = await this.assignments.nodesInFront(tx, {
-      ...{ rolloutId: rollout.id, direction: 'forward', states: ['planned'], inOpenWaves: true, limit },
-      where: sql`${isReady} AND ${this.isElsewhere(rollout)} AND NOT ${this.members.isAway(rollout.clusterId, sql`a.node_id`)}`,
-    });
-    if (nodeIds.length === 0) return false;
+  async ofMovedNodes(
+    tx: Tx,
+    rollout: Rollout,
+    stretch: Stretch,
+    isReady: Sql,
+    limit: number,
+  ): Promise<number> {
+    const isMoved = sql`${isReady} AND ${this.isElsewhere(rollout)} AND NOT ${this.members.isAway(rollout.clusterId, sql`a.node_id`)}`;
+    const nodeIds = await this.waiting.nodes(tx, stretch, isMoved, limit);
+    if (nodeIds.length === 0) return 0;
     await this.plan(tx, rollout, 'planned', nodeIds);
     // Also since it may lead to releases that are not held yet.
     this.nudges.nudge(tx, rollout);
-    return true;
+    return nodeIds.length;
   }
 
   /** Takes back what was offered to nodes that have come elsewhere since. */

@@ -2,6 +2,8 @@
 export interface Portions {
   /** Looks whether they are away, before their turn comes: of each open wave. */
   inFront: number;
+  /** Looks where they are, beyond those for whom there is room, and plans their ways anew. */
+  looked: number;
   /** Takes an offer from them, so that their snapshots change. */
   withdrawn: number;
   /** Takes their place in the queue from them. */
@@ -16,6 +18,7 @@ export interface Portions {
 
 export const AT_LENGTH: Portions = {
   inFront: 1_000,
+  looked: 1_000,
   withdrawn: 500,
   cancelled: 2_000,
   skipped: 1_000,
@@ -26,6 +29,7 @@ export const AT_LENGTH: Portions = {
 /** Of a transaction that hears reports: others wait to be heard. */
 export const IN_BRIEF: Portions = {
   inFront: 50,
+  looked: 100,
   withdrawn: 50,
   cancelled: 200,
   skipped: 100,

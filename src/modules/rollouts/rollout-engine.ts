@@ -1,30 +1,27 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type Sql, sql } from '../../common/database/sql.js';
+import type { Sql } from '../../common/database/sql.js';
 import type { Tx } from '../../common/transaction/tx.js';
-import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { Absences } from './absences.js';
 import { AssignmentCountsRepository } from './assignment-counts.repository.js';
-import { AssignmentsRepository, type Moved } from './assignments.repository.js';
+import type { Moved } from './assignments.repository.js';
 import { DecisionsRepository } from './decisions.repository.js';
-import { isHeld } from './emergency-coverage.js';
 import { EmergencyHolds } from './emergency-holds.js';
-import { EmergencyPinsRepository } from './emergency-pins.repository.js';
-import type { Direction } from './engine/assignment-state.js';
 import { nextStep } from './engine/evaluation.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts, Step } from './engine/rollout-facts.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
-import { offerLimit } from './engine/slots.js';
+import type { HeldRollout } from './held-rollout.js';
 import { LeaseCare } from './lease-care.js';
-import { NewWays } from './new-ways.js';
+import { Offers } from './offers.js';
 import { AT_LENGTH, type Portions } from './portions.js';
 import { type Rollout, waveMoved } from './rollout.js';
+import { type Course, RolloutCourses } from './rollout-courses.js';
 import { RolloutFactsReader, type Standing } from './rollout-facts-reader.js';
+import { RolloutGoals } from './rollout-goals.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { SlotsRepository } from './slots.repository.js';
-import { VersionPinsRepository } from './version-pins.repository.js';
 import { WaveOpenings } from './wave-openings.js';
 import { WavesRepository } from './waves.repository.js';
 
@@ -33,29 +30,11 @@ const AT_ONCE = 500;
 /** Nodes that are looked at beyond those for which slots are free: some in front may wait for their leases. */
 const BEHIND_WAITING = 100;
 
-/** A rollout with the releases that may be installed for it, none of which can be blocked before the commit. */
-export interface HeldRollout {
-  rollout: Rollout;
-  /** After the lock: what held it is earlier. */
-  now: Date;
-  /** Approved, and not blocked. */
-  usableReleaseIds: readonly string[];
-  /** The others to which it leads. */
-  unusableReleaseIds: readonly string[];
-}
-
 /** How a rollout is taken forward. */
 export interface Going {
   /** Nodes that were deferred and have been heard of since. */
   seenAgain?: readonly string[];
   portions?: Portions;
-}
-
-/** Where a rollout leads its nodes now. */
-interface Course {
-  direction: Direction;
-  state: Rollout['state'];
-  maxUnavailable: number;
 }
 
 type Ready = Awaited<ReturnType<SlotsRepository['ready']>>;
@@ -79,7 +58,6 @@ export class RolloutEngine {
   constructor(
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
-    private readonly assignments: AssignmentsRepository,
     private readonly numbers: AssignmentCountsRepository,
     private readonly slots: SlotsRepository,
     private readonly leases: LeaseCare,
@@ -89,11 +67,10 @@ export class RolloutEngine {
     private readonly facts: RolloutFactsReader,
     private readonly absences: Absences,
     private readonly openings: WaveOpenings,
-    private readonly emergencies: EmergencyPinsRepository,
+    private readonly courses: RolloutCourses,
     private readonly holds: EmergencyHolds,
-    private readonly newWays: NewWays,
-    private readonly pins: VersionPinsRepository,
-    private readonly releases: ReleasesReadModel,
+    private readonly offers: Offers,
+    private readonly goals: RolloutGoals,
     @Inject(ROLLOUT_RULES) private readonly rules: Rules,
   ) {}
 
@@ -108,7 +85,7 @@ export class RolloutEngine {
     { waits = true }: { waits?: boolean } = {},
   ): Promise<HeldRollout | null> {
     const [{ usable, unusable }, locked] = await Promise.all([
-      this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id), { waits }),
+      this.goals.hold(tx, { clusterId, id }, { waits }),
       this.rollouts.lock(tx, clusterId, id),
     ]);
     return locked === null ? null : { ...locked, usableReleaseIds: usable, unusableReleaseIds: unusable };
@@ -167,30 +144,24 @@ export class RolloutEngine {
     const isOlder = await this.moves.withdraw(tx, rollout, held.unusableReleaseIds, portions);
     const hasTurned = rollout.state === 'rolling_back' && held.rollout.state !== 'rolling_back';
     const isPlanning = hasTurned || held.rollout.waysBackAfter !== null;
-    const usableReleaseIds = isPlanning ? await this.goals(tx, rollout) : held.usableReleaseIds;
-    const course = usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
+    const usableReleaseIds = isPlanning ? await this.goals.added(tx, rollout) : held.usableReleaseIds;
+    const course = usableReleaseIds.length === 0 ? null : await this.courses.of(tx, rollout);
     if (course === null) return rollout;
     const now = (isOlder ? null : standing) ?? (await this.facts.standing(tx, rollout));
     const next = { ...held, rollout, usableReleaseIds };
     // Of what was held, not of where it leads.
     const isLeaving = course.direction === 'back' && !held.usableReleaseIds.includes(rollout.releaseId);
-    const offered = await this.offer(tx, next, course, now, { isLeaving, anew: portions.skipped });
+    const offered = await this.offers.offer(tx, next, course, now, { isLeaving, looked: portions.looked });
     // What was offered now may have been prepared before.
     if (offered + now.numbers.count(course.direction, ['offered']) > 0)
       await this.give(tx, next, course, now.slots.held);
     return rollout;
   }
 
-  /** Releases to which the rollout leads since ways have been planned. They come after the lock that is held: one of
-   *  which something is being decided is left to the next tick. */
-  private async goals(tx: Tx, { clusterId, id }: Rollout): Promise<string[]> {
-    return (await this.releases.holdAll(tx, this.numbers.releasesOf(clusterId, id), { waits: false })).usable;
-  }
-
   /** Lets nodes that have prepared go out of service, as many as may. @returns those that may */
   async grant(tx: Tx, held: HeldRollout): Promise<readonly Moved[]> {
     const { rollout, usableReleaseIds } = held;
-    const course = usableReleaseIds.length === 0 ? null : await this.courseOf(tx, rollout);
+    const course = usableReleaseIds.length === 0 ? null : await this.courses.of(tx, rollout);
     if (course === null) return [];
     // At once where some were free lately; who asks in vain shall cost little.
     const [taken, ready] = await Promise.all([
@@ -297,70 +268,5 @@ export class RolloutEngine {
     this.rollouts.progressed(tx, rollout.id);
     tx.audit(waveMoved(rollout, step.wave, fromState, step.to));
     return true;
-  }
-
-  /** Returns to how many. Who is elsewhere than where its way was planned from is asked to go another one: of these at most
-   *  `anew` at a time, and only where nobody else is to be offered anything.
-   *  @param isLeaving nodes are led away from a blocked version, where no pin keeps them */
-  private async offer(
-    tx: Tx,
-    { rollout, usableReleaseIds }: HeldRollout,
-    { direction, state, maxUnavailable }: Course,
-    { numbers, waves }: Standing,
-    { isLeaving, anew }: { isLeaving: boolean; anew: number },
-  ): Promise<number> {
-    const open = numbers.count(direction, ['offered']);
-    const planned =
-      direction === 'forward' ? numbers.plannedIn(waves) : numbers.count(direction, ['planned']);
-    const limit = Math.min(offerLimit(maxUnavailable) - open, AT_ONCE, planned);
-    if (state === 'paused' || limit <= 0) return 0;
-    // An emergency pin comes before that of a node, which comes before a rollback and a rollout.
-    const goal = direction === 'forward' ? sql`${rollout.targetVersion}` : sql`a.to_version`;
-    const isFirst = isLeaving || (rollout.kind === 'emergency' && direction === 'forward');
-    const isKept = isFirst ? sql`false` : this.pins.keepsFrom(tx, goal);
-    // What a node is to leave behind comes before what it is to have.
-    const isFree = sql`NOT ${isHeld(tx)} AND NOT ${isKept}
-        AND NOT EXISTS (SELECT 1 FROM rollout_assignments AS o
-          WHERE o.cluster_id = a.cluster_id AND o.product_id = a.product_id AND o.node_id = a.node_id AND o.id <> a.id
-            AND o.state IN ('offered', 'granted', 'applying', 'health', 'lost') AND NOT o.is_written_off)`;
-    const isThere =
-      direction === 'forward'
-        ? sql`NOT ${this.newWays.isElsewhere(rollout)}`
-        : sql`EXISTS (SELECT 1 FROM rollout_assignments AS f WHERE f.rollout_id = a.rollout_id AND f.node_id = a.node_id
-                         AND f.direction = 'forward' AND f.state = 'ok')`;
-    const inOpenWaves = direction === 'forward';
-    const offer = (releaseIds: readonly string[], most: number) =>
-      this.assignments.moveInFront(tx, {
-        ...{ rolloutId: rollout.id, direction, from: ['planned'], to: 'offered', inOpenWaves },
-        where: sql`a.to_release_id = ANY(${[...releaseIds]}::uuid[]) AND ${isFree} AND ${isThere}`,
-        limit: most,
-      });
-    const moved = await offer(usableReleaseIds, limit);
-    const looksAgain = direction === 'forward' && moved.length < limit;
-    if (looksAgain && (await this.newWays.ofMovedNodes(tx, rollout, isFree, anew)))
-      moved.push(...(await offer(await this.goals(tx, rollout), limit - moved.length)));
-    if (moved.length > 0) this.rollouts.progressed(tx, rollout.id);
-    this.moves.tell(tx, rollout, moved, 'offered');
-    if (moved.length === AT_ONCE) this.nudges.nudge(tx, rollout);
-    return moved.length;
-  }
-
-  /** Where the rollout leads its nodes now; null: nowhere. One that is over only leads away from a blocked version; it and
-   *  the rollout of a pin go by as many nodes as the rollout beside them allows. That of an emergency pin leads as long as
-   *  the pin decides, by the clock, whether or not its end has been written down. */
-  private async courseOf(tx: Tx, rollout: Rollout): Promise<Course | null> {
-    const { kind, state, strategy, clusterId, productId } = rollout;
-    const isUnderWay = state === 'running' || state === 'paused' || state === 'rolling_back';
-    if (kind === 'emergency' && (state === 'running' || state === 'paused'))
-      return (await this.emergencies.leads(tx, rollout.id))
-        ? { direction: 'forward', state, maxUnavailable: strategy.maxUnavailable }
-        : null;
-    const isOver = state === 'succeeded' || state === 'succeeded_with_deferred' || state === 'cancelled';
-    if (!isUnderWay && !isOver) return null;
-    const goesBeside = !isUnderWay || kind === 'pin';
-    const beside = goesBeside ? await this.rollouts.unfinished(tx, clusterId, productId) : null;
-    const maxUnavailable = (beside?.strategy ?? strategy).maxUnavailable;
-    if (state === 'running' || state === 'paused') return { direction: 'forward', state, maxUnavailable };
-    return { direction: 'back', state: 'rolling_back', maxUnavailable };
   }
 }

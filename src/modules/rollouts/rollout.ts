@@ -68,6 +68,14 @@ export interface Rollout {
   waysBackAfter: string | null;
   /** The version is noted as good up to this node; null: of all, or nothing is proved. */
   goodAfter: string | null;
+  /** It has looked up to here for nodes that can be offered their way; null: no further than those in front. */
+  lookedTo: Place | null;
+}
+
+/** Where somebody stands in a rollout. */
+export interface Place {
+  wavePosition: number;
+  place: number;
 }
 
 /** Before every node, in the order of their ids. */

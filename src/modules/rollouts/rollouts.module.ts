@@ -24,14 +24,17 @@ import { NewWays } from './new-ways.js';
 import { NodeDecisionsService } from './node-decisions.service.js';
 import { NodeVersionsController } from './node-versions.controller.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
+import { Offers } from './offers.js';
 import { PinMoves } from './pin-moves.js';
 import { PinnableReleases } from './pinnable-releases.js';
+import { RolloutCourses } from './rollout-courses.js';
 import { RolloutDecisionsController } from './rollout-decisions.controller.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutDrafts } from './rollout-drafts.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { RolloutEvents } from './rollout-events.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
+import { RolloutGoals } from './rollout-goals.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutPlanner } from './rollout-planner.js';
@@ -52,6 +55,7 @@ import { UpdatesRepository } from './updates.repository.js';
 import { VersionExplainer } from './version-explainer.js';
 import { VersionPinsRepository } from './version-pins.repository.js';
 import { VersionPinsService } from './version-pins.service.js';
+import { WaitingNodesRepository } from './waiting-nodes.repository.js';
 import { WaveOpenings } from './wave-openings.js';
 import { WavesRepository } from './waves.repository.js';
 import { WaysBack } from './ways-back.js';
@@ -85,13 +89,16 @@ import { WaysBack } from './ways-back.js';
     NewWays,
     NodeDecisionsService,
     NodeVersionsRepository,
+    Offers,
     PinMoves,
     PinnableReleases,
+    RolloutCourses,
     RolloutDecisionsService,
     RolloutDrafts,
     RolloutEngine,
     RolloutEvents,
     RolloutFactsReader,
+    RolloutGoals,
     RolloutMoves,
     RolloutNudges,
     RolloutPlanner,
@@ -109,6 +116,7 @@ import { WaysBack } from './ways-back.js';
     VersionExplainer,
     VersionPinsRepository,
     VersionPinsService,
+    WaitingNodesRepository,
     WaveOpenings,
     WavesRepository,
     WaysBack,

@@ -8,7 +8,7 @@ import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { decidesNow } from './emergency-coverage.js';
 import { REACHED_STATES } from './engine/assignment-state.js';
 import { type RolloutState, UNFINISHED_STATES } from './engine/rollout-state.js';
-import { BEFORE_ALL, type Rollout } from './rollout.js';
+import { BEFORE_ALL, type Place, type Rollout } from './rollout.js';
 
 const COLUMNS = sql`r.id, r.kind, r.cluster_id AS "clusterId", r.product_id AS "productId", p.name AS product,
   p.service_type AS "serviceType",
@@ -17,7 +17,9 @@ const COLUMNS = sql`r.id, r.kind, r.cluster_id AS "clusterId", r.product_id AS "
   r.paused_by_decision_id AS "pausedByDecisionId", r.start_at AS "startAt", r.created_by_type AS "createdByType",
   r.created_by_id AS "createdById", r.created_at AS "createdAt", r.updated_at AS "updatedAt", r.started_at AS "startedAt",
   r.running_since AS "runningSince", r.last_progress_at AS "lastProgressAt", r.finished_at AS "finishedAt",
-  r.ways_back_after AS "waysBackAfter", r.good_after AS "goodAfter"`;
+  r.ways_back_after AS "waysBackAfter", r.good_after AS "goodAfter",
+  CASE WHEN r.looked_wave IS NOT NULL THEN jsonb_build_object('wavePosition', r.looked_wave, 'place', r.looked_place) END
+    AS "lookedTo"`;
 const TABLES = sql`rollouts AS r JOIN products AS p ON p.id = r.product_id`;
 
 /** Key of the lock of a product in a cluster. */
@@ -246,7 +248,7 @@ export class RolloutsRepository {
                last_progress_at = CASE WHEN ${isUnderWay} THEN ${tx.now} ELSE r.last_progress_at END,
                ways_back_after = ${state === 'rolling_back' ? BEFORE_ALL : null}::uuid,
                good_after = ${isProof ? BEFORE_ALL : null}::uuid,
-               is_winding_down = ${state === 'cancelled'},
+               is_winding_down = ${state === 'cancelled'}, looked_wave = NULL, looked_place = NULL,
                finished_at = CASE WHEN ${isOver} THEN ${tx.now} WHEN ${isUnderWay} THEN NULL ELSE r.finished_at END
          WHERE r.id = ${id}::uuid`);
     } catch (error) {
@@ -264,6 +266,13 @@ export class RolloutsRepository {
   /** Says up to which node ways back are planned; null: for all. */
   async planBackAfter(tx: Tx, id: string, nodeId: string | null): Promise<void> {
     await tx.query(sql`UPDATE rollouts AS r SET ways_back_after = ${nodeId}::uuid WHERE r.id = ${id}::uuid`);
+  }
+
+  /** Says up to where it has looked for nodes that can be offered their way; null: it begins again. */
+  lookTo(tx: Tx, id: string, to: Place | null): void {
+    tx.send(sql`
+      UPDATE rollouts AS r SET looked_wave = ${to?.wavePosition ?? null}::integer, looked_place = ${to?.place ?? null}::integer
+       WHERE r.id = ${id}::uuid`);
   }
 
   /** It is over, and its nodes leave its version all the same. */

@@ -1,8 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Jobs } from '../../../src/common/jobs/jobs.js';
 import { ROLLOUT_RULES, RULES, type Rules } from '../../../src/modules/rollouts/engine/rules.js';
+import type { HeldRollout } from '../../../src/modules/rollouts/held-rollout.js';
 import { ReleaseVersions } from '../../../src/modules/rollouts/release-versions.js';
-import { type HeldRollout, RolloutEngine } from '../../../src/modules/rollouts/rollout-engine.js';
+import { RolloutEngine } from '../../../src/modules/rollouts/rollout-engine.js';
 import type { Happens } from './history.js';
 import type { Fate } from './host.js';
 import type { HttpFabric } from './http-fabric.js';
