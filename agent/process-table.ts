@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HOST_CLOCK } from './host-clock.js';
 
 /** A row of the host's process table. */
@@ -11,6 +13,8 @@ export interface ProcessRow {
   startTicks: number;
   /** Start of the host and of the process: with the pid it names one process for ever. */
   started: string;
+  /** It was given no environment; false also where that cannot be told. */
+  isBare: boolean;
 }
 
 /** What the table says of `pid`; null when there is no such process, or no /proc that tells. */
@@ -21,7 +25,9 @@ export function processRow(pid: number): ProcessRow | null {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state = 'X', session = '0', start = ''] = [fields[0], fields[3], fields[19]];
     const started = `${HOST_CLOCK.bootId ?? ''}:${start}`;
-    return { state, session: Number(session), startTicks: Number(start), started };
+    const [environmentStart, environmentEnd = '0'] = fields.slice(47, 49);
+    const isBare = environmentEnd !== '0' && environmentStart === environmentEnd;
+    return { state, session: Number(session), startTicks: Number(start), started, isBare };
   } catch {
     return null;
   }
@@ -30,4 +36,23 @@ export function processRow(pid: number): ProcessRow | null {
 /** Whether a process that has not ended has this number; it may be another one than before. */
 export function isRunning(row: ProcessRow): boolean {
   return row.state !== 'Z' && row.state !== 'X';
+}
+
+/** How often, a millisecond apart, a process is looked at that is just becoming another program. */
+const LOOKS = 100;
+
+/**
+ * The environment that a process was started with, `NAME=value` each. None for one that has none, has ended, or is
+ * another user's. One that is just becoming another program (`exec`) shows none for a moment, and is looked at again.
+ */
+export async function environmentOf(pid: number): Promise<string[]> {
+  for (let looks = 0; looks < LOOKS; looks += 1) {
+    const text = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => null);
+    if (text !== '') return text?.split('\0') ?? [];
+    const row = processRow(pid);
+    const isOfKernel = row?.session === 0;
+    if (row === null || !isRunning(row) || row.isBare || isOfKernel) return [];
+    await sleep(1);
+  }
+  return [];
 }

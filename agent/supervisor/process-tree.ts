@@ -1,6 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isRunning, processRow } from '../process-table.js';
+import { environmentOf, isRunning, processRow } from '../process-table.js';
 
 /** The first process of a service, or of an agent: leader of a session of its own, so that all that it starts can be found. */
 export interface TreeRoot {
@@ -75,13 +75,7 @@ export async function membersOf(root: TreeRoot): Promise<number[]> {
 /** Whether the environment that the process was started with names the instance. */
 async function carries(pid: number, instanceId: string | null): Promise<boolean> {
   if (instanceId === null) return false;
-  try {
-    return (await readFile(`/proc/${pid}/environ`, 'latin1'))
-      .split('\0')
-      .includes(`RAP_INSTANCE_ID=${instanceId}`);
-  } catch {
-    return false; // it has just ended, or is of another user and so none that the agent has started
-  }
+  return (await environmentOf(pid)).includes(`RAP_INSTANCE_ID=${instanceId}`);
 }
 
 /** Signals each process; one that has ended in the meantime is passed over. */

@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { environmentOf } from '../../agent/process-table.js';
 
 /** A process that an agent runs as a service, or that such a process has started. */
 export interface NodeService {
@@ -10,8 +11,8 @@ export interface NodeService {
 
 /** The processes of this host that belong to services of these nodes, as the environment of each says. */
 export async function nodeServices(...nodeIds: readonly string[]): Promise<NodeService[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(pids.map(async (pid) => serviceOf(Number(pid), await environment(pid))));
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const found = await Promise.all(pids.map(async (pid) => serviceOf(pid, await environment(pid))));
   return found.filter((service) => service !== null && nodeIds.includes(service.nodeId)) as NodeService[];
 }
 
@@ -31,12 +32,11 @@ export async function endNodeServices(...nodeIds: readonly string[]): Promise<vo
   }
 }
 
-/** Empty for a process that has ended: a zombie has no environment any more. */
-async function environment(pid: string): Promise<Map<string, string>> {
-  const text = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
-  const pairs = text
-    .split('\0')
-    .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]);
+async function environment(pid: number): Promise<Map<string, string>> {
+  const pairs = (await environmentOf(pid)).map((line) => [
+    line.slice(0, line.indexOf('=')),
+    line.slice(line.indexOf('=') + 1),
+  ]);
   return new Map(pairs as [string, string][]);
 }
 
