@@ -189,36 +189,40 @@ describe('a real agent with a real service', () => {
       const { api } = fleet.plane;
       const assignments = `/clusters/${clusterId}/role-assignments`;
       await want();
+      await agent.seen('workload.started');
       let bounded = assignmentId;
       /** Lets the service be covered by nothing but a role for some seconds that begin so much later. */
-      const boundTo = async (
-        leadMs: number,
-      ): Promise<{ from: number; until: number; generation: number }> => {
+      const boundTo = async (leadMs: number): Promise<{ from: number; to: number; generation: number }> => {
         created(await api.delete(`${assignments}/${bounded}`));
-        const [from, until] = [Date.now() + leadMs, Date.now() + leadMs + 8_000];
-        const bounds = { validFrom: new Date(from).toISOString(), validUntil: new Date(until).toISOString() };
+        const [from, to] = [Date.now() + leadMs, Date.now() + leadMs + 8_000];
+        const bounds = { validFrom: new Date(from).toISOString(), validUntil: new Date(to).toISOString() };
         const role = { nodeId, role: 'update-cache', ...bounds };
         bounded = (created(await api.post(assignments, role)) as { id: string }).id;
         const { generation } = (await api.get(`${path}/snapshot`)).body;
         await agent.seen('snapshot.accepted', (line) => line.generation === generation);
-        return { from, until, generation };
+        // Until then one may be there, or even come up, that was begun before the agent had heard of this.
+        await until(
+          async () => agent.all('workload.changed').at(-1)?.reportedState,
+          (state) => state === 'stopped',
+        );
+        return { from, to, generation };
       };
-      // On a busy machine it may have begun before the agent has heard of it; then once more, from later on.
+      // On a busy machine it may have begun before all of that; then once more, from later on.
       let leadMs = 3_000;
-      let [bound, before] = [await boundTo(leadMs), await services()];
-      while (Date.now() >= bound.from || before.length > 0) {
+      let bound = await boundTo(leadMs);
+      while (Date.now() >= bound.from) {
         leadMs *= 2;
-        [bound, before] = [await boundTo(leadMs), await services()];
+        bound = await boundTo(leadMs);
       }
-      const { from, until, generation } = bound;
+      const { from, to, generation } = bound;
       fleet.proxy.cut();
       try {
         while ((await services()).length === 0) await sleep(20);
         expect(await agentTime()).toBeGreaterThanOrEqual(from - STEP_MS);
         while ((await services()).length > 0) await sleep(20);
-        expect(await agentTime()).toBeGreaterThanOrEqual(until - STEP_MS);
+        expect(await agentTime()).toBeGreaterThanOrEqual(to - STEP_MS);
         // Nothing else would have ended it: the snapshot is good for a day.
-        expect(Date.now() - until).toBeLessThan(60_000);
+        expect(Date.now() - to).toBeLessThan(60_000);
       } finally {
         fleet.proxy.mend();
       }
