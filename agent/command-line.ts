@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { AgentFailure, UsageError } from './exit.js';
+import { LAUNCHED_VARIABLE } from './launcher/launcher-protocol.js';
 import { isLogLevel, Log } from './log.js';
 
 export const DEFAULT_STATE_DIRECTORY = './rap-node-agent';
@@ -66,14 +67,15 @@ export function baseUrlFrom(text: string): string {
 
 /**
  * A signal that aborts on SIGINT and SIGTERM, and the function that stops listening. A second signal ends
- * the process the hard way.
+ * the process the hard way; not below a launcher, which kills it in its time: whoever stops all processes of a unit
+ * tells both, and the launcher passes it on.
  */
 export function stopOnSignals(log: Log): { stop: AbortController; release: () => void } {
   const stop = new AbortController();
   setMaxListeners(0, stop.signal); // every loop of the agent listens to it
   const onSignal = (signal: NodeJS.Signals): void => {
     log.info('stopping', { signal });
-    release();
+    if (process.env[LAUNCHED_VARIABLE] === undefined) release();
     stop.abort();
   };
   const release = (): void => {

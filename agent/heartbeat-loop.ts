@@ -56,7 +56,7 @@ export class HeartbeatLoop {
     // A heartbeat whose answer is lost is sent again with its number: should the first one arrive late, behind the
     // repeat, it is the same once more, and no sequence that goes back as a clone's would.
     const sequence = this.sequence + 1;
-    const answer = await this.turns.take(() => this.send(sequence));
+    const answer = await this.turns.takeUntil(this.context.stop, () => this.send(sequence));
     this.sequence = sequence;
     const fields = fieldsOf(answer.body, 'body');
     this.clock.observe(fields.serverTime, answer);

@@ -54,7 +54,7 @@ const DEFAULT_OPTIONS: RunOptions = {
 
 /** Loops and waits that one stop may end; more would be a leak, and is said to be one. */
 const STOPPED_AT_ONCE = 64;
-/** How long the last words to the control plane may take when the agent stops. */
+/** How long what is on its way when the agent stops may take to be answered, and the last words after that. */
 const FAREWELL_MS = 5_000;
 
 /**
@@ -66,6 +66,7 @@ export async function runNode(
   session: AgentSession,
   state: AgentState,
   options: RunOptions = DEFAULT_OPTIONS,
+  farewellMs = FAREWELL_MS,
 ): Promise<void> {
   const { log, clock, stop, store } = session;
   setMaxListeners(STOPPED_AT_ONCE, stop.signal);
@@ -79,10 +80,12 @@ export async function runNode(
   const tokens = new TokenSource(api, identity, clock, log, stop.signal);
   const roles = new RoleKeeper(clock, log);
   const nodeApi = new NodeApi(api, tokens);
+  // Given up at the stop, what tells of services could still arrive, behind the last words.
+  const reportApi = new NodeApi(new ApiClient(state.baseUrl, lingering(stop.signal, farewellMs)), tokens);
   const node = { nodeId, clusterId };
   const context = { log, presence: session.presence, stop: stop.signal };
   const turns = new Turns();
-  const supervision = await openSupervision(session, node, nodeApi, context, turns, options);
+  const supervision = await openSupervision(session, node, reportApi, context, turns, options);
   const { supervisor, reporter } = supervision;
   const updates = await openUpdates(store, node, nodeApi, context, supervision, {
     product: options.agentProduct,
@@ -109,7 +112,7 @@ export async function runNode(
     const authority = new AuthoritySeen(() => watch.held?.snapshot.authorityTerm ?? null);
     const checkIn = new CheckIn(launcher, AGENT_VERSION, () => watch.held !== null);
     const parts = [...trust.parts, supervision.part, authority, checkIn];
-    const heartbeat = new HeartbeatLoop(nodeApi, watch, store, clock, context, parts, turns);
+    const heartbeat = new HeartbeatLoop(reportApi, watch, store, clock, context, parts, turns);
     const report = new HostReport(nodeApi, state.wish, context);
     const reports = [heartbeat.run(), report.run(), reporter.run(), updates.reporter.run()];
     const work = [vpn.run(stop.signal), cache.run(), updates.keeper.run()];
@@ -126,7 +129,8 @@ export async function runNode(
     roles.stop();
     await supervisor.close();
     reporter.keepLatest(); // what they were on their way to that is no news any more
-    const farewell = new ApiClient(state.baseUrl, AbortSignal.timeout(FAREWELL_MS));
+    await turns.take(async () => undefined); // what was on its way has been answered, or was given up
+    const farewell = new ApiClient(state.baseUrl, AbortSignal.timeout(farewellMs));
     // The node is about to be silent; that its services have stopped is worth a try, and no more.
     await reporter.flush(new NodeApi(farewell, tokens)).catch(() => undefined);
   }
@@ -147,6 +151,14 @@ async function isWelcomeAgain(session: AgentSession, tokens: TokenSource): Promi
   }
   await store.updateState((state) => ({ ...state, refused: null }));
   return true;
+}
+
+/** A signal that aborts so long after `stop` does. */
+function lingering(stop: AbortSignal, ms: number): AbortSignal {
+  const later = new AbortController();
+  const begin = (): void => void setTimeout(() => later.abort(), ms).unref();
+  stop.addEventListener('abort', begin, { once: true });
+  return later.signal;
 }
 
 /** Waits for every loop; the failure of one stops the others and is thrown once all have ended. */

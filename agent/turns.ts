@@ -8,4 +8,19 @@ export class Turns {
     this.last = result.catch(() => undefined);
     return result;
   }
+
+  /** The same for who does not wait beyond a stop: rejects then. What has begun goes on all the same, and the next turn
+   *  is after it; what has not begun by then never does. */
+  takeUntil<T>(stop: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const working = this.take(() => {
+      stop.throwIfAborted();
+      return work();
+    });
+    return new Promise((resolve, reject) => {
+      const leave = (): void => reject(stop.reason);
+      if (stop.aborted) leave();
+      stop.addEventListener('abort', leave, { once: true });
+      void working.then(resolve, reject).finally(() => stop.removeEventListener('abort', leave));
+    });
+  }
 }

@@ -42,7 +42,7 @@ export class WorkloadReporter {
     let failures = 0;
     while (!stop.aborted) {
       try {
-        await this.flush(this.api);
+        await this.sendAll(this.api, (work) => this.turns.takeUntil(stop, work));
         failures = 0;
         await this.next();
       } catch (error) {
@@ -54,10 +54,14 @@ export class WorkloadReporter {
   }
 
   /** Sends all that waits. @throws ServerAway, IdentityRefused; what was not sent waits on */
-  async flush(api: NodeApi): Promise<void> {
+  flush(api: NodeApi): Promise<void> {
+    return this.sendAll(api, (work) => this.turns.take(work));
+  }
+
+  private async sendAll(api: NodeApi, inTurn: (work: () => Promise<void>) => Promise<void>): Promise<void> {
     for (let next = this.first(); next !== null; next = this.first()) {
       const [serviceType, outgoing] = next;
-      await this.turns.take(async () => {
+      await inTurn(async () => {
         const isDue = this.waiting.get(serviceType)?.includes(outgoing) ?? false;
         if (isDue) await this.send(api, outgoing);
       });

@@ -27,7 +27,7 @@ interface Trap {
 export interface LateRequest {
   /** Resolves when it has been sent. */
   sent: Promise<void>;
-  /** Lets it arrive. Resolves to the status that nobody sees any more. */
+  /** Lets it arrive. Resolves to the status, which its sender sees only if it waits still. */
   arrive(): Promise<number>;
 }
 
@@ -98,7 +98,7 @@ export class UnreliableProxy {
       return;
     }
     if (trap?.mishap === 'request_late') {
-      void this.keep(req).then(trap.sprung);
+      void this.keep(req, res).then(trap.sprung);
       return;
     }
     const { host: _, ...headers } = endToEnd(req.headers);
@@ -116,7 +116,7 @@ export class UnreliableProxy {
     req.pipe(onward);
   }
 
-  private async keep(req: IncomingMessage): Promise<void> {
+  private async keep(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { host: _, ...headers } = endToEnd(req.headers);
     const options = { method: req.method, headers, agent: onwards };
     const body = await buffer(req);
@@ -125,8 +125,10 @@ export class UnreliableProxy {
       const answered = once(onward, 'response') as Promise<[IncomingMessage]>;
       onward.end(body);
       const [answer] = await answered;
-      answer.resume();
-      return answer.statusCode ?? 0;
+      const status = answer.statusCode ?? 0;
+      if (res.destroyed) answer.resume();
+      else answer.pipe(res.writeHead(status, endToEnd(answer.headers)));
+      return status;
     };
   }
 }
