@@ -505,6 +505,12 @@ describe('a pin', () => {
     created(await plane.api.put(pinOf(stage, node), { version: '2.0.0', reason: 'For now.', expiresAt }));
     const [made] = await rolloutsOf(stage);
     await stage.advance(61);
+    const again = await plane.api.put(pinOf(stage, node), {
+      version: '1.0.0',
+      reason: 'For now.',
+      expiresAt,
+    });
+    expect([again.status, again.body.errors?.[0]?.pointer]).toEqual([422, '#/expiresAt']);
     const { token } = created(
       await plane.api.post('/api-tokens', { name: 'late', role: 'platform-operator' }),
     ) as { token: string };

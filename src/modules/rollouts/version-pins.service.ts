@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
+import { invalid } from '../../common/errors/domain-error.js';
 import { contentEtag } from '../../common/http/etag.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
@@ -42,6 +43,7 @@ export class VersionPinsService {
     { version, reason, expiresAt }: z.infer<typeof PutVersionPin>,
   ): Promise<{ pin: VersionPinView; isNew: boolean }> {
     return this.transactor.mutateDirect(actor, async (tx) => {
+      if (expiresAt !== undefined && new Date(expiresAt) <= tx.now) throw isOver();
       const product = await this.pinnable.product(tx, name);
       await this.members.requireMember(tx, clusterId, nodeId);
       const release = await this.pinnable.usable(tx, product, version);
@@ -82,6 +84,12 @@ export class VersionPinsService {
       return { result: undefined, events: [pinRemoved(pin)] };
     });
   }
+}
+
+/** It would take the place of one that holds, and hold nothing itself. */
+function isOver() {
+  const message = 'Must lie ahead.';
+  return invalid('invalid_request', message, { errors: [{ pointer: '#/expiresAt', message }] });
 }
 
 function view(pin: VersionPin, now: Date): VersionPinView {
