@@ -151,7 +151,17 @@ describe('a node that reports', () => {
     expect(await node.prepare(update)).toBe(true);
     await stage.advance(61);
     await stage.tick();
+    expect(await explained(stage, node)).toMatchObject({
+      desired: { version: '2.0.0', rule: 'granted' },
+      notUpdatingBecause: expect.arrayContaining(['It is out of service and silent.']),
+    });
     created(await stage.act(id, `nodes/${node.id}/write-off`, { reason: 'Its disk was replaced.' }));
+    expect(await node.told()).toBeNull();
+    expect(await explained(stage, node)).toMatchObject({
+      desired: { version: null, rule: 'none' },
+      rollout: { assignmentState: 'lost', phase: null },
+      notUpdatingBecause: expect.arrayContaining(['It was written off in this rollout.']),
+    });
     created(await stage.act(id, 'cancel'));
     await stage.started();
     await stage.run();

@@ -128,7 +128,7 @@ export class VersionExplainer {
       waveState: wave?.state ?? null,
       assignmentState: assignment.state,
       assignmentReason: assignment.stateReason,
-      phase: phaseOf(assignment),
+      phase: assignment.isWrittenOff ? null : phaseOf(assignment),
       updateState: assignment.nodeState,
       retriesLeft: assignment.retriesLeft,
     };
@@ -146,7 +146,10 @@ function sourcesOf(
 ): Pick<VersionSources, 'rollback' | 'granted' | 'joiner'> {
   const nothing = { rollback: null, granted: null, joiner: null };
   if (part === null) return nothing;
-  const { rollout, forward, back } = part;
+  const { rollout } = part;
+  // A node that was written off is told of its way no more.
+  const told = (way: Assignment | null) => (way?.isWrittenOff === true ? null : way);
+  const [forward, back] = [told(part.forward), told(part.back)];
   if (back !== null && ['planned', 'offered', 'granted', 'applying', 'health', 'lost'].includes(back.state))
     return { ...nothing, rollback: back.toVersion };
   if (forward !== null && phaseOf(forward) !== null) return { ...nothing, granted: forward.toVersion };

@@ -66,7 +66,10 @@ function obstacleIn({
   assignmentState,
   assignmentReason,
   updateState,
+  phase,
 }: NonNullable<VersionExplanation['rollout']>): Obstacle[] {
+  if (assignmentState === 'lost' && phase === null)
+    return [{ because: 'It was written off in this rollout.', remedy: 'Another rollout.' }];
   if (assignmentState === 'offered' && updateState === 'failed')
     return [{ because: 'It has failed to prepare, and may try again.', remedy: 'It tries again.' }];
   if (assignmentState === 'offered' && assignmentReason === LEASE_REASONS.waiting)
