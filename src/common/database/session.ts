@@ -20,6 +20,8 @@ export interface Session {
   send(statement: Sql): void;
   /** Waits for what was sent. @throws why it failed */
   settled(): Promise<void>;
+  /** Whether each statement is planned once for a connection, for any values. */
+  readonly prepares: boolean;
   /** null in a session on `pg`. */
   readonly models: Models | null;
   commit(): Promise<void>;
@@ -75,6 +77,7 @@ export async function openModelSession({
     await done.catch(() => undefined);
   };
   return {
+    prepares: false,
     models,
     query,
     send: (statement) => sent.add(query(statement)),
@@ -147,6 +150,7 @@ async function openSession(pool: Pool, begin: string, prepares: boolean): Promis
   };
   const sent = new SentStatements();
   return {
+    prepares,
     models: null,
     query,
     send: (statement) => sent.add(query(statement)),

@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../audit/audit-event.js';
 import type { Models, Session } from '../database/session.js';
-import { type Sql, sql } from '../database/sql.js';
+import { empty, type Sql, sql } from '../database/sql.js';
 import { stale } from '../errors/domain-error.js';
 import { matchesIfMatch } from '../http/etag.js';
 import { newId } from '../ids/uuid.js';
@@ -16,6 +16,10 @@ const IDLE_TIMEOUT = '30s';
 const LIMITS: Limits = { lockTimeoutMs: 5_000, statementTimeoutMs: 20_000 };
 /** Who only wants to know steps aside sooner. */
 const LIMITS_OF_A_PLAN: Limits = { lockTimeoutMs: 2_000, statementTimeoutMs: 10_000 };
+
+/** What takes a list of ids would be planned anew each time otherwise, even by name: for one id the plan looks cheaper than
+ *  that for any number. */
+const PLANS_ONCE = sql`, set_config('plan_cache_mode', 'force_generic_plan', true) AS p`;
 
 /** How long one statement may wait for a lock, and run. */
 interface Limits {
@@ -49,7 +53,8 @@ export class OpenTransaction implements ModelTx {
       SELECT greatest(date_trunc('milliseconds', now()), (SELECT c.recorded_at FROM database_clock AS c)) AS now,
              set_config('lock_timeout', ${String(limits.lockTimeoutMs)}, true) AS l,
              set_config('statement_timeout', ${String(limits.statementTimeoutMs)}, true) AS s,
-             set_config('idle_in_transaction_session_timeout', ${IDLE_TIMEOUT}, true) AS i`);
+             set_config('idle_in_transaction_session_timeout', ${IDLE_TIMEOUT}, true) AS i
+             ${session.prepares ? PLANS_ONCE : empty}`);
     if (row === undefined) throw new Error('the database did not tell the time');
     return row.now;
   }

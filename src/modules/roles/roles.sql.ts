@@ -1,18 +1,11 @@
-import { join, raw, type Sql, sql } from '../../common/database/sql.js';
+import { join, type Sql, sql } from '../../common/database/sql.js';
+import { word, words } from '../../common/database/words.js';
 import { ROLE_CATALOGUE, ROLE_NAMES } from './role-catalogue.js';
-
-const WORD = /^[a-z][a-z_-]*$/;
-
-/** A word of the catalogue as a literal: what never changes need not be a parameter of every statement. */
-function literal(word: string): Sql {
-  if (!WORD.test(word)) throw new Error(`${word} is no word of the role catalogue`);
-  return raw(`'${word}'`);
-}
 
 const cases = ROLE_NAMES.flatMap((name) => {
   const { requiredCapabilities } = ROLE_CATALOGUE[name];
   if (requiredCapabilities.length === 0) return [];
-  return [sql`WHEN ${literal(name)} THEN ARRAY[${join(requiredCapabilities.map(literal), ', ')}]::text[]`];
+  return [sql`WHEN ${word(name)} THEN ARRAY[${words(requiredCapabilities)}]::text[]`];
 });
 
 /** What the role of the assignment `r` requires, as a `text[]`. */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { empty, type Sql, sql } from '../../common/database/sql.js';
+import { empty, join, type Sql, sql } from '../../common/database/sql.js';
+import { word, words } from '../../common/database/words.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import type { Assignment, NewAssignment } from './assignment.js';
@@ -128,7 +129,7 @@ export class AssignmentsRepository {
   reached(tx: ReadTx, rolloutId: string, after: string, limit: number): Promise<Assignment[]> {
     return tx.query<Assignment>(sql`
       SELECT ${ASSIGNMENT_COLUMNS} FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state = ANY(${[...REACHED_STATES]}::text[])
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = 'forward' AND a.state IN (${words(REACHED_STATES)})
          AND NOT a.is_written_off AND a.node_id > ${after}::uuid ORDER BY a.node_id LIMIT ${limit}`);
   }
 
@@ -220,7 +221,7 @@ export class AssignmentsRepository {
     return tx.query(sql`
       SELECT ${ASSIGNMENT_COLUMNS}, w.name AS wave FROM rollout_assignments AS a
         LEFT JOIN rollout_waves AS w ON w.rollout_id = a.rollout_id AND w.position = a.wave_position
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ANY(${BOTH}::text[])
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction IN (${words(BOTH)})
          AND (${state ?? null}::text IS NULL OR a.state = ${state ?? null})
          AND (${nodeId}::uuid IS NULL OR (a.node_id, a.direction) > (${nodeId}::uuid, ${direction}::text))
        ORDER BY a.node_id, a.direction LIMIT ${limit + 1}`);
@@ -232,8 +233,8 @@ export class AssignmentsRepository {
     const directions = direction === undefined ? BOTH : [direction];
     const chosen = sql`
       SELECT a.id, a.state FROM rollout_assignments AS a
-       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ANY(${directions}::text[])
-         AND a.state = ANY(${allowed(from, to)}::text[]) AND ${where} ${limit === undefined ? empty : sql`LIMIT ${limit}`}`;
+       WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction IN (${words(directions)})
+         AND a.state IN (${words(allowed(from, to))}) AND ${where} ${limit === undefined ? empty : sql`LIMIT ${limit}`}`;
     return this.moveChosen(tx, chosen, to, reason);
   }
 
@@ -322,12 +323,15 @@ function inFront({
   const [first, then] = among === undefined ? [where, sql`true`] : [sql`true`, where];
   return sql`(
       SELECT a.* FROM (
-        SELECT f.* FROM rollout_waves AS w CROSS JOIN unnest(${[...states]}::text[]) AS s (state) CROSS JOIN LATERAL (
+        SELECT f.* FROM rollout_waves AS w CROSS JOIN (VALUES ${join(
+          states.map((state) => sql`(${word(state)})`),
+          ', ',
+        )}) AS s (state) CROSS JOIN LATERAL (
           SELECT a.* FROM rollout_assignments AS a
-           WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${direction} AND a.state = s.state
+           WHERE a.rollout_id = ${rolloutId}::uuid AND a.direction = ${word(direction)} AND a.state = s.state
              AND a.wave_position = w.position AND ${first}
            ORDER BY a.place LIMIT ${among ?? limit}) AS f
-         WHERE w.rollout_id = ${rolloutId}::uuid AND (NOT ${inOpenWaves} OR w.state IN ('active', 'soaking', 'done'))
+         WHERE w.rollout_id = ${rolloutId}::uuid ${inOpenWaves ? sql`AND w.state IN ('active', 'soaking', 'done')` : empty}
         OFFSET 0) AS a
        -- Asked of each of them: joined, it would be asked of everybody in the cluster.
        WHERE (SELECT ${then}) ORDER BY a.wave_position, a.place LIMIT ${limit}) AS a`;

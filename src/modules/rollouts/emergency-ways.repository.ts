@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
+import { word, words } from '../../common/database/words.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
 import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import type { Assignment } from './assignment.js';
@@ -67,7 +68,7 @@ export class EmergencyWaysRepository {
   ): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(sql`
       SELECT a.id FROM ${this.covered(tx, rolloutId)}
-       WHERE a.direction = ${direction} AND a.state = ANY(${[...states]}::text[]) ORDER BY a.state, a.wave_position, a.place LIMIT ${limit}`);
+       WHERE a.direction = ${word(direction)} AND a.state IN (${words(states)}) ORDER BY a.state, a.wave_position, a.place LIMIT ${limit}`);
     return rows.map(({ id }) => id);
   }
 

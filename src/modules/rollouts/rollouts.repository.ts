@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { violates } from '../../common/database/postgres-errors.js';
 import { type Sql, sql } from '../../common/database/sql.js';
+import { words } from '../../common/database/words.js';
 import { conflict } from '../../common/errors/domain-error.js';
 import type { CursorValues } from '../../common/http/cursor.js';
 import type { Actor } from '../../common/request/actor.js';
@@ -156,7 +157,7 @@ export class RolloutsRepository {
       SELECT ${COLUMNS} FROM ${TABLES} WHERE r.release_id = ${releaseId}::uuid AND r.state <> 'rolled_back'
          AND (r.state <> 'cancelled' OR EXISTS (
                SELECT 1 FROM rollout_counts AS c WHERE c.rollout_id = r.id AND c.direction = 'forward' AND c.nodes > 0
-                  AND c.state = ANY(${[...REACHED_STATES]}::text[])))
+                  AND c.state IN (${words(REACHED_STATES)})))
        ORDER BY r.cluster_id, r.product_id, r.id`);
   }
 
@@ -174,7 +175,7 @@ export class RolloutsRepository {
    *  other, and of these that of an emergency pin. */
   async lastOf(tx: ReadTx, clusterId: string, productId: string, nodeId: string): Promise<Rollout | null> {
     const leads = sql`r.kind = 'emergency' AND EXISTS (SELECT 1 FROM emergency_pins AS p WHERE p.rollout_id = r.id AND ${decidesNow(tx)})`;
-    const unfinished = sql`r.state = ANY(${[...UNFINISHED_STATES]}::text[])`;
+    const unfinished = sql`r.state IN (${words(UNFINISHED_STATES)})`;
     const isOpen = sql`a.state IN ('planned', 'offered', 'granted', 'applying', 'health', 'lost') AND NOT a.is_written_off`;
     const [row] = await tx.query<Rollout>(sql`
       SELECT ${COLUMNS} FROM ${TABLES} JOIN (
@@ -225,7 +226,7 @@ export class RolloutsRepository {
   async unfinished(tx: ReadTx, clusterId: string, productId: string): Promise<Rollout | null> {
     const [row] = await tx.query<Rollout>(sql`
       SELECT ${COLUMNS} FROM ${TABLES} WHERE r.cluster_id = ${clusterId}::uuid AND r.product_id = ${productId}::uuid
-         AND r.kind = 'staged' AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])`);
+         AND r.kind = 'staged' AND r.state IN (${words(UNFINISHED_STATES)})`);
     return row ?? null;
   }
 

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
+import { words } from '../../common/database/words.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
 import type { Assignment } from './assignment.js';
 import { ASSIGNMENT_COLUMNS } from './assignments.sql.js';
@@ -30,7 +31,7 @@ export class UpdatesRepository {
     const rows = await tx.query<{ id: string }>(sql`
       WITH unfinished AS (
         SELECT r.id, r.release_id FROM rollouts AS r
-         WHERE r.cluster_id = ${clusterId}::uuid AND r.state = ANY(${[...UNFINISHED_STATES]}::text[])
+         WHERE r.cluster_id = ${clusterId}::uuid AND r.state IN (${words(UNFINISHED_STATES)})
       )
       SELECT u.release_id AS id FROM unfinished AS u
       UNION
@@ -42,7 +43,7 @@ export class UpdatesRepository {
   async clustersUnderWay(tx: ReadTx, releaseId: string): Promise<string[]> {
     const rows = await tx.query<{ clusterId: string }>(sql`
       SELECT DISTINCT r.cluster_id AS "clusterId" FROM rollouts AS r
-       WHERE r.state = ANY(${[...UNFINISHED_STATES]}::text[])
+       WHERE r.state IN (${words(UNFINISHED_STATES)})
          AND r.product_id = (SELECT s.product_id FROM releases AS s WHERE s.id = ${releaseId}::uuid)
          AND (r.release_id = ${releaseId}::uuid OR EXISTS (
                SELECT 1 FROM rollout_counts AS c
