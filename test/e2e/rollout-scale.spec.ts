@@ -4,6 +4,7 @@ import { systemActor } from '../../src/common/request/actor.js';
 import { OpenTransaction } from '../../src/common/transaction/open-transaction.js';
 import { Transactor } from '../../src/common/transaction/transactor.js';
 import type { ReadTx } from '../../src/common/transaction/tx.js';
+import { AssignmentsRepository } from '../../src/modules/rollouts/assignments.repository.js';
 import { RolloutsRepository } from '../../src/modules/rollouts/rollouts.repository.js';
 import { UpdateIntake } from '../../src/modules/rollouts/update-intake.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
@@ -160,6 +161,41 @@ describe('the engine', () => {
     const many = await reportCosts(30);
     expect(many.counted).toEqual(few.counted);
     expect([few.reporters, many.reporters]).toEqual([3, 30]);
+  });
+
+  it('looks at nothing but the reports when nodes go on with what they were let go for', async () => {
+    const { checking, starting, health_checking: tried, running } = (await reportCosts(3)).counted;
+    expect([starting, tried]).toEqual([checking, checking]);
+    expect(running).toBeGreaterThan(checking as number);
+  });
+
+  it('plans what it asks of many nodes once for each connection', async () => {
+    const { stage } = await stageOf(3);
+    const id = await stage.started({ maxUnavailable: 3 });
+    const ids = await plane.database.query<{ id: string }>(
+      'SELECT id FROM rollout_assignments WHERE rollout_id = $1',
+      [id],
+    );
+    const assignments = plane.app.get(AssignmentsRepository);
+    const plans = await plane.app.get(Transactor).observe(
+      systemActor('test'),
+      async (tx) => {
+        // Five times Postgres would look for the best plan for these very ids.
+        for (let nth = 0; nth < 7; nth += 1)
+          await assignments.findAll(
+            tx,
+            ids.slice(nth % 3).map((each) => each.id),
+          );
+        return {
+          result: await tx.query(sql`
+            SELECT p.custom_plans::int AS custom FROM pg_prepared_statements AS p
+             WHERE p.statement LIKE '%rollout_assignments AS a WHERE a.id = ANY%' AND p.statement LIKE '%"waveP%'
+               AND p.generic_plans > 5`),
+        };
+      },
+      { prepares: true },
+    );
+    expect(plans).toEqual([{ custom: 0 }]);
   });
 
   it('takes a large rollout back step by step, and forgets nobody', async () => {

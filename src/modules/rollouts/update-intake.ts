@@ -10,6 +10,7 @@ import { MembershipsReadModel } from '../nodes/memberships.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { type Assignment, phaseOf } from './assignment.js';
 import { AssignmentsRepository, type Moved } from './assignments.repository.js';
+import { goesOn } from './engine/assignment-state.js';
 import { acceptReport, type SlotEffect } from './engine/update-report.js';
 import { NodeVersionsRepository } from './node-versions.repository.js';
 import { IN_BRIEF } from './portions.js';
@@ -118,17 +119,18 @@ export class UpdateIntake {
       const { rollout } = held;
       const taken = await this.onTheirWay(tx, rollout, judged);
       const moved = taken.filter(hasMoved);
+      const caused = moved.map((each) => reported(rollout, each));
       this.write(tx, rollout, taken);
-      if (moved.length === 0) {
+      if (!moved.some(isDecisive)) {
+        if (moved.length > 0) this.rollouts.progressed(tx, rollout.id);
         const isAsking = taken.some(({ next }) => next.nodeState === 'staging');
         const granted = isAsking ? await this.engine.grant(tx, held) : [];
         const all = [...taken.map(({ next }) => next), ...known.values()];
-        return { result: withViews(answers, afterGrants(all, granted)) };
+        return { result: withViews(answers, afterGrants(all, granted)), caused };
       }
       await this.followUp(tx, rollout, moved);
       await this.engine.advance(tx, held, { portions: IN_BRIEF });
       tx.confirm(this.assignments.findAll(tx, ids).then((current) => withViews(answers, current)));
-      const caused = moved.map((each) => reported(rollout, each));
       return { result: answers, caused };
     };
     return this.transactor.observe(systemActor('rollouts'), work, { prepares: true });
@@ -252,6 +254,11 @@ function judge(sent: SentReport, known: Assignment | undefined, now: Date): Take
 
 function hasMoved({ known, next }: Taken): boolean {
   return next.state !== known.state;
+}
+
+/** Something may follow from it for the rollout. */
+function isDecisive({ known, next }: Taken): boolean {
+  return !goesOn(known.state, next.state);
 }
 
 function stateOfOther(

@@ -95,6 +95,12 @@ export function isOneOf<S extends AssignmentState>(states: readonly S[], state: 
   return (states as readonly AssignmentState[]).includes(state);
 }
 
+/** Whether a node that moves so only goes on with what it was let go for: no count that a rule asks for changes, and no
+ *  slot is taken or given back. */
+export function goesOn(from: AssignmentState, to: AssignmentState): boolean {
+  return (from === 'granted' || from === 'applying') && (to === 'applying' || to === 'health');
+}
+
 /** Assignments by their state. */
 export type AssignmentCounts = Readonly<Record<AssignmentState, number>>;
 
