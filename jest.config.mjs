@@ -3,10 +3,14 @@ import { availableParallelism } from 'node:os';
 /** Most databases and services that one run has up at a time, however many cores there are. */
 const MOST_WORKERS = 4;
 
-/** Jest runs the TypeScript sources as native ES modules; swc keeps the decorator metadata that Nest needs. */
+/**
+ * Jest runs the TypeScript sources as native ES modules, in the realm of its worker (ADR 0082); swc keeps the decorator
+ * metadata that Nest needs.
+ */
 export default {
   rootDir: '.',
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/support/jest/host-realm-environment.mjs',
+  runtime: '<rootDir>/test/support/jest/host-realm-runtime.mjs',
   testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/agent/**/*.spec.ts', '<rootDir>/test/**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
