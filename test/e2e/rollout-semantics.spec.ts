@@ -562,6 +562,20 @@ describe('a version that is blocked while nodes prepare it', () => {
     expect((await stage.rollout(id)).state).toBe('succeeded');
   });
 
+  it('is why a rollout that somebody has paused does not go on, until it is unblocked', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    await stage.publisher.release('3.0.0', { migrations });
+    const id = await stage.started({}, { targetVersion: '3.0.0' });
+    created(await stage.act(id, 'pause'));
+    await put(stage, '3.0.0', 'block');
+    expect(await stage.rollout(id)).toMatchObject({ state: 'paused', stateReason: 'operator' });
+    const { pausedByDecisionId: acknowledge } = await stage.rollout(id);
+    expect(refusal(await stage.act(id, 'resume', { acknowledge }))).toEqual([409, 'release_blocked']);
+    await put(stage, '3.0.0', 'unblock');
+    expect((await stage.act(id, 'resume')).body.state).toBe('running');
+  });
+
   it('is taken back from them where it is only a stop on their way', async () => {
     const stage = await RolloutStage.open(plane, 1);
     await stage.publisher.release('3.0.0', { compatibility: { fromVersions: ['>=2.0.0'] } });

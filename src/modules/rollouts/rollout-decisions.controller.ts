@@ -83,7 +83,7 @@ export class RolloutDecisionsController {
       'Where the cause of the pause is still there, `acknowledge` names the decision that paused it (`pausedByDecisionId`). What is taken on is what there is now: one failure more pauses it again.',
     body: ResumeRollout,
     bodyOptional: true,
-    problems: ['cluster_archived', 'rollout_state_conflict', 'acknowledgement_required'],
+    problems: ['cluster_archived', 'rollout_state_conflict', 'acknowledgement_required', 'release_blocked'],
   })
   resume(
     @CurrentActor() actor: Actor,

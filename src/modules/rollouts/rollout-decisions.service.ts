@@ -124,6 +124,9 @@ export class RolloutDecisionsService {
       const facts = await this.facts.read(tx, rollout, isBlocked);
       const isAcknowledged = acknowledge !== null && acknowledge === rollout.pausedByDecisionId;
       const answer = resumption(facts, rollout.stateReason as PauseReason, isAcknowledged, this.rules);
+      // Also where that was not what paused it.
+      if (answer.kind === 'not_cleared' && isBlocked)
+        throw conflict('release_blocked', `Version ${rollout.targetVersion} is blocked.`);
       if (answer.kind === 'not_cleared')
         throw wrongState(rollout, 'The cause of the pause is still there, and has to go first.');
       if (answer.kind === 'not_acknowledged') {
