@@ -34,6 +34,9 @@ export default {
   maxWorkers: Math.min(MOST_WORKERS, availableParallelism()),
   // Modules of files that are done stay in a worker's heap; one that has grown is replaced between two files.
   workerIdleMemoryLimit: '1.5GB',
+  // Giving such a heap back alone may take more than the 500 ms of Jest's default on a busy machine (550 ms for 1.2 GB);
+  // whoever takes longer than this has left something open.
+  workerGracefulExitTimeout: 10_000,
   // What a test waits for comes at once on a quiet machine; a busy one, with real processes, may need very long.
   testTimeout: 180_000,
 };
