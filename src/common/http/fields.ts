@@ -12,16 +12,14 @@ export const Id = z.uuid().meta({ description: 'UUIDv7.', example: '019ab0c4-7e1
 export const Instant = z.iso.datetime({ precision: 3 }).meta({ example: '2026-11-23T08:00:00.000Z' });
 
 /** An instant in a request: any precision and offset that RFC 3339 allows. */
-export const InstantInput = z.iso
-  .datetime({ offset: true })
-  .refine(isWritable, 'Must lie in the years 1 to 9999 of UTC.')
-  .meta({ example: '2026-11-23T08:00:00.000Z' });
+export const InstantInput = z.iso.datetime({ offset: true }).meta({ example: '2026-11-23T08:00:00.000Z' });
 
-/** Whether it can be written in UTC as it is here. What is no instant at all is refused as that. */
-function isWritable(text: string): boolean {
+/** One that is kept, and answered as it is written here: what lies beyond that in UTC no client could read. */
+export const KeptInstantInput = InstantInput.refine((text) => {
   const year = new Date(text).getUTCFullYear();
+  // What is no instant at all is refused as that.
   return Number.isNaN(year) || (year >= 1 && year <= 9999);
-}
+}, 'Must lie in the years 1 to 9999 of UTC.');
 
 /** Labels: up to 64 short texts by name. */
 export const Labels = z

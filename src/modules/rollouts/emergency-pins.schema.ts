@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ActorRef, Id, Instant, InstantInput, Reason } from '../../common/http/fields.js';
+import { ActorRef, Id, Instant, KeptInstantInput, Reason } from '../../common/http/fields.js';
 import { PageQuery, pageOf } from '../../common/http/paging.js';
 import { MAX_NAMED_NODES, NodeSelector } from '../nodes/node-selector.js';
 import { EMERGENCY_PIN_STATUSES } from './emergency-pin.js';
@@ -23,7 +23,7 @@ export const CreateEmergencyPin = z
     version: z.string().min(1).max(128).meta({ example: '1.0.0' }),
     scope: ScopeInput.describe('Which nodes. Who joins later is not among them.'),
     reason: Reason,
-    expiresAt: InstantInput.describe('At this instant it decides no more; at most 30 days from now.'),
+    expiresAt: KeptInstantInput.describe('At this instant it decides no more; at most 30 days from now.'),
     maxUnavailable: z
       .int()
       .min(1)

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ActorRef, Id, Instant, InstantInput, Reason } from '../../common/http/fields.js';
+import { ActorRef, Id, Instant, KeptInstantInput, Reason } from '../../common/http/fields.js';
 import { PageQuery, pageOf } from '../../common/http/paging.js';
 import { NodeSelector } from '../nodes/node-selector.js';
 import { ASSIGNMENT_STATES } from './engine/assignment-state.js';
@@ -96,7 +96,7 @@ const StrategyInput = z
       .max(32)
       .default([])
       .describe('Nodes go out of service only then; none: at any time.'),
-    startAt: InstantInput.optional().describe('It starts by itself then, where it may.'),
+    startAt: KeptInstantInput.optional().describe('It starts by itself then, where it may.'),
     autoRollback: z.boolean().describe('Too many failures take it back; otherwise they pause it.'),
     retryBudget: z
       .int()

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { ActorRef, Id, Instant, InstantInput, Reason } from '../../common/http/fields.js';
+import { ActorRef, Id, Instant, KeptInstantInput, Reason } from '../../common/http/fields.js';
 
 export const PutVersionPin = z
   .strictObject({
     version: z.string().min(1).max(128).meta({ example: '1.0.0' }),
     reason: Reason,
-    expiresAt: InstantInput.optional().describe(
+    expiresAt: KeptInstantInput.optional().describe(
       'At this instant it holds no more; absent: until it is removed.',
     ),
   })
