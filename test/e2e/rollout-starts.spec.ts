@@ -3,7 +3,7 @@ import { RolloutNudges } from '../../src/modules/rollouts/rollout-nudges.js';
 import type { Answer } from '../support/api.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { created } from '../support/given.js';
-import { migrationOf, testFile } from '../support/publisher.js';
+import { migrationOf, type TestFile, testFile } from '../support/publisher.js';
 import { crowd } from '../support/rollouts/crowd.js';
 import { RolloutStage, UpdatingNode } from '../support/rollouts/stage.js';
 import { rowsRead } from '../support/rows-read.js';
@@ -114,6 +114,36 @@ describe('a rollout that begins long after it was planned', () => {
     created(await stage.act(id, 'start'));
     await stage.tick();
     expect(await stage.rollout(id)).toMatchObject({ state: 'paused', stateReason: 'no_evidence' });
+  });
+
+  it('gives each node the file for the system that it is by then, and leaves out whose system has none', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const [moved, gone, still] = stage.nodes as [UpdatingNode, UpdatingNode, UpdatingNode];
+    const files = await stage.publisher.releaseFor('3.0.0', ['linux/x64', 'linux/arm64']);
+    const id = await stage.draft({ maxUnavailable: 3 }, { targetVersion: '3.0.0' });
+    await moved.becomes({ os: 'linux', arch: 'arm64' });
+    await gone.becomes({ os: 'windows', arch: 'x64' });
+    created(await stage.act(id, 'start'));
+    const expectFile = async (node: UpdatingNode, system: string) => {
+      const artifact = (await node.told())?.artifact;
+      const { sha256 } = files.get(system) as TestFile;
+      expect(artifact).toMatchObject({ os: 'linux', arch: system.split('/')[1], sha256 });
+      const path = artifact?.path.replace('/api/v1', '') ?? '';
+      const answers = [...files.values()].map((file) => node.api.get(path.replace(sha256, file.sha256)));
+      const statuses = [...files.keys()].map((each) => (each === system ? 200 : 404));
+      expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(statuses);
+    };
+    await expectFile(moved, 'linux/arm64');
+    await expectFile(still, 'linux/x64');
+    expect(await gone.told()).toBeNull();
+    expect((await waysIn(stage, id)).get(gone.id)).toEqual(['skipped', 'no_artifact_for_platform']);
+    // It has been offered the file for what it is no more.
+    await still.becomes({ os: 'linux', arch: 'arm64' });
+    await stage.tick();
+    await expectFile(still, 'linux/arm64');
+    await stage.run();
+    expect((await stage.rollout(id)).state).toBe('succeeded');
+    expect([moved, gone, still].map(({ installed }) => installed)).toEqual(['3.0.0', '1.0.0', '3.0.0']);
   });
 
   it('is for the nodes that it was planned for: for nobody who has come since, and not for who has gone', async () => {

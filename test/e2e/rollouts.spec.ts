@@ -1,10 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { EventStreams } from '../../src/common/changes/event-streams.js';
+import { sql } from '../../src/common/database/sql.js';
+import { systemActor } from '../../src/common/request/actor.js';
+import { Transactor } from '../../src/common/transaction/transactor.js';
+import { RolloutsRepository } from '../../src/modules/rollouts/rollouts.repository.js';
 import type { Answer } from '../support/api.js';
 import { countByStatus } from '../support/applicant.js';
 import { type ControlPlane, startControlPlane } from '../support/control-plane.js';
 import { type EventSource, openEventSource, type SentEvent } from '../support/event-source.js';
 import { created } from '../support/given.js';
+import { crowd } from '../support/rollouts/crowd.js';
 import { RolloutStage, type ToldUpdate, type UpdatingNode } from '../support/rollouts/stage.js';
 
 let plane: ControlPlane;
@@ -83,6 +88,57 @@ describe('a rollout', () => {
     expect(await sleeping(stage)).toBe(true);
   });
 
+  describe('to nodes of several systems', () => {
+    const rest = { name: 'rest', percent: 100 };
+    const target = { targetVersion: '3.0.0' };
+    let stage: RolloutStage;
+    let systemOf: Map<string, string>;
+    beforeAll(async () => {
+      stage = await RolloutStage.open(plane);
+      await stage.publisher.releaseFor('3.0.0', ['linux/x64', 'linux/arm64', 'windows/x64']);
+      // There is no file for the Mac.
+      await crowd(plane, stage.clusterId, 66, { 'linux/arm64': 3, 'windows/x64': 2, 'darwin/arm64': 1 });
+      const members = await plane.database.query<{ id: string; system: string }>(
+        `SELECT node_id AS id, os || '/' || arch AS system FROM cluster_memberships WHERE cluster_id = $1`,
+        [stage.clusterId],
+      );
+      systemOf = new Map(members.map(({ id, system }) => [id, system]));
+    });
+
+    it('tries its version on each of them first', async () => {
+      type Plan = { waves: { nodes: { nodeId: string }[] }[]; untriedPlatforms: string[] };
+      const planned = async (first: object) => {
+        const body = stage.body({ waves: [{ name: 'first', ...first }, rest] }, target);
+        const { waves, untriedPlatforms } = created(await plane.api.post(`${stage.path}/plan`, body)) as Plan;
+        const systems = waves[0]?.nodes.map(({ nodeId }) => systemOf.get(nodeId)) ?? [];
+        return [systems.length, [...new Set(systems)].sort(), untriedPlatforms];
+      };
+      const all = ['linux/arm64', 'linux/x64', 'windows/x64'];
+      // Of 65 nodes one in twenty is four.
+      expect(await planned({ percent: 5 })).toEqual([4, all, []]);
+      expect(await planned({ percent: 1 })).toEqual([3, all, []]);
+      expect(await planned({ count: 1 })).toEqual([3, all, []]);
+      expect(await planned({ count: 12 })).toEqual([12, all, []]);
+      // Who is named goes, and nobody else: what is not tried by that is said.
+      const [named] = [...systemOf].find(([, system]) => system === 'windows/x64') ?? [];
+      const selected = await planned({ selector: { nodeIds: [named] } });
+      expect(selected).toEqual([1, ['windows/x64'], ['linux/arm64', 'linux/x64']]);
+    });
+
+    it('begins with other nodes than the rollout before it', async () => {
+      const canaries = async () => {
+        const id = await stage.draft({ waves: [{ name: 'first', count: 12 }, rest] }, target);
+        const page = created(await plane.api.get(`${stage.path}/${id}/nodes?limit=200`)) as Answer['body'];
+        const nodes = page.items as { nodeId: string; wave: string | null }[];
+        return nodes.filter(({ wave }) => wave === 'first').map(({ nodeId }) => nodeId);
+      };
+      // Twelve of 65: that two salts choose the same is once in a billion.
+      const [one, other] = [await canaries(), await canaries()];
+      expect([one.length, other.length]).toEqual([12, 12]);
+      expect(one).not.toEqual(other);
+    });
+  });
+
   it('goes wave by wave, one node at a time, and says why', async () => {
     const stage = await RolloutStage.open(plane, 3);
     const id = await stage.started({ waves: CANARY });
@@ -142,6 +198,46 @@ describe('a rollout', () => {
     expect((await node?.api.get(path))?.status).toBe(200);
     created(await plane.api.post(stage.publisher.path('2.0.0', '/block'), { reason: 'Loses data.' }));
     expect((await node?.api.get(path))?.status).toBe(404);
+  });
+
+  it('keeps no node from saying that it is alive, or asking what to do, while something is decided', async () => {
+    const stage = await RolloutStage.open(plane, 3);
+    const id = await stage.started();
+    const [node] = stage.nodes;
+    await node?.prepare(await told(node));
+    const rows = () =>
+      plane.database.query(
+        `SELECT 'rollout' AS of, r.xmin::text FROM rollouts AS r WHERE r.id = $1
+         UNION ALL SELECT a.node_id::text, a.xmin::text FROM rollout_assignments AS a WHERE a.rollout_id = $1
+         UNION ALL SELECT 'slot', s.xmin::text FROM update_slots AS s JOIN rollout_assignments AS a ON a.id = s.assignment_id
+                    WHERE a.rollout_id = $1 ORDER BY 1`,
+        [id],
+      );
+    const etag = async () => (await plane.api.get(`${stage.path}/${id}`)).headers.get('etag');
+    const before = [await rows(), await etag()];
+    const [product] = await plane.database.query<{ id: string }>(
+      'SELECT r.product_id AS id FROM rollouts AS r WHERE r.id = $1',
+      [id],
+    );
+    const rollouts = plane.app.get(RolloutsRepository);
+    await plane.app.get(Transactor).observe(systemActor('test'), async (tx) => {
+      await rollouts.lockProduct(tx, stage.clusterId, product?.id ?? '');
+      for (const locked of [
+        sql`SELECT r.id FROM rollouts AS r WHERE r.id = ${id}::uuid FOR UPDATE`,
+        sql`SELECT a.id FROM rollout_assignments AS a WHERE a.rollout_id = ${id}::uuid FOR UPDATE`,
+        sql`SELECT s.node_id FROM update_slots AS s WHERE s.cluster_id = ${stage.clusterId}::uuid FOR UPDATE`,
+      ])
+        expect((await tx.query(locked)).length).toBeGreaterThan(0);
+      // Whoever waited for any of it would wait until this transaction is ended since nothing happens in it.
+      for (const { api } of [plane, beside])
+        for (const each of stage.nodes) {
+          await each.beat();
+          created(await each.api.get('/node-agents/me/snapshot'));
+          created(await api.get(`/clusters/${stage.clusterId}/nodes/${each.id}`));
+        }
+      return { result: undefined };
+    });
+    expect([await rows(), await etag()]).toEqual(before);
   });
 
   it('takes every node back to its own version when too many fail', async () => {

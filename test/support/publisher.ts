@@ -178,4 +178,18 @@ export class Publisher {
     created(await this.api.post(this.path(version, '/approve')));
     return file;
   }
+
+  /** The same with a file for each of these systems (`linux/x64`), by which the files are returned. */
+  async releaseFor(version: string, systems: readonly string[]): Promise<Map<string, TestFile>> {
+    const files = new Map(systems.map((system) => [system, testFile()]));
+    const artifacts = [...files].map(([system, { sha256, size }]) => {
+      const [os, arch] = system.split('/');
+      const fileName = `${this.product}-${os}-${arch}.tar.gz`;
+      return { os, arch, sha256, size, mediaType: 'application/gzip', fileName };
+    });
+    await this.publish(version, testFile(), { artifacts });
+    for (const [system, { bytes }] of files) created(await this.upload(version, bytes, system));
+    created(await this.api.post(this.path(version, '/approve')));
+    return files;
+  }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Id, NodeName } from '../../common/http/fields.js';
+import { ARCHITECTURES, OPERATING_SYSTEMS } from '../nodes/host-system.js';
 import { PublicJwk } from '../nodes/node-key.js';
 import { JOIN_REQUEST_STATUSES } from './join-request.js';
 
@@ -9,8 +10,8 @@ const FURTHER_FACTS = 32;
 const count = () => z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 const text = (max: number) => z.string().min(1).max(max);
 const named = {
-  os: z.enum(['linux', 'windows', 'darwin', 'android']),
-  arch: z.enum(['x64', 'arm64']),
+  os: z.enum(OPERATING_SYSTEMS),
+  arch: z.enum(ARCHITECTURES),
   hostname: text(255).meta({ example: 'edge-1' }),
   kernel: text(255).optional().meta({ example: '6.12.0' }),
   cpuCount: count().optional().meta({ example: 4 }),

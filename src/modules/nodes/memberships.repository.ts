@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Sql, sql } from '../../common/database/sql.js';
 import type { ReadTx, Tx } from '../../common/transaction/tx.js';
+import { systemIn } from './host-system.js';
 import type { Membership, MembershipSettings, NewKey, NewMember } from './membership.js';
 
 const COLUMNS = sql`m.cluster_id AS "clusterId", m.node_id AS "nodeId", m.name, m.membership_status AS "membershipStatus",
@@ -103,11 +104,14 @@ export class MembershipsRepository {
     tx: Tx,
     { clusterId, nodeId }: Membership,
     capabilities: string[],
-    facts: object,
+    facts: Record<string, unknown>,
   ): Promise<void> {
+    // It may have been put on another machine.
+    const { os, arch } = systemIn(facts);
     await tx.query(sql`
       UPDATE cluster_memberships AS m
-         SET capabilities = ${capabilities}::text[], facts = ${JSON.stringify(facts)}::jsonb, updated_at = ${tx.now}
+         SET capabilities = ${capabilities}::text[], facts = ${JSON.stringify(facts)}::jsonb, updated_at = ${tx.now},
+             os = coalesce(${os}, m.os), arch = coalesce(${arch}, m.arch)
        WHERE m.cluster_id = ${clusterId}::uuid AND m.node_id = ${nodeId}::uuid`);
   }
 

@@ -1,8 +1,6 @@
 import { z } from 'zod';
+import { ARCHITECTURES, OPERATING_SYSTEMS } from '../nodes/host-system.js';
 import { isRange, isVersion } from './semantic-version.js';
-
-export const OPERATING_SYSTEMS = ['linux', 'windows', 'darwin', 'android'] as const;
-export const ARCHITECTURES = ['x64', 'arm64'] as const;
 
 const MAX_MIGRATIONS = 64;
 const PROVENANCE_LIMIT = 65_536;

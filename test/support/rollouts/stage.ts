@@ -15,7 +15,7 @@ export interface ToldUpdate {
   toVersion: string;
   epoch: number;
   phase: 'offered' | 'granted';
-  artifact: { sha256: string; size: number; path: string };
+  artifact: { os: string; arch: string; sha256: string; size: number; path: string };
 }
 
 const PREPARING = ['checking', 'downloading', 'verifying', 'staging'];
@@ -65,6 +65,11 @@ export class UpdatingNode {
   async reinstall(version: string): Promise<void> {
     this.version = version;
     await this.beat();
+  }
+
+  /** Its disk has been put into another machine. */
+  async becomes(facts: { os: string; arch: string }): Promise<void> {
+    created(await this.api.put('/node-agents/me/capabilities', { capabilities: [], facts }));
   }
 
   async told(): Promise<ToldUpdate | null> {
