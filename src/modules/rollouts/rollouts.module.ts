@@ -38,6 +38,7 @@ import { RolloutGoals } from './rollout-goals.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutNudges } from './rollout-nudges.js';
 import { RolloutPlanner } from './rollout-planner.js';
+import { RolloutSteps } from './rollout-steps.js';
 import { RolloutStreamController } from './rollout-stream.controller.js';
 import { RolloutTicks } from './rollout-ticks.js';
 import { RolloutViews } from './rollout-views.js';
@@ -45,6 +46,7 @@ import { RolloutsController } from './rollouts.controller.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import { RolloutsService } from './rollouts.service.js';
 import { RolloutsSnapshotSource } from './rollouts.snapshot-source.js';
+import { SlotGrants } from './slot-grants.js';
 import { SlotsRepository } from './slots.repository.js';
 import { StablePromotions } from './stable-promotions.js';
 import { UpdateIntake } from './update-intake.js';
@@ -102,11 +104,13 @@ import { WaysBack } from './ways-back.js';
     RolloutMoves,
     RolloutNudges,
     RolloutPlanner,
+    RolloutSteps,
     RolloutTicks,
     RolloutViews,
     RolloutsRepository,
     RolloutsService,
     RolloutsSnapshotSource,
+    SlotGrants,
     SlotsRepository,
     StablePromotions,
     UpdateIntake,

@@ -20,6 +20,7 @@ import { RolloutEngine } from './rollout-engine.js';
 import { RolloutMoves } from './rollout-moves.js';
 import { RolloutsRepository } from './rollouts.repository.js';
 import type { ReportUpdate, UpdateStateView } from './rollouts.schema.js';
+import { SlotGrants } from './slot-grants.js';
 import { SlotsRepository } from './slots.repository.js';
 import { ReleasesUnderWayChanged } from './update-events.js';
 
@@ -58,6 +59,7 @@ export class UpdateIntake {
     private readonly transactor: Transactor,
     private readonly database: Database,
     private readonly engine: RolloutEngine,
+    private readonly grants: SlotGrants,
     private readonly rollouts: RolloutsRepository,
     private readonly assignments: AssignmentsRepository,
     private readonly slots: SlotsRepository,
@@ -124,7 +126,7 @@ export class UpdateIntake {
       if (!moved.some(isDecisive)) {
         if (moved.length > 0) this.rollouts.progressed(tx, rollout.id);
         const isAsking = taken.some(({ next }) => next.nodeState === 'staging');
-        const granted = isAsking ? await this.engine.grant(tx, held) : [];
+        const granted = isAsking ? await this.grants.grant(tx, held) : [];
         const all = [...taken.map(({ next }) => next), ...known.values()];
         return { result: withViews(answers, afterGrants(all, granted)), caused };
       }
