@@ -326,6 +326,21 @@ describe('the sweep that looks for rollouts in which something is due', () => {
     expect(await due()).not.toContain(cancelled);
   });
 
+  it('finds one that is over while a node of it is still out of service', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const id = await stage.started();
+    const update = await node.told();
+    if (update === null) throw new Error('the node is told of no update');
+    expect(await node.prepare(update)).toBe(true);
+    created(await stage.act(id, 'cancel'));
+    await stage.tick();
+    // Should it be lost, somebody has to see it.
+    expect(await due()).toContain(id);
+    await node.change(update);
+    expect(await due()).not.toContain(id);
+  });
+
   it('finds one whose nodes have to leave a blocked version beside another, until they have left', async () => {
     const stage = await RolloutStage.open(plane, 2);
     const [node, other] = stage.nodes as [UpdatingNode, UpdatingNode];

@@ -211,12 +211,14 @@ describe('a rollout for which thousands wait', () => {
     // Whom it has offered something is elsewhere as well: the tick takes that back, and begins with those in front.
     const tick = await most(() => stage.tick());
     expect((await stage.rollout(id)).waves[1].counts).toEqual({ offered: 50, planned: size - 50 });
+    for (const state of ['starting', 'health_checking', 'promoting'])
+      created(await node.report(update, state));
     await plane.database.query(
       `UPDATE rollout_assignments SET state = 'ok', node_state = 'running'
         WHERE rollout_id = $1 AND wave_position = 1 AND step_from = '1.5.0'`,
       [id],
     );
-    const report = await most(async () => created(await node.report(update, 'starting')));
+    const report = await most(async () => created(await node.report(update, 'running')));
     expect((await stage.rollout(id)).waves[1].counts).toMatchObject({ offered: 50 });
     created(await stage.act(id, 'cancel'));
     return { tick, report };

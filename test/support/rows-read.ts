@@ -21,6 +21,8 @@ export async function rowsRead(tables: readonly string[], work: () => Promise<un
     const now = await begin(session, ...more);
     for (const way of ['seqscan', 'bitmapscan', 'hashjoin', 'mergejoin'])
       await session.query(sql`SELECT set_config(${`enable_${way}`}, 'off', true) AS set`);
+    // Prepared statements have plans from before.
+    await session.query(sql`DISCARD PLANS`);
     before.set(session, await count(session));
     return now;
   });
