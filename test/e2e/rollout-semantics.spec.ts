@@ -569,8 +569,12 @@ describe('a version that is blocked while nodes prepare it', () => {
     const id = await stage.started({}, { targetVersion: '3.0.0' });
     created(await stage.act(id, 'pause'));
     await put(stage, '3.0.0', 'block');
-    expect(await stage.rollout(id)).toMatchObject({ state: 'paused', stateReason: 'operator' });
-    const { pausedByDecisionId: acknowledge } = await stage.rollout(id);
+    const paused = await stage.rollout(id);
+    expect(paused).toMatchObject({ state: 'paused', stateReason: 'blocked' });
+    const acknowledge = paused.pausedByDecisionId;
+    expect((await stage.decisions(id)).find((decision) => decision.id === acknowledge)).toMatchObject({
+      ...{ rule: 'version_blocked', fromState: 'paused', toState: 'paused', reason: 'blocked' },
+    });
     expect(refusal(await stage.act(id, 'resume', { acknowledge }))).toEqual([409, 'release_blocked']);
     await put(stage, '3.0.0', 'unblock');
     expect((await stage.act(id, 'resume')).body.state).toBe('running');

@@ -110,7 +110,8 @@ export class RolloutDecisionsService {
   /** @throws not_found; conflict */
   pause(actor: Actor, clusterId: string, id: string): Promise<RolloutView> {
     return this.decide(actor, clusterId, id, (tx, { rollout }) => {
-      requireEdge(rollout, 'paused');
+      if (rollout.state !== 'running')
+        throw wrongState(rollout, `A rollout that is ${rollout.state} cannot be paused.`);
       return this.moves.enter(tx, rollout, 'paused', { rule: 'operator', reason: 'operator' });
     });
   }

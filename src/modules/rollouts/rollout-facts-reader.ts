@@ -7,6 +7,7 @@ import { EmergencyWaysRepository } from './emergency-ways.repository.js';
 import { NO_ASSIGNMENTS } from './engine/assignment-state.js';
 import { isWindowOpen } from './engine/maintenance-window.js';
 import type { RolloutFacts } from './engine/rollout-facts.js';
+import type { PauseReason } from './engine/rollout-state.js';
 import type { Rollout } from './rollout.js';
 import { SlotsRepository } from './slots.repository.js';
 import { type Wave, WavesRepository } from './waves.repository.js';
@@ -40,13 +41,14 @@ export class RolloutFactsReader {
 
   /** @param standing of the same moment, where it is known */
   async read(tx: ReadTx, rollout: Rollout, isBlocked: boolean, standing?: Standing): Promise<RolloutFacts> {
-    const { strategy, state, runningSince, lastProgressAt } = rollout;
+    const { strategy, state, stateReason, runningSince, lastProgressAt } = rollout;
     const { numbers, slots, waves } = standing ?? (await this.standing(tx, rollout));
     const { byWave, openBack, onBadVersion } = numbers;
     return {
       ...strategy,
       thresholds: strategy,
       state,
+      pauseReason: state === 'paused' ? (stateReason as PauseReason) : null,
       now: tx.now,
       downgradePossible: rollout.downgradePossible,
       isBlocked,

@@ -173,9 +173,9 @@ export class LoggedRollout {
   }
 }
 
-/** What a decision has moved: nothing, where it only says why something stays. */
-function recordOf({ row: { wave, from_state: from, to_state: to } }: Of<'decision'>): string[] {
-  if (from === to) return [];
+/** What a decision has moved: nothing, where it only says why something stays. What is paused may be so for another reason. */
+function recordOf({ row: { rule, wave, from_state: from, to_state: to } }: Of<'decision'>): string[] {
+  if (from === to && !(to === 'paused' && rule === 'version_blocked')) return [];
   return [`${isWaveState(to) ? wave : null} ${from} > ${to}`];
 }
 

@@ -115,7 +115,8 @@ const WATCH = `
   CREATE TRIGGER watched AFTER UPDATE ON releases FOR EACH ROW
     WHEN ((OLD.blocked_at IS NULL) <> (NEW.blocked_at IS NULL)) EXECUTE FUNCTION watch_rollouts();
   CREATE TRIGGER watched AFTER INSERT OR UPDATE ON emergency_pins FOR EACH ROW EXECUTE FUNCTION watch_rollouts();
-  CREATE TRIGGER watched AFTER UPDATE ON rollouts FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION watch_rollouts();
+  CREATE TRIGGER watched AFTER UPDATE ON rollouts FOR EACH ROW
+    WHEN ((OLD.state, OLD.paused_by_decision_id) IS DISTINCT FROM (NEW.state, NEW.paused_by_decision_id)) EXECUTE FUNCTION watch_rollouts();
   CREATE TRIGGER watched AFTER UPDATE ON rollout_waves FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION watch_rollouts();
   CREATE TRIGGER watched AFTER INSERT ON rollout_decisions FOR EACH ROW EXECUTE FUNCTION watch_rollouts();
   CREATE TRIGGER watched AFTER INSERT ON audit_events FOR EACH ROW WHEN (NEW.resource_type IN ('rollout', 'version_pin', 'emergency_pin')) EXECUTE FUNCTION watch_rollouts();`;

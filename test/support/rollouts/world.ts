@@ -255,6 +255,7 @@ export class RolloutWorld {
       ...this.setup,
       thresholds: this.setup,
       state: this.state,
+      pauseReason: this.state === 'paused' ? (this.reason as PauseReason) : null,
       now: new Date(this.now),
       progressDeadlineSeconds: 2 * DEADLINE_SECONDS,
       isBlocked: this.isBlocked,

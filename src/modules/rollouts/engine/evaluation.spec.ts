@@ -36,6 +36,7 @@ function wave(change: Partial<WaveFacts> = {}): WaveFacts {
 function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
   return {
     state: 'running',
+    pauseReason: null,
     now: NOW,
     thresholds: { successThresholdPercent: 95, failureThresholdPercent: 15, minEvidence: 1 },
     maxUnavailable: 2,
@@ -212,6 +213,16 @@ describe('the next step', () => {
       'pauses where it cannot go back from it',
       { isBlocked: true, downgradePossible: false },
       ['paused', 'blocked'],
+    ],
+    [
+      'says so of one that is paused already',
+      { state: 'paused', pauseReason: 'operator', isBlocked: true, downgradePossible: false },
+      ['paused', 'blocked'],
+    ],
+    [
+      'says it once',
+      { state: 'paused', pauseReason: 'blocked', isBlocked: true, downgradePossible: false },
+      null,
     ],
     [
       'opens a gate when all before it are done',

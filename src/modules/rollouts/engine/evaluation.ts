@@ -21,8 +21,7 @@ interface Judged {
  */
 export function nextStep(facts: RolloutFacts, rules: Rules = RULES): Step | null {
   if (facts.state === 'rolling_back') return evaluateRollback(facts);
-  if (facts.state === 'paused')
-    return facts.isBlocked && facts.downgradePossible ? goBack('version_blocked') : null;
+  if (facts.state === 'paused') return blocked(facts);
   if (facts.state !== 'running') return null;
   const judged = facts.waves.map((wave) => judge(facts, wave, rules));
   return failing(facts, judged) ?? stuck(facts, judged) ?? advancing(facts, judged, rules);
@@ -33,9 +32,14 @@ function judge({ thresholds }: RolloutFacts, wave: WaveFacts, rules: Rules): Jud
   return { wave, evidence, verdict: rules.verdictOf(evidence, thresholds.minEvidence, wave.acknowledged) };
 }
 
+function blocked({ isBlocked, downgradePossible, pauseReason }: RolloutFacts): Step | null {
+  if (!isBlocked) return null;
+  if (downgradePossible) return goBack('version_blocked');
+  return pauseReason === 'blocked' ? null : pause('blocked', 'version_blocked');
+}
+
 function failing(facts: RolloutFacts, judged: readonly Judged[]): Step | null {
-  if (facts.isBlocked)
-    return facts.downgradePossible ? goBack('version_blocked') : pause('blocked', 'version_blocked');
+  if (facts.isBlocked) return blocked(facts);
   const bad = judged.find(
     ({ wave, evidence }) => isActivated(wave.state) && hasTooManyFailures(evidence, wave.acknowledged),
   );

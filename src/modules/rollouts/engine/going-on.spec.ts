@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { ASSIGNMENT_STATES, type AssignmentCounts, goesOn, mayBecome } from './assignment-state.js';
 import { nextStep } from './evaluation.js';
 import type { RolloutFacts, WaveFacts } from './rollout-facts.js';
-import { ROLLOUT_STATES } from './rollout-state.js';
+import { PAUSE_REASONS, ROLLOUT_STATES } from './rollout-state.js';
 import { WAVE_STATES } from './wave-state.js';
 
 const NOW = new Date('2027-01-01T12:00:00.000Z');
@@ -32,6 +32,7 @@ const waves: fc.Arbitrary<WaveFacts> = fc.record({
 
 const facts: fc.Arbitrary<RolloutFacts> = fc.record({
   state: fc.constantFrom(...ROLLOUT_STATES),
+  pauseReason: fc.constantFrom(null, ...PAUSE_REASONS),
   now: fc.constant(NOW),
   thresholds: fc.record({
     successThresholdPercent: shares,

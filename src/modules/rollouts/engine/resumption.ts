@@ -42,7 +42,7 @@ export function resumption(
 
 /** What would stop the rollout as soon as it ran. */
 function nextStop(paused: RolloutFacts, rules: Rules): StepRule | null {
-  const step = nextStep({ ...paused, state: 'running', runningSince: paused.now }, rules);
+  const step = nextStep({ ...paused, state: 'running', pauseReason: null, runningSince: paused.now }, rules);
   if (step === null || step.kind === 'wave') return null;
   return step.to === 'paused' || step.to === 'rolling_back' ? step.rule : null;
 }

@@ -23,6 +23,8 @@ export interface WaveFacts {
 /** All that decides about a rollout, read in one transaction under its lock. */
 export interface RolloutFacts {
   state: RolloutState;
+  /** null: it is not paused. */
+  pauseReason: PauseReason | null;
   now: Date;
   thresholds: Thresholds;
   maxUnavailable: number;

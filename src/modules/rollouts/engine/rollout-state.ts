@@ -33,7 +33,8 @@ export const NEXT_ROLLOUT_STATES: Record<RolloutState, readonly RolloutState[]> 
   pending_approval: ['approved', 'cancelled'],
   approved: ['running', 'cancelled'],
   running: ['paused', 'rolling_back', 'succeeded', 'succeeded_with_deferred', 'cancelled'],
-  paused: ['running', 'rolling_back', 'cancelled'],
+  // For another reason: its version is blocked, and cannot be undone.
+  paused: ['running', 'paused', 'rolling_back', 'cancelled'],
   rolling_back: ['rolled_back', 'rollback_stalled'],
   succeeded: ['rolling_back'],
   succeeded_with_deferred: ['rolling_back'],

@@ -28,7 +28,7 @@ describe('the states', () => {
       pending_approval > approved cancelled
       approved > running cancelled
       running > paused rolling_back succeeded succeeded_with_deferred cancelled
-      paused > running rolling_back cancelled
+      paused > running paused rolling_back cancelled
       rolling_back > rolled_back rollback_stalled
       succeeded > rolling_back
       succeeded_with_deferred > rolling_back
