@@ -727,6 +727,27 @@ describe('a rollout that cannot lead its nodes back', () => {
     expect(refusal(await stage.act(id, 'rollback'))).toEqual([409, 'downgrade_not_possible']);
   });
 
+  it('is known for what it is once a node has to go by a stop that cannot be undone, since another is blocked', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [node] = stage.nodes as [UpdatingNode];
+    const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];
+    const from = (version: string) => ({ compatibility: { fromVersions: [`>=${version}`] } });
+    await stage.publisher.release('3.0.0', { ...from('2.0.0'), migrations });
+    await stage.publisher.release('3.1.0', from('2.0.0'));
+    await stage.publisher.release('4.0.0', from('3.0.0'));
+    const id = await stage.started({}, { targetVersion: '4.0.0' });
+    expect((await stage.rollout(id)).downgradePossible).toBe(true);
+    const update = await told(node);
+    expect(update.toVersion).toBe('2.0.0');
+    expect(await node.prepare(update)).toBe(true);
+    created(await plane.api.post(stage.publisher.path('3.1.0', '/block'), { reason: 'Loses data.' }));
+    await node.change(update);
+    await stage.tick();
+    expect((await told(node)).toVersion).toBe('3.0.0');
+    expect((await stage.rollout(id)).downgradePossible).toBe(false);
+    expect(refusal(await stage.act(id, 'rollback'))).toEqual([409, 'downgrade_not_possible']);
+  });
+
   it('leaves a node fenced that could not get back, and the next rollout takes it up when it is no more', async () => {
     const stage = await RolloutStage.open(plane, 2);
     const migrations = [migrationOf(testFile(), { downgradePossible: false, rollback: 'none' })];

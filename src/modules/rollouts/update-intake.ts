@@ -158,18 +158,23 @@ export class UpdateIntake {
     const nodeIds = [...stopping].map(({ next }) => next.nodeId);
     const members = await this.members.updateSubjects(tx, clusterId, nodeIds);
     const subjects = new Map(members.map((member) => [member.nodeId, member]));
+    const wayOf = ({ nodeId, toVersion: fromVersion }: Assignment) => {
+      const subject = subjects.get(nodeId);
+      return subject === undefined ? [] : versions.wayOf({ ...subject, fromVersion }, targetVersion);
+    };
+    const ahead = new Set([...stopping].flatMap(({ next }) => wayOf(next)));
+    // What was to come next may have been blocked since.
+    if (!versions.canUndo(ahead)) await this.rollouts.giveUpDowngrade(tx, rollout.id);
     return taken.map((each) => {
       if (!stopping.has(each)) return each;
-      const { nodeId, toVersion } = each.next;
-      const subject = subjects.get(nodeId);
-      const version = subject && versions.for(subject).nextOnPath(toVersion, targetVersion);
-      const release = version === undefined || version === null ? null : versions.find(version);
+      const [version] = wayOf(each.next);
+      const release = version === undefined ? null : versions.find(version);
       const next: Assignment =
         release === null
           ? { ...each.next, state: 'failed', stateReason: 'no_version_path' }
           : {
               ...each.next,
-              stepFrom: toVersion,
+              stepFrom: each.next.toVersion,
               toVersion: release.version,
               toReleaseId: release.releaseId,
               isStop: release.version !== targetVersion,
