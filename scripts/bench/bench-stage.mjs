@@ -20,7 +20,8 @@ export class BenchStage {
   load = new LoadWorker();
   /** As the owner of the tables, to make rows that no API would make so fast. */
   database = null;
-  #directory = mkdtempSync(join(tmpdir(), 'fabric-bench-'));
+  /** Of everything that is written. */
+  directory = mkdtempSync(join(tmpdir(), 'fabric-bench-'));
   #actors = [];
   #profile;
 
@@ -28,14 +29,14 @@ export class BenchStage {
   constructor(profile) {
     this.#profile = profile;
     // The user that Postgres runs as where root started this passes through, and sees nothing.
-    chmodSync(this.#directory, 0o711);
+    chmodSync(this.directory, 0o711);
   }
 
   /** Starts the service, or starts it anew on the same data. */
   async startService() {
     await this.database?.end();
     await this.service?.stop();
-    const data = join(this.#directory, 'data');
+    const data = join(this.directory, 'data');
     this.port ??= await freePort();
     this.url = `http://127.0.0.1:${this.port}`;
     const profiling =
@@ -126,7 +127,7 @@ export class BenchStage {
     await this.load.close();
     await this.database?.end().catch(() => {});
     for (const actor of this.#actors.reverse()) await actor.stop();
-    rmSync(this.#directory, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 
   async #see(what, look) {

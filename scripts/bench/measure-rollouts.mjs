@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { cpuSecondsOf } from './cpu-time.mjs';
+import { DiskProbe } from './disk-probe.mjs';
 import { requestBytes } from './http-connection.mjs';
 import { forgetPeakOf, peakOf } from './memory-peak.mjs';
 import { RolloutStock } from './rollout-stock.mjs';
@@ -43,7 +44,9 @@ export async function measureRollouts(stage, fleet, sizes, tell) {
 
   tell(`  ${updating} nodes that ask for ${slots} slots.`);
   const before = await ticks(stage);
+  const disk = new DiskProbe(stage.directory);
   const load = await updateAll(stage, callers, updateBeatMs);
+  const flushes = await disk.stop();
   const tickMs = await meanTick(stage, before);
   if (load.mostOut > slots)
     throw new Error(`${load.mostOut} nodes were out of service, where ${slots} may be.`);
@@ -67,14 +70,21 @@ export async function measureRollouts(stage, fleet, sizes, tell) {
     row(`rollout_start_${rolledOut}`, `Start ${of}`, starting.ms, 'ms', DECISION_AT_MOST_MS),
     row(`rollout_tick_${rolledOut}`, `Tick ${of}, while ${updating} report`, tickMs, 'ms', TICK_AT_MOST_MS),
     row(`rollout_open_${rolledOut}`, `Tick that opens a wave ${of}`, openingMs, 'ms', TICK_AT_MOST_MS),
-    row('rollout_grants_p50', `Grants, ${updating} nodes asking, p50`, load.grants.p50, 'ms'),
-    row(
-      'rollout_grants_p99',
-      `Grants, ${updating} nodes asking, p99`,
-      load.grants.p99,
-      'ms',
-      GRANT_AT_MOST_MS,
+    beside(
+      row('rollout_grants_p50', `Grants, ${updating} nodes asking, p50`, load.grants.p50, 'ms'),
+      flushes.p50,
     ),
+    beside(
+      row(
+        'rollout_grants_p99',
+        `Grants, ${updating} nodes asking, p99`,
+        load.grants.p99,
+        'ms',
+        GRANT_AT_MOST_MS,
+      ),
+      flushes.p99,
+    ),
+    row('rollout_flush_longest', 'Longest flush of the disk meanwhile', flushes.longest, 'ms'),
     row('rollout_asks_p99', 'Asking for a slot, p99', load.asks.p99, 'ms'),
     row('rollout_out', 'Nodes out of service at most', load.mostOut, 'nodes', slots),
     row(`rollout_read_${rolledOut}`, `Rollout ${of}, read, p50`, looking.p50, 'ms'),
@@ -85,6 +95,11 @@ export async function measureRollouts(stage, fleet, sizes, tell) {
 
 function row(id, name, figure, unit, atMost) {
   return { id, name, figure, unit, limit: null, aim: atMost === undefined ? null : { of: 'figure', atMost } };
+}
+
+/** What a grant waits for twice at most: its own commit, and that of the reports before it. */
+function beside(told, flush) {
+  return { ...told, limit: { name: 'a flush of 8 KiB meanwhile', figure: flush } };
 }
 
 /** What a call takes: of time, of the service's processor and memory, and of the patience of others. */

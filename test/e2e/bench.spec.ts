@@ -95,6 +95,7 @@ const ROWS = [
   'rollout_open_80',
   'rollout_grants_p50',
   'rollout_grants_p99',
+  'rollout_flush_longest',
   'rollout_asks_p99',
   'rollout_out',
   'rollout_read_80',
