@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AgentFleet } from '../support/agent-fleet.js';
 import { created } from '../support/given.js';
-import { endNodeServices, runningServices } from '../support/node-services.js';
+import { runningServices } from '../support/node-services.js';
 import { releaseService } from '../support/service-release.js';
 import { type UpdatedNode, UpdateStage } from '../support/updated-nodes.js';
 
@@ -20,10 +20,7 @@ beforeAll(async () => {
   for (const node of stage.nodes) node.run();
   await Promise.all(stage.nodes.map((node) => node.agent.seen('heartbeat.ok')));
 }, 300_000);
-afterAll(async () => {
-  await fleet?.close();
-  await endNodeServices(...(stage?.nodes.map(({ id }) => id) ?? []));
-});
+afterAll(() => fleet?.close());
 
 const everywhere = async (): Promise<string[]> =>
   Promise.all(stage.nodes.map(async (node) => String(await node.installed())));

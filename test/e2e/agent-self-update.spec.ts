@@ -12,7 +12,7 @@ import { projectRoot } from '../../src/common/project-root.js';
 import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
 import { created, given, unique } from '../support/given.js';
-import { endNodeServices, nodeServices } from '../support/node-services.js';
+import { nodeServices } from '../support/node-services.js';
 import { Publisher } from '../support/publisher.js';
 import { runReleaseTool } from '../support/service-process.js';
 import { archiveOf } from '../support/service-release.js';
@@ -53,7 +53,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await launcher?.end('SIGTERM');
   await fleet?.close();
-  await endNodeServices(nodeId);
 });
 
 const SERVICE = 'config-storage';

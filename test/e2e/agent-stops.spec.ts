@@ -12,8 +12,8 @@ import { ServerClock } from '../../agent/server-clock.js';
 import { ServerPresence } from '../../agent/server-presence.js';
 import { StateStore } from '../../agent/state-store.js';
 import { AgentFleet } from '../support/agent-fleet.js';
-import { created } from '../support/given.js';
-import { endNodeServices, nodeServices } from '../support/node-services.js';
+import { created, unique } from '../support/given.js';
+import { nodeServices } from '../support/node-services.js';
 import { until } from '../support/until.js';
 
 /** Real processes on a busy machine. */
@@ -23,14 +23,10 @@ const TYPE = 'config-storage';
 const STATUS = `/workloads/${TYPE}/status`;
 
 let fleet: AgentFleet;
-const nodeIds: string[] = [];
 beforeAll(async () => {
   fleet = await AgentFleet.open();
 }, 300_000);
-afterAll(async () => {
-  await fleet?.close();
-  await endNodeServices(...nodeIds);
-});
+afterAll(() => fleet?.close());
 
 /** Ends what `runHere` has begun. */
 let endHere = async (): Promise<void> => undefined;
@@ -41,10 +37,9 @@ let nodeId: string;
 let workload: string;
 /** A node with a role that covers its service, and no agent yet: only one may run, all of them have one proxy. */
 beforeEach(async () => {
-  name = `node-${nodeIds.length}`;
+  name = unique('stopping');
   const clusterId = (await fleet.cluster()).id;
   nodeId = await fleet.admit(name, clusterId, {}, '--no-discover');
-  nodeIds.push(nodeId);
   workload = `/clusters/${clusterId}/nodes/${nodeId}/workloads/${TYPE}`;
   created(await fleet.plane.api.post(`/clusters/${clusterId}/role-assignments`, { nodeId, role: TYPE }));
 }, TIMEOUT_MS);

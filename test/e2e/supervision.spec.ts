@@ -6,7 +6,7 @@ import { AgentFleet } from '../support/agent-fleet.js';
 import type { AgentProcess } from '../support/agent-process.js';
 import type { Answer } from '../support/api.js';
 import { created } from '../support/given.js';
-import { endNodeServices, nodeServices } from '../support/node-services.js';
+import { nodeServices } from '../support/node-services.js';
 import { until } from '../support/until.js';
 
 /** Real processes on a busy machine. */
@@ -17,14 +17,10 @@ const SLEEP = ['/bin/sleep', '600'];
 const RUNNING = { desiredState: 'running', runtime: 'native', restartPolicy: AT_ONCE };
 
 let fleet: AgentFleet;
-const nodeIds: string[] = [];
 beforeAll(async () => {
   fleet = await AgentFleet.open();
 }, 300_000);
-afterAll(async () => {
-  await fleet?.close();
-  await endNodeServices(...nodeIds);
-});
+afterAll(() => fleet?.close());
 
 let counter = 0;
 let name: string;
@@ -41,7 +37,6 @@ beforeEach(async () => {
   const reported = ['can_run_update_cache', 'can_run_rdp_worker'];
   const capabilities = ['--no-discover', ...reported.flatMap((each) => ['--capability', each])];
   nodeId = await fleet.admit(name, clusterId, {}, ...capabilities);
-  nodeIds.push(nodeId);
   path = `/clusters/${clusterId}/nodes/${nodeId}`;
   const role = { nodeId, role: 'config-storage' };
   const assignment = await fleet.plane.api.post(`/clusters/${clusterId}/role-assignments`, role);

@@ -2,11 +2,14 @@ import { AgentHost, type AgentProcess } from './agent-process.js';
 import type { Answer } from './api.js';
 import { type ControlPlane, startControlPlane } from './control-plane.js';
 import { created, given, unique } from './given.js';
+import { endNodeServices } from './node-services.js';
 import { buildService } from './service-process.js';
 import { UnreliableProxy } from './unreliable-proxy.js';
 
 /** A real service, real agent processes, and between them a proxy that can lose what a test wants lost. */
 export class AgentFleet {
+  private readonly admitted: string[] = [];
+
   private constructor(
     readonly plane: ControlPlane,
     readonly proxy: UnreliableProxy,
@@ -21,8 +24,10 @@ export class AgentFleet {
     return new AgentFleet(plane, proxy, await AgentHost.open());
   }
 
+  /** Ends everything, services that agents have left behind as well. */
   async close(): Promise<void> {
     await this.host.close();
+    await endNodeServices(...this.admitted);
     await this.proxy.close();
     await this.plane.close();
   }
@@ -59,7 +64,11 @@ export class AgentFleet {
   ): Promise<string> {
     const { joinRequestId } = await this.apply(name, clusterId, ...more);
     const path = `/clusters/${clusterId}/join-requests/${joinRequestId}/approve`;
-    return (created(await this.plane.api.post(path, approval)) as { approvedNodeId: string }).approvedNodeId;
+    const { approvedNodeId } = created(await this.plane.api.post(path, approval)) as {
+      approvedNodeId: string;
+    };
+    this.admitted.push(approvedNodeId);
+    return approvedNodeId;
   }
 
   /** Starts the agent of this state directory. */
