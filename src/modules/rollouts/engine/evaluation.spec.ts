@@ -1,63 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { type AssignmentState, countStates } from './assignment-state.js';
+import { ago, facts, inWave, members, wave } from '../../../../test/support/rollouts/facts.js';
 import { nextStep } from './evaluation.js';
-import { resumption } from './resumption.js';
 import type { RolloutFacts, WaveFacts } from './rollout-facts.js';
-import { wayBack } from './way-back.js';
 
-const NOW = new Date('2027-01-01T12:00:00.000Z');
-const ago = (seconds: number) => new Date(NOW.getTime() - seconds * 1_000);
-
-function members(states: Partial<Record<AssignmentState, number>>): WaveFacts['counts'] {
-  return countStates(
-    Object.entries(states).flatMap(([state, count]) =>
-      Array<AssignmentState>(count).fill(state as AssignmentState),
-    ),
-  );
-}
-
-function wave(change: Partial<WaveFacts> = {}): WaveFacts {
-  return {
-    name: 'canary',
-    state: 'active',
-    dependsOn: [],
-    requiresApproval: false,
-    isApproved: false,
-    plannedMembers: 10,
-    soakSeconds: 60,
-    soakedMs: 0,
-    soakingSince: null,
-    counts: members({ ok: 10 }),
-    acknowledged: { failures: 0, accepted: false },
-    ...change,
-  };
-}
-
-function facts(change: Partial<RolloutFacts> = {}): RolloutFacts {
-  return {
-    state: 'running',
-    pauseReason: null,
-    now: NOW,
-    thresholds: { successThresholdPercent: 95, failureThresholdPercent: 15, minEvidence: 1 },
-    maxUnavailable: 2,
-    progressDeadlineSeconds: 600,
-    autoRollback: false,
-    downgradePossible: true,
-    isBlocked: false,
-    windowOpen: true,
-    runningSince: ago(300),
-    lastProgressAt: ago(100),
-    slots: { held: 0, stuck: 0 },
-    waves: [wave()],
-    leadsOn: false,
-    held: [],
-    openBack: 0,
-    onBadVersion: 0,
-    ...change,
-  };
-}
-
-const inWave = (change: Partial<WaveFacts>) => ({ waves: [wave(change)] });
 const soaking = (seconds: number): Partial<WaveFacts> => ({
   state: 'soaking',
   soakingSince: ago(seconds),
@@ -295,60 +240,5 @@ describe('the next step', () => {
     const step = nextStep(facts(change));
     const reason = step?.kind === 'rollout' ? step.reason : null;
     expect(step === null ? null : [step.to, reason]).toEqual(expected);
-  });
-});
-
-describe('a paused rollout', () => {
-  const failed = {
-    state: 'paused' as const,
-    ...inWave({ counts: members({ ok: 5, failed: 3, planned: 2 }) }),
-  };
-  it.each<[string, Partial<RolloutFacts>, Parameters<typeof resumption>[1], boolean, string]>([
-    ['goes on when an operator had paused it', { state: 'paused' }, 'operator', false, 'resumed'],
-    ['goes on when its cause is gone', { state: 'paused' }, 'error_threshold', false, 'resumed'],
-    ['stays while its cause is there', failed, 'error_threshold', false, 'not_acknowledged'],
-    ['goes on when somebody takes it on', failed, 'error_threshold', true, 'resumed'],
-    [
-      'stays without slots, whoever takes it on',
-      { ...failed, ...inWave({ counts: members({ lost: 1, planned: 9 }) }), slots: { held: 2, stuck: 2 } },
-      'slots_exhausted',
-      true,
-      'not_cleared',
-    ],
-    ['stays with a blocked version', { state: 'paused', isBlocked: true }, 'blocked', true, 'not_cleared'],
-    ['wants a word about a deadline', { state: 'paused' }, 'progress_deadline', false, 'not_acknowledged'],
-    ['begins a deadline again', { state: 'paused' }, 'progress_deadline', true, 'resumed'],
-    ['is paused by another cause as well', { ...failed, isBlocked: true }, 'operator', true, 'not_cleared'],
-  ])('%s', (_, change, reason, isAcknowledged, expected) => {
-    expect(resumption(facts(change), reason, isAcknowledged).kind).toBe(expected);
-  });
-
-  it('takes on as many failures as there are, and no more', () => {
-    const resumed = resumption(facts(failed), 'error_threshold', true);
-    expect(resumed).toEqual({
-      kind: 'resumed',
-      acknowledgements: [{ wave: 'canary', failures: 3, accepted: false }],
-    });
-  });
-});
-
-describe('the way back', () => {
-  const node = {
-    isWrittenOff: false,
-    badVersion: '2.0.0',
-    lastKnownGood: '1.0.0',
-    isLastKnownGoodUsable: true,
-  };
-  it.each<[string, Partial<Parameters<typeof wayBack>[0]>, ReturnType<typeof wayBack>]>([
-    ['leads to the last version that was good', { state: 'ok' }, { kind: 'to', version: '1.0.0' }],
-    ['leads those that are on their way, too', { state: 'applying' }, { kind: 'to', version: '1.0.0' }],
-    ['is not for a node that has gone back', { state: 'rolled_back' }, { kind: 'nothing' }],
-    ['is not for a node that never began', { state: 'offered' }, { kind: 'nothing' }],
-    ['is not for one that was written off', { state: 'lost', isWrittenOff: true }, { kind: 'nothing' }],
-    ['never leads to what has just failed', { state: 'ok', lastKnownGood: '2.0.0' }, { kind: 'stranded' }],
-    ['never leads to a blocked version', { state: 'ok', isLastKnownGoodUsable: false }, { kind: 'stranded' }],
-    ['is missing where nothing was ever good', { state: 'ok', lastKnownGood: null }, { kind: 'stranded' }],
-  ])('%s', (_, change, expected) => {
-    expect(wayBack({ state: 'ok', ...node, ...change })).toEqual(expected);
   });
 });
