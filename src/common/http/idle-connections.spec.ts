@@ -32,13 +32,15 @@ async function serving(answer: () => Promise<string>): Promise<void> {
 }
 
 describe('a server that stops', () => {
-  it('waits for no connection on which nothing has come', async () => {
-    await serving(async () => 'never asked');
-    const gone = once(await connected(), 'close');
-    const before = performance.now();
-    await Promise.all([app.close(), gone]);
-    expect(performance.now() - before).toBeLessThan(WITHIN_MS);
-  });
+  it(
+    'waits for no connection on which nothing has come',
+    async () => {
+      await serving(async () => 'never asked');
+      const gone = once(await connected(), 'close');
+      await Promise.all([app.close(), gone]);
+    },
+    WITHIN_MS,
+  );
 
   it('answers what is under way, however long that takes, and ends its connection only then', async () => {
     let finish: ((text: string) => void) | undefined;
