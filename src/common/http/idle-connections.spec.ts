@@ -42,20 +42,24 @@ describe('a server that stops', () => {
     WITHIN_MS,
   );
 
-  it('answers what is under way, however long that takes, and ends its connection only then', async () => {
-    let finish: ((text: string) => void) | undefined;
-    await serving(() => new Promise((resolve) => (finish = resolve)));
-    const silent = await connected();
-    const client = await connected();
-    const chunks: string[] = [];
-    client.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
-    client.write('GET / HTTP/1.1\r\nHost: here\r\n\r\n');
-    while (finish === undefined) await new Promise(setImmediate);
-    const [gone, silentIsGone] = [once(client, 'close'), once(silent, 'close')];
-    const closed = app.close();
-    await silentIsGone;
-    finish('at last');
-    await Promise.all([closed, gone]);
-    expect(chunks.join('')).toContain('at last');
-  });
+  it(
+    'answers what is under way, however long that takes, and ends its connection only then',
+    async () => {
+      let finish: ((text: string) => void) | undefined;
+      await serving(() => new Promise((resolve) => (finish = resolve)));
+      const silent = await connected();
+      const client = await connected();
+      const chunks: string[] = [];
+      client.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+      client.write('GET / HTTP/1.1\r\nHost: here\r\n\r\n');
+      while (finish === undefined) await new Promise(setImmediate);
+      const [gone, silentIsGone] = [once(client, 'close'), once(silent, 'close')];
+      const closed = app.close();
+      await silentIsGone;
+      finish('at last');
+      await Promise.all([closed, gone]);
+      expect(chunks.join('')).toContain('at last');
+    },
+    WITHIN_MS,
+  );
 });
