@@ -7,8 +7,10 @@ import { HOST_CLOCK } from './host-clock.js';
 export interface ProcessRow {
   /** One letter; Z and X are of processes that have ended and run no more. */
   state: string;
-  /** Process id of the leader of its session. */
+  /** Process id of the leader of its session; 0 where that is outside of the agent's own namespace of processes. */
   session: number;
+  /** It is a thread of the kernel, which has no environment. */
+  isOfKernel: boolean;
   /** When it was started, in clock ticks since the host was. */
   startTicks: number;
   /** Start of the host and of the process: with the pid it names one process for ever. */
@@ -17,17 +19,31 @@ export interface ProcessRow {
   isBare: boolean;
 }
 
+/** The kernel's flag for its own threads (`PF_KTHREAD` in Linux's include/linux/sched.h). */
+const KERNEL_THREAD = 0x0020_0000;
+
+/** The row that the text of a `/proc/<pid>/stat` tells, by proc_pid_stat(5). */
+export function parsedRow(stat: string): ProcessRow {
+  // The second field is the command in parentheses and may hold anything; the third is the first after it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state = 'X', session = '0', flags, start = ''] = [fields[0], fields[3], fields[6], fields[19]];
+  const [environmentStart, environmentEnd = '0'] = fields.slice(47, 49);
+  // Where its code starts is set behind its environment; until then the end of that may still be its start.
+  const isWhole = fields[23] !== '0';
+  return {
+    state,
+    session: Number(session),
+    isOfKernel: (Number(flags) & KERNEL_THREAD) !== 0,
+    startTicks: Number(start),
+    started: `${HOST_CLOCK.bootId ?? ''}:${start}`,
+    isBare: isWhole && environmentEnd !== '0' && environmentStart === environmentEnd,
+  };
+}
+
 /** What the table says of `pid`; null when there is no such process, or no /proc that tells. */
 export function processRow(pid: number): ProcessRow | null {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The second field is the command in parentheses and may hold anything; the third is the first after it.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const [state = 'X', session = '0', start = ''] = [fields[0], fields[3], fields[19]];
-    const started = `${HOST_CLOCK.bootId ?? ''}:${start}`;
-    const [environmentStart, environmentEnd = '0'] = fields.slice(47, 49);
-    const isBare = environmentEnd !== '0' && environmentStart === environmentEnd;
-    return { state, session: Number(session), startTicks: Number(start), started, isBare };
+    return parsedRow(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return null;
   }
@@ -50,8 +66,7 @@ export async function environmentOf(pid: number): Promise<string[]> {
     const text = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => null);
     if (text !== '') return text?.split('\0') ?? [];
     const row = processRow(pid);
-    const isOfKernel = row?.session === 0;
-    if (row === null || !isRunning(row) || row.isBare || isOfKernel) return [];
+    if (row === null || !isRunning(row) || row.isBare || row.isOfKernel) return [];
     await sleep(1);
   }
   return [];
