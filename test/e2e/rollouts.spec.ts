@@ -436,6 +436,33 @@ describe('a rollout', () => {
     expect((await stage.act(id, 'start')).body.state).toBe('running');
   });
 
+  it('goes on by itself when the policy comes to ask for no more approvals than it has', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const policy = `/clusters/${stage.clusterId}/policy`;
+    created(await plane.api.put(policy, { rolloutApprovals: 3 }));
+    const id = await stage.draft();
+    created(await stage.act(id, 'submit'));
+    const { token } = created(
+      await plane.api.post('/api-tokens', { name: 'one', role: 'platform-operator' }),
+    ) as { token: string };
+    created(await plane.api.as(token).post(`${stage.path}/${id}/approve`));
+    created(await plane.api.put(policy, { rolloutApprovals: 2 }));
+    await stage.tick();
+    expect((await stage.rollout(id)).state).toBe('pending_approval');
+    created(await plane.api.put(policy, { rolloutApprovals: 1 }));
+    await Promise.all([stage.tick(), stage.tick()]);
+    expect((await stage.rollout(id)).state).toBe('approved');
+    const decisions = created(await plane.api.get(`${stage.path}/${id}/decisions`)) as {
+      items: { rule: string; decidedBy: { type: string }; inputs: object }[];
+    };
+    expect(decisions.items).toHaveLength(2);
+    expect(decisions.items[0]).toMatchObject({
+      rule: 'approvals_complete',
+      decidedBy: { type: 'system' },
+      inputs: { approvals: 1, rolloutApprovals: 1 },
+    });
+  });
+
   it('waits at a wave for its approval', async () => {
     const stage = await RolloutStage.open(plane, 1);
     const id = await stage.started({ waves: [{ name: 'all', percent: 100, requiresApproval: true }] });
@@ -580,6 +607,38 @@ describe('a rollout', () => {
     await stage.advance(61);
     await stage.tick();
     expect((await stage.rollout(id)).state).toBe('running');
+  });
+
+  it('says once for each reason why it does not start though its time has come', async () => {
+    const stage = await RolloutStage.open(plane, 1);
+    const [row] = await plane.database.query<{ now: Date }>('SELECT fabric_now() AS now');
+    const running = await stage.started();
+    const id = await stage.draft({ startAt: (row?.now ?? new Date()).toISOString() });
+    const decided = async () => {
+      const { items } = created(await plane.api.get(`${stage.path}/${id}/decisions`)) as {
+        items: { rule: string; fromState: string; toState: string; reason: string | null }[];
+      };
+      return items
+        .map(({ rule, fromState, toState, reason }) => [rule, fromState, toState, reason])
+        .reverse();
+    };
+    const source = await follow(stage, id);
+    await stage.tick();
+    await stage.tick();
+    const isTaken = ['start_refused', 'draft', 'draft', 'rollout_in_progress'];
+    expect(await decided()).toEqual([isTaken]);
+    created(await stage.act(running, 'cancel'));
+    created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, { rolloutApprovals: 1 }));
+    await Promise.all([stage.tick(), stage.tick()]);
+    const needsApproval = ['start_refused', 'draft', 'draft', 'rollout_state_conflict'];
+    expect(await decided()).toEqual([isTaken, needsApproval]);
+    created(await plane.api.put(`/clusters/${stage.clusterId}/policy`, {}));
+    await stage.tick();
+    const seen = await source.until((events) => events.some(({ data }) => data.kind === 'rollout.started'));
+    source.close();
+    expect(seen.filter(({ data }) => data.kind === 'rollout.start_refused')).toHaveLength(2);
+    const [first, second, third] = await decided();
+    expect([first, second, third?.[0]]).toEqual([isTaken, needsApproval, 'started']);
   });
 
   it('is followed event by event, and none of another one is among them', async () => {

@@ -16,6 +16,13 @@ export class PolicyReadModel {
     return policy;
   }
 
+  /** How many approvals a rollout needs, by cluster. */
+  async approvalsAsked(tx: ReadTx, clusterIds: readonly string[]): Promise<Map<string, number>> {
+    if (clusterIds.length === 0) return new Map();
+    const rows = await this.policies.approvalsAsked(tx, clusterIds);
+    return new Map(rows.map(({ clusterId, rolloutApprovals }) => [clusterId, rolloutApprovals]));
+  }
+
   /** The policy, unchanged until the transaction ends. @throws not_found */
   async hold(tx: Tx, clusterId: string): Promise<PolicyView> {
     const policy = await this.policies.hold(tx, clusterId);

@@ -25,6 +25,15 @@ export class PolicyRepository {
     return row ?? null;
   }
 
+  approvalsAsked(
+    tx: ReadTx,
+    clusterIds: readonly string[],
+  ): Promise<{ clusterId: string; rolloutApprovals: number }[]> {
+    return tx.query(sql`
+      SELECT p.cluster_id AS "clusterId", p.rollout_approvals AS "rolloutApprovals" FROM cluster_policies AS p
+       WHERE p.cluster_id = ANY(${[...clusterIds]}::uuid[])`);
+  }
+
   async lock(tx: Tx, clusterId: string): Promise<PolicyView | null> {
     const [row] = await tx.query<PolicyView>(sql`
       SELECT ${COLUMNS} FROM cluster_policies AS p WHERE p.cluster_id = ${clusterId}::uuid FOR UPDATE`);

@@ -4,7 +4,6 @@ import { conflict, forbidden } from '../../common/errors/domain-error.js';
 import type { Actor } from '../../common/request/actor.js';
 import { Transactor } from '../../common/transaction/transactor.js';
 import type { Tx } from '../../common/transaction/tx.js';
-import { PolicyReadModel } from '../clusters/policy.read-model.js';
 import { ReleasesReadModel } from '../releases/releases.read-model.js';
 import { EmergencyHolds } from './emergency-holds.js';
 import { resumption } from './engine/resumption.js';
@@ -12,6 +11,7 @@ import type { PauseReason } from './engine/rollout-state.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import type { HeldRollout } from './held-rollout.js';
 import { about, noSuchRollout, type Rollout, requireEdge, wrongState } from './rollout.js';
+import { RolloutApprovals } from './rollout-approvals.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { RolloutFactsReader } from './rollout-facts-reader.js';
 import { type Cause, RolloutMoves } from './rollout-moves.js';
@@ -30,7 +30,7 @@ export class RolloutDecisionsService {
     private readonly facts: RolloutFactsReader,
     private readonly rollouts: RolloutsRepository,
     private readonly waves: WavesRepository,
-    private readonly policies: PolicyReadModel,
+    private readonly approvals: RolloutApprovals,
     private readonly releases: ReleasesReadModel,
     private readonly views: RolloutViews,
     private readonly holds: EmergencyHolds,
@@ -42,10 +42,8 @@ export class RolloutDecisionsService {
     return this.decide(actor, clusterId, id, async (tx, { rollout }) => {
       requireEdge(rollout, 'pending_approval');
       const submitted = await this.moves.enter(tx, rollout, 'pending_approval', byOperator('submitted'));
-      const { rolloutApprovals } = await this.policies.hold(tx, clusterId);
-      if (rolloutApprovals > 0) return submitted;
-      const pending = await this.again(tx, rollout);
-      tx.audit(await this.moves.enter(tx, pending, 'approved', byOperator('no_approval_needed')));
+      const approved = await this.approvals.complete(tx, await this.again(tx, rollout));
+      if (approved !== null) tx.audit(approved);
       return submitted;
     });
   }
@@ -66,20 +64,10 @@ export class RolloutDecisionsService {
     if (rollout.createdByType === actor.type && rollout.createdById === actor.id)
       throw forbidden('author_may_not_approve', 'Another person than its author approves a rollout.');
     if (!(await this.rollouts.approve(tx, actor, rollout))) return null;
-    const approvals = await this.rollouts.approvals(tx, rollout);
-    const { rolloutApprovals } = await this.policies.hold(tx, rollout.clusterId);
-    const given: AuditEvent = {
-      ...about(rollout),
-      action: 'rollout.approval_given',
-      before: null,
-      after: { planHash: rollout.planHash },
-    };
-    if (approvals.length < rolloutApprovals) return given;
-    const inputs = { approvals: approvals.length, rolloutApprovals, planHash: rollout.planHash };
-    tx.audit(
-      await this.moves.enter(tx, rollout, 'approved', { ...byOperator('approvals_complete'), inputs }),
-    );
-    return given;
+    const approved = await this.approvals.complete(tx, rollout);
+    if (approved !== null) tx.audit(approved);
+    const after = { planHash: rollout.planHash };
+    return { ...about(rollout), action: 'rollout.approval_given', before: null, after };
   }
 
   /** @throws not_found; conflict `rollout_state_conflict`, `rollout_in_progress`, `release_not_approved`, `release_blocked` */
@@ -91,11 +79,10 @@ export class RolloutDecisionsService {
   async begin(tx: Tx, { rollout }: Pick<HeldRollout, 'rollout'>): Promise<AuditEvent> {
     if (rollout.state === 'paused') throw wrongState(rollout, 'A paused rollout is resumed.');
     requireEdge(rollout, 'running');
-    const { rolloutApprovals } = await this.policies.hold(tx, rollout.clusterId);
+    const { approvals, rolloutApprovals } = await this.approvals.count(tx, rollout);
     if (rollout.state === 'draft' && rolloutApprovals > 0)
       throw wrongState(rollout, 'The policy of the cluster asks for approvals first.');
-    const approvals = await this.rollouts.approvals(tx, rollout);
-    if (approvals.length < rolloutApprovals)
+    if (approvals < rolloutApprovals)
       throw wrongState(rollout, 'The policy of the cluster asks for more approvals now.');
     await this.requireUsable(tx, rollout);
     const waves = await this.waves.list(tx, [rollout.id]);

@@ -1,5 +1,6 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
+import type { AuditEvent } from '../../common/audit/audit-event.js';
 import { DomainError } from '../../common/errors/domain-error.js';
 import { Jobs } from '../../common/jobs/jobs.js';
 import { LOGGER } from '../../common/observability/logger.js';
@@ -8,9 +9,12 @@ import { type Observed, Transactor } from '../../common/transaction/transactor.j
 import type { Tx } from '../../common/transaction/tx.js';
 import { Absences } from './absences.js';
 import { EmergencyHolds } from './emergency-holds.js';
+import type { HeldRollout } from './held-rollout.js';
 import { NewWays } from './new-ways.js';
 import { PinMoves } from './pin-moves.js';
-import type { Rollout } from './rollout.js';
+import { RefusedStarts } from './refused-starts.js';
+import { isDueToStart, type Rollout } from './rollout.js';
+import { RolloutApprovals } from './rollout-approvals.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
 import { RolloutEngine } from './rollout-engine.js';
 import { TICK_JOB } from './rollout-nudges.js';
@@ -32,6 +36,8 @@ export class RolloutTicks implements OnModuleInit {
     private readonly pins: PinMoves,
     private readonly holds: EmergencyHolds,
     private readonly newWays: NewWays,
+    private readonly approvals: RolloutApprovals,
+    private readonly refused: RefusedStarts,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
@@ -49,8 +55,9 @@ export class RolloutTicks implements OnModuleInit {
 
   private async sweep(): Promise<void> {
     await this.leadLater();
+    const approved = await this.transactor.read((tx) => this.approvals.overdue(tx));
     const due = await this.transactor.read((tx) => this.rollouts.due(tx));
-    for (const { clusterId, id } of due) await this.tick(clusterId, id, true);
+    for (const { clusterId, id } of [...approved, ...due]) await this.tick(clusterId, id, true);
   }
 
   /** Pins whose nodes something else had, and has no more. */
@@ -65,26 +72,47 @@ export class RolloutTicks implements OnModuleInit {
       );
   }
 
-  /** One that may not start, since another is under way or its version was blocked, waits for the next tick. */
   private async tick(clusterId: string, id: string, looksForDeferred: boolean): Promise<void> {
     const work = async (tx: Tx): Promise<Observed<void>> => {
       const seenAgain = looksForDeferred ? await this.absences.seenAgain(tx, clusterId, id) : [];
       const held = await this.engine.hold(tx, clusterId, id);
       if (held === null) return { result: undefined };
-      const current = async () => (await this.rollouts.find(tx, clusterId, id)) ?? held.rollout;
-      await this.holds.endIfExpired(tx, held.rollout);
-      const known = held.rollout.kind === 'emergency' ? await current() : held.rollout;
-      const begins = isDue(known, tx.now) && (await this.pins.mayBegin(tx, known));
-      const events = begins ? [await this.decisions.begin(tx, { ...held, rollout: known })] : [];
-      const rollout = begins ? await current() : known;
+      const { rollout, events } = await this.begin(tx, held);
       await this.newWays.withdraw(tx, rollout);
       const { finishedAt } = await this.engine.advance(tx, { ...held, rollout }, { seenAgain });
       if (finishedAt !== null) await this.rollouts.endWindingDown(tx, id);
       return { result: undefined, events };
     };
-    // Prepared: reports wait while it holds the lock.
-    const tick = () => this.transactor.observe(systemActor('rollouts'), work, { prepares: true });
-    await this.unlessRefused({ rolloutId: id }, 'a rollout that is due cannot start yet', tick);
+    try {
+      // Prepared: reports wait while it holds the lock.
+      await this.transactor.observe(systemActor('rollouts'), work, { prepares: true });
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      // Another is under way, say, or its version was blocked: it waits for the next tick.
+      if (await this.refused.note(clusterId, id, error)) return;
+      this.logger.info({ rolloutId: id, code: error.code }, 'a rollout that is due cannot go on yet');
+    }
+  }
+
+  /** What has to be decided before anything else: whether its pin is over, it has its approvals, and its time has come. */
+  private async begin(tx: Tx, held: HeldRollout): Promise<{ rollout: Rollout; events: AuditEvent[] }> {
+    let { rollout } = held;
+    const again = async () => (await this.rollouts.find(tx, rollout.clusterId, rollout.id)) ?? rollout;
+    const events: AuditEvent[] = [];
+    if (rollout.kind === 'emergency') {
+      await this.holds.endIfExpired(tx, rollout);
+      rollout = await again();
+    }
+    const approved = rollout.state === 'pending_approval' ? await this.approvals.complete(tx, rollout) : null;
+    if (approved !== null) {
+      events.push(approved);
+      rollout = await again();
+    }
+    if (isDueToStart(rollout, tx.now) && (await this.pins.mayBegin(tx, rollout))) {
+      events.push(await this.decisions.begin(tx, { ...held, rollout }));
+      rollout = await again();
+    }
+    return { rollout, events };
   }
 
   /** What is refused now is tried again by the next sweep, and keeps nothing else from its turn. */
@@ -96,10 +124,4 @@ export class RolloutTicks implements OnModuleInit {
       this.logger.info({ ...about, code: error.code }, message);
     }
   }
-}
-
-/** An emergency pin begins as soon as it has its approvals; of the others some are to begin by themselves, some by a person. */
-function isDue({ kind, state, startAt }: Rollout, now: Date): boolean {
-  if (kind === 'emergency') return state === 'approved';
-  return startAt !== null && startAt <= now && (state === 'draft' || state === 'approved');
 }

@@ -106,6 +106,7 @@ declare module '../../common/audit/audit-event.js' {
     'rollout.submitted': Moved;
     'rollout.approval_given': { before: null; after: { planHash: string } };
     'rollout.approved': Moved;
+    'rollout.start_refused': { before: null; after: { code: string; message: string } };
     'rollout.started': Moved;
     'rollout.paused': Moved;
     'rollout.resumed': Moved;
@@ -156,6 +157,12 @@ export function rolloutMoved(rollout: Rollout, to: RolloutState, reason: string 
 export function waveMoved(rollout: Rollout, wave: string, from: WaveState, to: WaveState): AuditEvent {
   const change = { before: { wave, state: from }, after: { wave, state: to } };
   return { ...about(rollout), ...change, action: 'rollout.wave_moved' };
+}
+
+/** An emergency pin begins as soon as it has its approvals; of the others some are to begin by themselves, some by a person. */
+export function isDueToStart({ kind, state, startAt }: Rollout, now: Date): boolean {
+  if (kind === 'emergency') return state === 'approved';
+  return startAt !== null && startAt <= now && (state === 'draft' || state === 'approved');
 }
 
 /** How an event about the rollout begins. */

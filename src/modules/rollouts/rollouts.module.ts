@@ -27,6 +27,8 @@ import { NodeVersionsRepository } from './node-versions.repository.js';
 import { Offers } from './offers.js';
 import { PinMoves } from './pin-moves.js';
 import { PinnableReleases } from './pinnable-releases.js';
+import { RefusedStarts } from './refused-starts.js';
+import { RolloutApprovals } from './rollout-approvals.js';
 import { RolloutCourses } from './rollout-courses.js';
 import { RolloutDecisionsController } from './rollout-decisions.controller.js';
 import { RolloutDecisionsService } from './rollout-decisions.service.js';
@@ -94,6 +96,8 @@ import { WaysBack } from './ways-back.js';
     Offers,
     PinMoves,
     PinnableReleases,
+    RefusedStarts,
+    RolloutApprovals,
     RolloutCourses,
     RolloutDecisionsService,
     RolloutDrafts,

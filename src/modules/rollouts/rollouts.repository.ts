@@ -315,6 +315,15 @@ export class RolloutsRepository {
        WHERE a.rollout_id = ${id}::uuid AND a.plan_hash = ${planHash} ORDER BY a.approved_at, a.approver_id`);
   }
 
+  /** Rollouts that wait for approvals, with how many they have of their plan. */
+  waitingForApproval(tx: ReadTx): Promise<{ clusterId: string; id: string; approvals: number }[]> {
+    return tx.query(sql`
+      SELECT r.cluster_id AS "clusterId", r.id, (
+             SELECT count(*)::int FROM rollout_approvals AS a
+              WHERE a.rollout_id = r.id AND a.plan_hash = r.plan_hash) AS approvals
+        FROM rollouts AS r WHERE r.state = 'pending_approval' ORDER BY r.id`);
+  }
+
   /** false: they have approved it already. */
   async approve(tx: Tx, actor: Actor, { id, planHash }: Rollout): Promise<boolean> {
     const added = await tx.query(sql`
