@@ -30,8 +30,8 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
-  // Each waits for its Postgres half of the time, so that there is one for every core.
-  maxWorkers: Math.min(MOST_WORKERS, availableParallelism()),
+  // A worker waits for its Postgres, for processes that start, or for time to pass, half of the time: two for each core.
+  maxWorkers: Math.min(MOST_WORKERS, 2 * availableParallelism()),
   // Modules of files that are done stay in a worker's heap; one that has grown is replaced between two files.
   workerIdleMemoryLimit: '1.5GB',
   // Giving such a heap back alone may take more than the 500 ms of Jest's default on a busy machine (550 ms for 1.2 GB);
