@@ -54,20 +54,21 @@ export function isRunning(row: ProcessRow): boolean {
   return row.state !== 'Z' && row.state !== 'X';
 }
 
-/** How often, a millisecond apart, a process is looked at that is just becoming another program. */
-const LOOKS = 100;
+/** For how long a process is looked at, a millisecond apart, that is just becoming another program. */
+const PATIENCE_MS = 2_000;
 
 /**
  * The environment that a process was started with, `NAME=value` each. None for one that has none, has ended, or is
  * another user's. One that is just becoming another program (`exec`) shows none for a moment, and is looked at again.
  */
 export async function environmentOf(pid: number): Promise<string[]> {
-  for (let looks = 0; looks < LOOKS; looks += 1) {
+  const giveUpAt = performance.now() + PATIENCE_MS;
+  do {
     const text = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => null);
     if (text !== '') return text?.split('\0') ?? [];
     const row = processRow(pid);
     if (row === null || !isRunning(row) || row.isBare || row.isOfKernel) return [];
     await sleep(1);
-  }
+  } while (performance.now() < giveUpAt);
   return [];
 }

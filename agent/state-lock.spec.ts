@@ -1,8 +1,13 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { type ProcessRow, processRow } from './process-table.js';
 import { lockHolder, lockState } from './state-lock.js';
 
 let directory: string;
@@ -32,6 +37,24 @@ describe('the lock', () => {
     const unlock = await lockState(directory);
     expect(await readFile(join(directory, 'agent.lock'), 'utf8')).toContain(`"pid":${process.pid}`);
     await unlock();
+  });
+
+  it('takes over a lock of a process that has ended, also while nobody has asked for its end', async () => {
+    // What becomes another program never asks for the end of what the first one started.
+    const careless = spawn('/bin/sh', ['-c', 'true & echo $!; exec sleep 600'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    try {
+      const [pid] = await once(createInterface(careless.stdout), 'line');
+      while (processRow(Number(pid))?.state !== 'Z') await sleep(10);
+      const { started } = processRow(Number(pid)) as ProcessRow;
+      await writeFile(join(directory, 'agent.lock'), JSON.stringify({ pid: Number(pid), started }));
+      await (await lockState(directory))();
+      expect(processRow(Number(pid))?.state).toBe('Z');
+    } finally {
+      careless.kill('SIGKILL');
+      await once(careless, 'close');
+    }
   });
 
   it('takes over a lock whose last taker died half-way', async () => {

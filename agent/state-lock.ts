@@ -3,7 +3,7 @@ import { link, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readFileIfPresent } from './atomic-file.js';
 import { AgentFailure } from './exit.js';
-import { processRow } from './process-table.js';
+import { isRunning, processRow } from './process-table.js';
 
 /** A living process holds the directory. */
 export class DirectoryInUse extends AgentFailure {
@@ -116,7 +116,10 @@ function isAlive(holder: Holder): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false; // EPERM: alive, of another user
   }
-  const started = startOf(holder.pid);
+  const row = processRow(holder.pid);
+  // It has ended, and whoever started it has not asked for its end yet: it holds nothing any more.
+  if (row !== null && !isRunning(row)) return false;
+  const started = row?.started ?? null;
   return holder.started === null || started === null || holder.started === started;
 }
 

@@ -132,12 +132,12 @@ it(
       // By itself a call ends after 15 s.
       expect(performance.now() - stoppedAt).toBeLessThan(10_000);
       await came('stopped');
+      expect(await reportedState()).toBe('running');
     } finally {
       fleet.proxy.leadTo(fleet.plane.url);
       silent.closeAllConnections();
       silent.close();
     }
-    expect(await reportedState()).toBe('running');
   },
   TIMEOUT_MS,
 );

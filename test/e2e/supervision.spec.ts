@@ -87,7 +87,8 @@ describe('a real agent with a real service', () => {
   it(
     'starts a child process that serves, loses it to kill -9 and regains it, and the control plane sees it all',
     async () => {
-      const restartPolicy = { ...AT_ONCE, initialDelaySeconds: 1 };
+      // Long enough that its failure is told, also while another report is under way.
+      const restartPolicy = { ...AT_ONCE, initialDelaySeconds: 5, maxDelaySeconds: 5 };
       await want({ ...RUNNING, restartPolicy, config: { port: 0, 'x-purpose': 'test' } });
       const first = await seen({ reportedState: 'running', inSync: true });
       const url = await echoUrl(first.instanceId, 1);
@@ -119,7 +120,7 @@ describe('a real agent with a real service', () => {
         'running',
       ]);
       const failed = items.find((item: { reportedState: string }) => item.reportedState === 'failed');
-      expect(failed.message).toBe('was killed by SIGKILL; next start 1 s after that');
+      expect(failed.message).toBe('was killed by SIGKILL; next start 5 s after that');
     },
     TIMEOUT_MS,
   );
@@ -189,7 +190,7 @@ describe('a real agent with a real service', () => {
       /** Lets the service be covered by nothing but a role for some seconds that begin so much later. */
       const boundTo = async (leadMs: number): Promise<{ from: number; to: number; generation: number }> => {
         created(await api.delete(`${assignments}/${bounded}`));
-        const [from, to] = [Date.now() + leadMs, Date.now() + leadMs + 8_000];
+        const [from, to] = [Date.now() + leadMs, Date.now() + leadMs + 20_000];
         const bounds = { validFrom: new Date(from).toISOString(), validUntil: new Date(to).toISOString() };
         const role = { nodeId, role: 'update-cache', ...bounds };
         bounded = (created(await api.post(assignments, role)) as { id: string }).id;

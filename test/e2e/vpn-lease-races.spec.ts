@@ -82,7 +82,7 @@ describe('two hundred acquisitions of one free connection', () => {
     expect(await tunnel.leases()).toEqual([expect.objectContaining({ fencingToken: owner.fencingToken })]);
     for (const { answers: both } of beaten) expect(both.map(({ status }) => status)).toEqual([200, 200]);
     // Bounds that only a queue on the pool, or one refusal after the other by locks, would break.
-    expect(Math.max(...beaten.map((beat) => beat.ms))).toBeLessThan(20_000);
+    expect(Math.max(...beaten.map((beat) => beat.ms))).toBeLessThan(60_000);
     expect(ms).toBeLessThan(60_000);
   });
 
