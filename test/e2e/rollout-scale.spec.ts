@@ -149,6 +149,35 @@ async function waysBack(rolloutId: string): Promise<Record<string, number>> {
   return Object.fromEntries(rows.map(({ state, nodes }) => [state, nodes]));
 }
 
+describe('a draft', () => {
+  it('holds each node at its place, also of more than one statement writes down', async () => {
+    const { stage } = await stageOf(10_100);
+    const id = await stage.draft({
+      waves: [
+        { name: 'canary', count: 100 },
+        { name: 'rest', count: 9_950 },
+      ],
+    });
+    const written = await plane.database.query(
+      `SELECT wave_position, state, count(*)::int AS nodes, count(DISTINCT node_id)::int AS apart,
+              array_agg(place ORDER BY place) = array_agg(nth ORDER BY nth) AS "inPlace"
+         FROM (SELECT a.*, (row_number() OVER (PARTITION BY wave_position ORDER BY place) - 1)::int AS nth
+                 FROM rollout_assignments AS a WHERE a.rollout_id = $1) AS a
+        GROUP BY wave_position, state ORDER BY wave_position`,
+      [id],
+    );
+    const told = (wave_position: number | null, state: string, nodes: number) => ({
+      wave_position,
+      state,
+      nodes,
+      apart: nodes,
+      inPlace: true,
+    });
+    expect(written).toEqual([told(0, 'planned', 100), told(1, 'planned', 9_950), told(null, 'skipped', 50)]);
+    await expectCountsToBeTrue(id);
+  });
+});
+
 describe('the engine', () => {
   it('makes as many statements for 300 nodes as for 10, and keeps their numbers right', async () => {
     const few = await costs(10);

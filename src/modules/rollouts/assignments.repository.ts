@@ -57,9 +57,15 @@ const BOTH: readonly Direction[] = ['forward', 'back'];
 @Injectable()
 export class AssignmentsRepository {
   /** Some thousands at a time, so that no statement, and none of its parameters, grows with the cluster. */
-  async insert(tx: Tx, rollout: RolloutOf, rows: readonly NewAssignment[]): Promise<void> {
-    for (let from = 0; from < rows.length; from += INSERTED_AT_ONCE)
-      await this.insertSome(tx, rollout, rows.slice(from, from + INSERTED_AT_ONCE));
+  async insert(tx: Tx, rollout: RolloutOf, rows: Iterable<NewAssignment>): Promise<void> {
+    let some: NewAssignment[] = [];
+    for (const row of rows) {
+      some.push(row);
+      if (some.length < INSERTED_AT_ONCE) continue;
+      await this.insertSome(tx, rollout, some);
+      some = [];
+    }
+    if (some.length > 0) await this.insertSome(tx, rollout, some);
   }
 
   private async insertSome(

@@ -1,11 +1,14 @@
 import { type ReleaseFacts, type UpdateSubject, versionPath } from '../releases/version-rules.js';
 import type { ReleaseFacts as RuleFacts, VersionFacts } from './engine/version-filters.js';
 
+type Versions = Pick<VersionFacts, 'release' | 'nextOnPath'>;
+
 /** The releases of a product, as the rules of rollouts see them. */
 export class ReleaseVersions {
   private readonly byVersion: ReadonlyMap<string, ReleaseFacts>;
   private readonly asRules = new Map<string, RuleFacts>();
   private readonly paths = new Map<string, readonly string[] | null>();
+  private readonly kinds = new Map<string, Versions>();
 
   constructor(private readonly releases: readonly ReleaseFacts[]) {
     this.byVersion = new Map(releases.map((release) => [release.version, release]));
@@ -15,12 +18,17 @@ export class ReleaseVersions {
     return this.byVersion.get(version) ?? null;
   }
 
-  /** As they are for a node: many nodes are alike, so that a way is looked for once. */
-  for(subject: Omit<UpdateSubject, 'fromVersion'>): Pick<VersionFacts, 'release' | 'nextOnPath'> {
-    return {
+  /** As they are for a node: the same object for all that are alike, so that a way is looked for once. */
+  for({ os, arch, agentVersion }: Omit<UpdateSubject, 'fromVersion'>): Versions {
+    const kind = `${os} ${arch} ${agentVersion}`;
+    const known = this.kinds.get(kind);
+    if (known !== undefined) return known;
+    const versions: Versions = {
       release: (version) => this.asRule(version),
-      nextOnPath: (from, to) => this.path({ ...subject, fromVersion: from }, to)?.[0] ?? null,
+      nextOnPath: (fromVersion, to) => this.path({ os, arch, agentVersion, fromVersion }, to)?.[0] ?? null,
     };
+    this.kinds.set(kind, versions);
+    return versions;
   }
 
   /** Every version that a node comes to on its way, the last one included; none, where there is no way. */

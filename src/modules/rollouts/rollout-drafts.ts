@@ -41,7 +41,8 @@ export class RolloutDrafts {
 }
 
 /** Every node of the selection: in its wave, or skipped with the reason. */
-function assignmentsOf({ plan, release, versions, platforms, strategy }: PreparedRollout): NewAssignment[] {
+function* assignmentsOf(prepared: PreparedRollout): Generator<NewAssignment> {
+  const { plan, release, versions, platforms, strategy } = prepared;
   const of = (nodeId: string) => ({
     nodeId,
     direction: 'forward' as const,
@@ -49,27 +50,22 @@ function assignmentsOf({ plan, release, versions, platforms, strategy }: Prepare
     arch: platforms.get(nodeId)?.arch ?? '',
     retriesLeft: strategy.retryBudget ?? 0,
   });
-  const planned = plan.waves.flatMap(({ nodes }, wavePosition) =>
-    nodes.map(({ nodeId, fromVersion, nextVersion }, place) => ({
-      ...of(nodeId),
-      ...{
-        wavePosition,
-        place,
-        fromVersion,
-        toVersion: nextVersion,
+  for (const [wavePosition, { nodes }] of plan.waves.entries())
+    for (const [place, { nodeId, fromVersion, nextVersion }] of nodes.entries())
+      yield {
+        ...of(nodeId),
+        ...{ wavePosition, place, fromVersion, toVersion: nextVersion },
         isStop: nextVersion !== release.version,
-      },
-      toReleaseId: versions.find(nextVersion)?.releaseId ?? release.releaseId,
-      state: 'planned' as const,
-      stateReason: null,
-    })),
-  );
-  const skipped = plan.skipped.map(({ nodeId, reason }, place) => ({
-    ...of(nodeId),
-    ...{ wavePosition: null, place, fromVersion: null, toVersion: release.version, isStop: false },
-    toReleaseId: release.releaseId,
-    state: 'skipped' as const,
-    stateReason: reason,
-  }));
-  return [...planned, ...skipped];
+        toReleaseId: versions.find(nextVersion)?.releaseId ?? release.releaseId,
+        state: 'planned',
+        stateReason: null,
+      };
+  for (const [place, { nodeId, reason }] of plan.skipped.entries())
+    yield {
+      ...of(nodeId),
+      ...{ wavePosition: null, place, fromVersion: null, toVersion: release.version, isStop: false },
+      toReleaseId: release.releaseId,
+      state: 'skipped',
+      stateReason: reason,
+    };
 }

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { invalid } from '../../common/errors/domain-error.js';
 import type { ReadTx } from '../../common/transaction/tx.js';
+import { inTurns } from '../../common/waiting/long-work.js';
 import { MembershipsReadModel, type UpdateMember } from '../nodes/memberships.read-model.js';
 import { NodeSelections } from '../nodes/node-selections.js';
 import type { NodeSelector } from '../nodes/node-selector.js';
 import { type KnownProduct, ReleasesReadModel } from '../releases/releases.read-model.js';
-import type { ReleaseFacts } from '../releases/version-rules.js';
+import type { ReleaseFacts, UpdateSubject } from '../releases/version-rules.js';
 import { WorkloadsReadModel } from '../workloads/workloads.read-model.js';
 import { AssignmentsRepository } from './assignments.repository.js';
-import { type Candidate, planRollout, type RolloutPlan } from './engine/plan.js';
+import { type Candidate, planning, planRollout, type RolloutPlan } from './engine/plan.js';
 import { planDigest } from './engine/plan-hash.js';
 import { ROLLOUT_RULES, type Rules } from './engine/rules.js';
 import { withDependencies } from './engine/wave-graph.js';
@@ -87,16 +88,14 @@ export class RolloutPlanner {
     });
     const salt = await this.salt(tx, clusterId, product, release);
     const subjects = new Map(members.map((member) => [member.nodeId, member]));
-    const plan = planRollout(
-      {
-        targetVersion: release.version,
-        salt,
-        candidates,
-        waves: await this.shares(tx, clusterId, strategy.waves),
-        versionsFor: ({ nodeId }) => versions.for(subjects.get(nodeId) ?? NOBODY),
-      },
-      this.rules,
-    );
+    const planned = {
+      targetVersion: release.version,
+      salt,
+      candidates,
+      waves: await this.shares(tx, clusterId, strategy.waves),
+      versionsFor: ({ nodeId }: Candidate) => versions.for(subjects.get(nodeId) ?? NOBODY),
+    };
+    const plan = await inTurns(planning(planned, this.rules));
     const terms = { product: product.name, targetVersion: release.version, strategy };
     return {
       product,
@@ -269,12 +268,15 @@ function canComeBack(
   versions: ReleaseVersions,
   subjects: ReadonlyMap<string, UpdateMember>,
 ): boolean {
-  const onTheWay = new Set([targetVersion]);
-  for (const { nodeId, fromVersion } of waves.flatMap(({ nodes }) => nodes)) {
-    const subject = { ...(subjects.get(nodeId) ?? NOBODY), fromVersion };
-    for (const version of versions.wayOf(subject, targetVersion)) onTheWay.add(version);
-  }
-  return versions.canUndo(onTheWay);
+  const kinds = new Map<string, UpdateSubject>();
+  for (const { nodes } of waves)
+    for (const { nodeId, fromVersion } of nodes) {
+      const { os, arch, agentVersion } = subjects.get(nodeId) ?? NOBODY;
+      const kind = `${os} ${arch} ${agentVersion} ${fromVersion}`;
+      if (!kinds.has(kind)) kinds.set(kind, { os, arch, agentVersion, fromVersion });
+    }
+  const ways = [...kinds.values()].flatMap((subject) => versions.wayOf(subject, targetVersion));
+  return versions.canUndo(new Set([targetVersion, ...ways]));
 }
 
 function unknownMember(member: string, message: string) {

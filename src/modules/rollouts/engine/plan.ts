@@ -1,6 +1,7 @@
+import { atOnce, type LongWork } from '../../../common/waiting/long-work.js';
 import { nodeBucket } from './node-bucket.js';
 import { RULES, type Rules } from './rules.js';
-import { isUsable, type Refusal, type VersionFacts } from './version-filters.js';
+import { isUsable, type Refusal, type Usability, type VersionFacts } from './version-filters.js';
 import { shareOut, type WaveShare } from './wave-shares.js';
 
 /** A node that a rollout might update. */
@@ -22,9 +23,11 @@ export interface PlanInput {
   salt: string;
   candidates: readonly Candidate[];
   waves: readonly { name: string; share: WaveShare }[];
-  /** The releases as they are for this node. */
-  versionsFor(candidate: Candidate): Pick<VersionFacts, 'release' | 'nextOnPath'>;
+  /** The releases as they are for this node; the same object for those that are alike. */
+  versionsFor(candidate: Candidate): Versions;
 }
+
+type Versions = Pick<VersionFacts, 'release' | 'nextOnPath'>;
 
 export interface PlannedNode {
   nodeId: string;
@@ -42,17 +45,30 @@ export interface RolloutPlan {
   untriedPlatforms: string[];
 }
 
+/** Nodes between two looks at what else there is to do: some milliseconds. */
+const IN_A_ROW = 2_000;
+
 /** Puts each node into at most one wave, in an order that is another for every rollout. */
 export function planRollout(input: PlanInput, rules: Rules = RULES): RolloutPlan {
+  return atOnce(planning(input, rules));
+}
+
+/** The same, part by part. */
+export function* planning(input: PlanInput, rules: Rules = RULES): LongWork<RolloutPlan> {
   const skipped = new Map<string, SkipReason>();
   const eligible: PlannedNode[] = [];
-  for (const candidate of input.candidates) {
-    const verdict = verdictOn(candidate, input);
+  const usability = new KnownUsability(input.targetVersion);
+  for (const [index, candidate] of input.candidates.entries()) {
+    if (index % IN_A_ROW === 0) yield;
+    const verdict = verdictOn(candidate, input, usability);
     if (verdict.kind === 'skipped') skipped.set(candidate.nodeId, verdict.reason);
     else eligible.push(verdict.node);
   }
   const shares = input.waves.map(({ share }) => share);
-  const members = shareOut(inOrder(eligible, input.salt), shares, rules.takesPart);
+  const ordered = yield* inOrder(eligible, input.salt);
+  yield;
+  const members = shareOut(ordered, shares, rules.takesPart);
+  yield;
   const planned = new Set(members.flat().map(({ nodeId }) => nodeId));
   for (const { nodeId } of eligible) if (!planned.has(nodeId)) skipped.set(nodeId, 'in_no_wave');
   return {
@@ -65,18 +81,42 @@ export function planRollout(input: PlanInput, rules: Rules = RULES): RolloutPlan
 function verdictOn(
   candidate: Candidate,
   { targetVersion, versionsFor }: PlanInput,
+  usability: KnownUsability,
 ): { kind: 'skipped'; reason: SkipReason } | { kind: 'planned'; node: PlannedNode } {
-  const { nodeId, platform, installed, lastKnownGood, obstacle } = candidate;
+  const { nodeId, platform, installed, obstacle } = candidate;
   if (obstacle !== null) return { kind: 'skipped', reason: obstacle };
   if (installed === targetVersion) return { kind: 'skipped', reason: 'already_on_target' };
-  const usable = isUsable(targetVersion, { installed, lastKnownGood, platform, ...versionsFor(candidate) });
+  const usable = usability.of(candidate, versionsFor(candidate));
   if (usable.kind === 'refused') return { kind: 'skipped', reason: usable.refusal };
   return { kind: 'planned', node: { nodeId, platform, fromVersion: installed, nextVersion: usable.version } };
 }
 
-function inOrder(nodes: readonly PlannedNode[], salt: string): PlannedNode[] {
-  return nodes
-    .map((node) => ({ node, bucket: nodeBucket(salt, node.nodeId) }))
+/** What may be installed on nodes that are alike: a cluster has few kinds of them, and each is asked about once. */
+class KnownUsability {
+  private readonly known = new Map<Versions, Map<string, Usability>>();
+
+  constructor(private readonly targetVersion: string) {}
+
+  of({ installed, lastKnownGood, platform }: Candidate, versions: Versions): Usability {
+    const ofKind = this.known.get(versions) ?? new Map<string, Usability>();
+    if (ofKind.size === 0) this.known.set(versions, ofKind);
+    const alike = `${platform} ${installed} ${lastKnownGood}`;
+    let usable = ofKind.get(alike);
+    if (usable === undefined) {
+      usable = isUsable(this.targetVersion, { installed, lastKnownGood, platform, ...versions });
+      ofKind.set(alike, usable);
+    }
+    return usable;
+  }
+}
+
+function* inOrder(nodes: readonly PlannedNode[], salt: string): LongWork<PlannedNode[]> {
+  const placed: { node: PlannedNode; bucket: number }[] = [];
+  for (const [index, node] of nodes.entries()) {
+    if (index % IN_A_ROW === 0) yield;
+    placed.push({ node, bucket: nodeBucket(salt, node.nodeId) });
+  }
+  return placed
     .sort((one, other) => one.bucket - other.bucket || byNodeId(one.node, other.node))
     .map(({ node }) => node);
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { sha256OfJson } from '../../../common/json/canonical-json.js';
 import { nodeBucket } from './node-bucket.js';
-import { planRollout } from './plan.js';
+import { planning, planRollout } from './plan.js';
 import { planDigest } from './plan-hash.js';
 import { graphFaults, withDependencies } from './wave-graph.js';
 import { shareOut, type WaveShare } from './wave-shares.js';
@@ -134,6 +134,34 @@ describe('a plan', () => {
       { nodeId: 'e', reason: 'pinned' },
       { nodeId: 'f', reason: 'no_version_path' },
     ]);
+  });
+
+  it('stops after each few thousand nodes, for others to have their turn, and asks once about nodes that are alike', () => {
+    let asked = 0;
+    const { release, nextOnPath } = input.versionsFor({ ...candidate, nodeId: 'a' });
+    const versions = {
+      release,
+      nextOnPath: (from: string | null, to: string) => {
+        asked += 1;
+        return nextOnPath(from, to);
+      },
+    };
+    const candidates = times(9_000).map((index) => ({
+      ...candidate,
+      nodeId: `n${index}`,
+      installed: index % 3 === 0 ? '1.0.0' : '2.0.0',
+    }));
+    const work = planning({ ...input, candidates, versionsFor: () => versions });
+    let parts = 0;
+    let step = work.next();
+    for (; !step.done; step = work.next()) parts += 1;
+    expect(parts).toBeGreaterThanOrEqual(10);
+    expect(asked).toBe(2);
+    const stops = step.value.waves[0]?.nodes.map(
+      ({ fromVersion, nextVersion }) => `${fromVersion} ${nextVersion}`,
+    );
+    expect(stops?.filter((stop) => stop === '1.0.0 2.0.0')).toHaveLength(3_000);
+    expect(stops?.filter((stop) => stop === '2.0.0 3.0.0')).toHaveLength(6_000);
   });
 
   it('leaves nobody out in silence', () => {
