@@ -67,6 +67,7 @@ export async function measureRollouts(stage, fleet, sizes, tell) {
     row(`rollout_plan_others_${rolledOut}`, 'Of it, longest answer to others', planning.othersMs, 'ms'),
     row(`rollout_draft_${rolledOut}`, `Draft ${of}`, drafting.ms, 'ms', PLAN_AT_MOST_MS),
     row(`rollout_draft_peak_${rolledOut}`, 'Of it, memory at its peak', drafting.peakMib, 'MiB'),
+    row(`rollout_draft_others_${rolledOut}`, 'Of it, longest answer to others', drafting.othersMs, 'ms'),
     row(`rollout_start_${rolledOut}`, `Start ${of}`, starting.ms, 'ms', DECISION_AT_MOST_MS),
     row(`rollout_tick_${rolledOut}`, `Tick ${of}, while ${updating} report`, tickMs, 'ms', TICK_AT_MOST_MS),
     row(`rollout_open_${rolledOut}`, `Tick that opens a wave ${of}`, openingMs, 'ms', TICK_AT_MOST_MS),

@@ -90,6 +90,7 @@ const ROWS = [
   'rollout_plan_others_80',
   'rollout_draft_80',
   'rollout_draft_peak_80',
+  'rollout_draft_others_80',
   'rollout_start_80',
   'rollout_tick_80',
   'rollout_open_80',
