@@ -1,7 +1,5 @@
 import { report } from '../lib/run.mjs';
 import { setUp } from '../lib/service.mjs';
-import { BenchStage } from './bench-stage.mjs';
-import { measure } from './measure.mjs';
 import { readOptions } from './options.mjs';
 import { machine, table, writeJson } from './report.mjs';
 
@@ -11,6 +9,11 @@ export async function bench(args) {
     const options = readOptions(args);
     if (options.help !== null) return console.log(options.help);
     await setUp();
+    // Only now: they need the packages that were installed just before.
+    const [{ BenchStage }, { measure }] = await Promise.all([
+      import('./bench-stage.mjs'),
+      import('./measure.mjs'),
+    ]);
     const at = new Date();
     const stage = new BenchStage(options.profile);
     const stop = () => void stage.close().finally(() => process.exit(130));
