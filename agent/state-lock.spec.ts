@@ -40,17 +40,21 @@ describe('the lock', () => {
   });
 
   it('takes over a lock of a process that has ended, also while nobody has asked for its end', async () => {
-    // What becomes another program never asks for the end of what the first one started.
-    const careless = spawn('/bin/sh', ['-c', 'true & echo $!; exec sleep 600'], {
+    const careless = spawn('/bin/sh', ['-c', 'sleep 600 & echo $!; exec sleep 600'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     try {
-      const [pid] = await once(createInterface(careless.stdout), 'line');
-      while (processRow(Number(pid))?.state !== 'Z') await sleep(10);
-      const { started } = processRow(Number(pid)) as ProcessRow;
-      await writeFile(join(directory, 'agent.lock'), JSON.stringify({ pid: Number(pid), started }));
+      const [line] = await once(createInterface(careless.stdout), 'line');
+      const pid = Number(line);
+      // A shell may ask for the end of what it has started; the program that it becomes never does.
+      const program = () => readFile(`/proc/${careless.pid}/comm`, 'utf8');
+      while ((await program()) !== 'sleep\n') await sleep(10);
+      process.kill(pid, 'SIGKILL');
+      while (processRow(pid)?.state !== 'Z') await sleep(10);
+      const { started } = processRow(pid) as ProcessRow;
+      await writeFile(join(directory, 'agent.lock'), JSON.stringify({ pid, started }));
       await (await lockState(directory))();
-      expect(processRow(Number(pid))?.state).toBe('Z');
+      expect(processRow(pid)?.state).toBe('Z');
     } finally {
       careless.kill('SIGKILL');
       await once(careless, 'close');
