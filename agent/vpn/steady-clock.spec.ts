@@ -18,7 +18,7 @@ class TestHost {
   run(ms: number): void {
     this.fineMs += ms;
   }
-  sleep(ms: number): void {
+  suspend(ms: number): void {
     this.aheadMs += ms;
   }
   private uptimeSeconds(): number {
@@ -41,7 +41,7 @@ it('runs with the fine clock while the host is awake, whatever the coarse one ro
 it('counts the sleep of the host, at the first look after it', () => {
   const host = new TestHost();
   const begun = host.clock.now();
-  host.sleep(60_000);
+  host.suspend(60_000);
   host.run(10);
   const slept = host.clock.now() - begun;
   expect(slept).toBeGreaterThanOrEqual(59_000);

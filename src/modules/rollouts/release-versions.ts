@@ -1,14 +1,12 @@
 import { type ReleaseFacts, type UpdateSubject, versionPath } from '../releases/version-rules.js';
-import type { ReleaseFacts as RuleFacts, VersionFacts } from './engine/version-filters.js';
-
-type Versions = Pick<VersionFacts, 'release' | 'nextOnPath'>;
+import type { KnownVersions, ReleaseFacts as RuleFacts } from './engine/version-filters.js';
 
 /** The releases of a product, as the rules of rollouts see them. */
 export class ReleaseVersions {
   private readonly byVersion: ReadonlyMap<string, ReleaseFacts>;
   private readonly asRules = new Map<string, RuleFacts>();
   private readonly paths = new Map<string, readonly string[] | null>();
-  private readonly kinds = new Map<string, Versions>();
+  private readonly kinds = new Map<string, KnownVersions>();
 
   constructor(private readonly releases: readonly ReleaseFacts[]) {
     this.byVersion = new Map(releases.map((release) => [release.version, release]));
@@ -19,11 +17,11 @@ export class ReleaseVersions {
   }
 
   /** As they are for a node: the same object for all that are alike, so that a way is looked for once. */
-  for({ os, arch, agentVersion }: Omit<UpdateSubject, 'fromVersion'>): Versions {
+  for({ os, arch, agentVersion }: Omit<UpdateSubject, 'fromVersion'>): KnownVersions {
     const kind = `${os} ${arch} ${agentVersion}`;
     const known = this.kinds.get(kind);
     if (known !== undefined) return known;
-    const versions: Versions = {
+    const versions: KnownVersions = {
       release: (version) => this.asRule(version),
       nextOnPath: (fromVersion, to) => this.path({ os, arch, agentVersion, fromVersion }, to)?.[0] ?? null,
     };

@@ -1,7 +1,7 @@
 import { atOnce, type LongWork } from '../../../common/waiting/long-work.js';
 import { nodeBucket } from './node-bucket.js';
 import { RULES, type Rules } from './rules.js';
-import { isUsable, type Refusal, type Usability, type VersionFacts } from './version-filters.js';
+import { isUsable, type KnownVersions, type Refusal, type Usability } from './version-filters.js';
 import { shareOut, type WaveShare } from './wave-shares.js';
 
 /** A node that a rollout might update. */
@@ -24,10 +24,8 @@ export interface PlanInput {
   candidates: readonly Candidate[];
   waves: readonly { name: string; share: WaveShare }[];
   /** The releases as they are for this node; the same object for those that are alike. */
-  versionsFor(candidate: Candidate): Versions;
+  versionsFor(candidate: Candidate): KnownVersions;
 }
-
-type Versions = Pick<VersionFacts, 'release' | 'nextOnPath'>;
 
 export interface PlannedNode {
   nodeId: string;
@@ -93,11 +91,11 @@ function verdictOn(
 
 /** What may be installed on nodes that are alike: a cluster has few kinds of them, and each is asked about once. */
 class KnownUsability {
-  private readonly known = new Map<Versions, Map<string, Usability>>();
+  private readonly known = new Map<KnownVersions, Map<string, Usability>>();
 
   constructor(private readonly targetVersion: string) {}
 
-  of({ installed, lastKnownGood, platform }: Candidate, versions: Versions): Usability {
+  of({ installed, lastKnownGood, platform }: Candidate, versions: KnownVersions): Usability {
     const ofKind = this.known.get(versions) ?? new Map<string, Usability>();
     if (ofKind.size === 0) this.known.set(versions, ofKind);
     const alike = `${platform} ${installed} ${lastKnownGood}`;

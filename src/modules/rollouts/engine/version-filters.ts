@@ -22,6 +22,9 @@ export interface VersionFacts {
   nextOnPath(from: string | null, to: string): string | null;
 }
 
+/** The releases as they are for nodes that are alike. */
+export type KnownVersions = Pick<VersionFacts, 'release' | 'nextOnPath'>;
+
 export type Refusal =
   | 'release_unknown'
   | 'release_not_approved'
